@@ -1,0 +1,1 @@
+"""Features of a (user, movie, time): what was known strictly before that second."""
