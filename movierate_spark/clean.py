@@ -1,0 +1,142 @@
+"""Valid lines to typed rows: unreadable attributes become unknown, repeated keys leave one row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import reduce
+from itertools import chain
+
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from movierate_spark import schemas
+from movierate_spark.columns import any_of, one_decimal_number, present, whole_number
+from movierate_spark.config import CleanSettings
+
+# The upper end of each group in years, as in MovieLens 1M's README.
+AGE_GROUPS = ((17, "under 18"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (49, "45-49"), (55, "50-55"))
+OLDEST_GROUP = "56+"
+ML_1M_AGES = {
+    "1": "under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56+",
+}  # fmt: skip
+ML_1M_OCCUPATIONS = (
+    "other",
+    "academic/educator",
+    "artist",
+    "clerical/admin",
+    "college/grad student",
+    "customer service",
+    "doctor/health care",
+    "executive/managerial",
+    "farmer",
+    "homemaker",
+    "K-12 student",
+    "lawyer",
+    "programmer",
+    "retired",
+    "sales/marketing",
+    "scientist",
+    "self-employed",
+    "technician/engineer",
+    "tradesman/craftsman",
+    "unemployed",
+    "writer",
+)
+NO_GENRES = "(no genres listed)"
+
+
+def clean_ratings(valid: DataFrame) -> DataFrame:
+    """One row per (user, movie): the latest rating stays, within one second the highest."""
+    typed = valid.select(
+        whole_number(F.col("user_id")).alias("user_id"),
+        whole_number(F.col("movie_id")).alias("movie_id"),
+        F.struct(
+            F.timestamp_seconds(whole_number(F.col("rated_at"))).alias("rated_at"),
+            one_decimal_number(F.col("rating")).alias("rating"),
+        ).alias("last"),
+    )
+    latest = typed.groupBy("user_id", "movie_id").agg(F.max("last").alias("last"))
+    return latest.select("user_id", "movie_id", "last.rating", "last.rated_at").select(schemas.RATINGS.names)
+
+
+def clean_users(valid: DataFrame, *, coded: bool, settings: CleanSettings) -> DataFrame:
+    """One row per user: of a repeated id the greatest raw line stays.
+
+    ``coded`` says that age and occupation are MovieLens 1M's codes.
+    """
+    age, occupation = F.col("age"), F.col("occupation")
+    typed = valid.select(
+        whole_number(F.col("user_id")).alias("user_id"),
+        lookup(F.upper("gender"), {name.upper(): name for name in settings.genders}).alias("gender"),
+        (lookup(age, ML_1M_AGES) if coded else age_group(age, age_max=settings.age_max)).alias("age_group"),
+        (lookup(occupation, _codes(ML_1M_OCCUPATIONS)) if coded else present(occupation)).alias("occupation"),
+        zip3(F.col("zip")).alias("zip3"),
+        "raw",
+    )
+    return greatest_raw(typed, "user_id").select(schemas.USERS.names)
+
+
+def clean_movies(valid: DataFrame) -> DataFrame:
+    """One row per movie: of a repeated id the greatest raw line stays."""
+    typed = valid.select(
+        whole_number(F.col("movie_id")).alias("movie_id"),
+        "title",
+        F.coalesce(release_year(F.col("title")), plausible_year(F.col("year"))).alias("year"),
+        genre_list(F.col("genres")).alias("genres"),
+        "raw",
+    )
+    return greatest_raw(typed, "movie_id").select(schemas.MOVIES.names)
+
+
+def greatest_raw(rows: DataFrame, key: str) -> DataFrame:
+    """One row per key: the one whose ``raw`` is greatest by its bytes."""
+    others = [name for name in rows.columns if name not in (key, "raw")]
+    kept = rows.groupBy(key).agg(F.max(F.struct("raw", *others)).alias("kept"))
+    return kept.select(key, *(f"kept.{name}" for name in others))
+
+
+def lookup(code: Column, names: Mapping[str, str]) -> Column:
+    """The name of a code, spaces around it cut; null for an unknown code."""
+    table = F.create_map(*(F.lit(text) for text in chain.from_iterable(names.items())))
+    return F.try_element_at(table, F.trim(code))
+
+
+def _codes(names: tuple[str, ...]) -> dict[str, str]:
+    return {str(code): name for code, name in enumerate(names)}
+
+
+def age_group(age: Column, *, age_max: int) -> Column:
+    """The group of an age in years from 1 to ``age_max``, or of a group's own name; else null."""
+    years = whole_number(age)
+    by_years = reduce(
+        lambda rest, group: F.when(years <= group[0], F.lit(group[1])).otherwise(rest),
+        reversed(AGE_GROUPS),
+        F.lit(OLDEST_GROUP),
+    )
+    names = (*(name for _, name in AGE_GROUPS), OLDEST_GROUP)
+    by_name = any_of(F.lower(F.trim(age)), allowed=names)
+    return F.when(years.between(1, age_max), by_years).otherwise(by_name)
+
+
+def zip3(zip_code: Column) -> Column:
+    """The first three digits of a five-digit US zip code or a ZIP+4; else null."""
+    prefix = F.regexp_extract(F.trim(zip_code), r"\A(\d{3})\d{2}(?:-\d{4})?\z", 1)
+    return present(prefix)
+
+
+def release_year(title: Column) -> Column:
+    """The last year in parentheses of a title, the first of a span of years; else null."""
+    return plausible_year(F.regexp_extract(title, r"(?s)\A.*\((\d{4})(?:[-\u2013]\d{0,4})?\)", 1))
+
+
+def plausible_year(text: Column) -> Column:
+    """A year from 1870 (no film is older) to 2100; else null."""
+    year = whole_number(text)
+    return F.when(year.between(1870, 2100), year.cast("int"))
+
+
+def genre_list(text: Column) -> Column:
+    """The genres of a ``|``-separated list, each once; unknown is an empty array, never null."""
+    trimmed = F.transform(F.split(F.coalesce(text, F.lit("")), r"\|", -1), F.trim)
+    named = F.filter(trimmed, lambda genre: (F.length(genre) > 0) & (F.lower(genre) != NO_GENRES))
+    return F.array_distinct(named)

@@ -1,0 +1,49 @@
+"""Small Column functions that several stages share."""
+
+from __future__ import annotations
+
+from pyspark.sql import Column
+from pyspark.sql import functions as F  # noqa: N812
+
+
+def decoded(line: Column) -> Column:
+    """The text of a line as it lies in the file: UTF-8 where it is valid, else ISO-8859-1.
+
+    Spark's text source keeps the bytes as they are; every byte string is valid ISO-8859-1.
+    A byte order mark before the first character is cut.
+    """
+    text = F.coalesce(F.try_validate_utf8(line), F.decode(line.cast("binary"), "ISO-8859-1"))
+    return F.when(F.startswith(text, F.lit("\ufeff")), F.substr(text, F.lit(2))).otherwise(text)
+
+
+def is_blank(text: Column) -> Column:
+    """True for nothing but spaces and tabs; null stays null."""
+    return F.length(F.translate(text, " \t", "")) == 0
+
+
+def present(text: Column) -> Column:
+    """The text without spaces around it; null where nothing is left."""
+    trimmed = F.trim(text)
+    return F.when(F.length(trimmed) > 0, trimmed)
+
+
+def whole_number(text: Column) -> Column:
+    """A long from digits only, spaces around them cut; null for anything else or out of range."""
+    trimmed = F.trim(text)
+    return F.when(F.rlike(trimmed, F.lit(r"\A[0-9]+\z")), trimmed.try_cast("long"))
+
+
+def one_decimal_number(text: Column) -> Column:
+    """A double from digits with at most one decimal, spaces around them cut; else null."""
+    trimmed = F.trim(text)
+    return F.when(F.rlike(trimmed, F.lit(r"\A[0-9]+(\.[0-9])?\z")), trimmed.try_cast("double"))
+
+
+def is_liked(rating: Column, *, threshold: float) -> Column:
+    """True at or above the threshold; null stays null."""
+    return rating >= F.lit(threshold)
+
+
+def any_of(values: Column, *, allowed: tuple[str, ...]) -> Column:
+    """The value where it is one of those allowed, else null."""
+    return F.when(values.isin(*allowed), values)

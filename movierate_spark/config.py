@@ -1,0 +1,158 @@
+"""Typed, frozen settings, checked at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from movierate_spark.errors import InputError
+from movierate_spark.session import conf_dir
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+SliceFraction = Annotated[float, Field(gt=0, lt=0.5)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A part of the settings: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class InputColumns(Section):
+    """Header names of the csv format, by this project's names."""
+
+    ratings: dict[Literal["user_id", "movie_id", "rating", "rated_at"], str]
+    users: dict[Literal["user_id", "gender", "age", "occupation", "zip"], str]
+    movies: dict[Literal["movie_id", "title", "genres"], str]
+
+
+class InputSettings(Section):
+    """How the delivered files are written."""
+
+    separator: Annotated[str, Field(min_length=1, pattern=r'^[^"\r\n\s]+$|^\t$|^ $')]
+    rating_min: float | None = None
+    rating_max: float | None = None
+    columns: InputColumns
+
+
+class ValidateSettings(Section):
+    """When a row, and when a whole delivery, is refused."""
+
+    max_rejected_fraction: Fraction
+    rated_at_min: datetime
+
+
+class CleanSettings(Section):
+    """What counts as a readable demographic."""
+
+    genders: tuple[str, ...]
+    age_max: Count
+
+
+class LabelSettings(Section):
+    """What liked means."""
+
+    threshold: float
+
+
+class FeatureSettings(Section):
+    """Which columns the model sees."""
+
+    month: Literal["auto", "always", "never"]
+    history: bool
+    zip3_min_users: Count
+    genre_min_movies: Count
+    shrinkage_user: Annotated[float, Field(gt=0)]
+    shrinkage_movie: Annotated[float, Field(gt=0)]
+
+
+class TrainSettings(Section):
+    """How the model is chosen and fitted."""
+
+    test_fraction: SliceFraction
+    tune_fraction: SliceFraction
+    folds: Annotated[int, Field(ge=2)]
+    reg_param: Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+    elastic_net_param: Annotated[tuple[Fraction, ...], Field(min_length=1)]
+    max_iter: Count
+    tol: Annotated[float, Field(gt=0)]
+    partitions: Count
+    threshold: Literal["accuracy", "f1"]
+    calibration: Literal["platt", "none"]
+    refit: bool
+    seed: int
+
+
+class SparkSettings(Section):
+    """How a local run starts Spark."""
+
+    cores: str
+    driver_memory: str
+    properties: dict[str, str]
+
+
+class Settings(BaseSettings):
+    """All settings. ``conf/base.toml`` holds every default and says what each is for."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", env_prefix="MOVIERATE__", env_nested_delimiter="__"
+    )
+
+    input: InputSettings
+    validate_: Annotated[ValidateSettings, Field(alias="validate")]
+    clean: CleanSettings
+    label: LabelSettings
+    features: FeatureSettings
+    train: TrainSettings
+    spark: SparkSettings
+
+    @model_validator(mode="after")
+    def _scale_is_an_interval(self) -> Settings:
+        low, high = self.input.rating_min, self.input.rating_max
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"input.rating_min {low} is not below input.rating_max {high}")
+        return self
+
+
+def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "cluster"] = "local") -> Settings:
+    """Settings from ``conf/base.toml``, the profile's file, ``files`` in order, then the environment.
+
+    Raises:
+        InputError: a file is missing, is no TOML, or holds an unknown key or a value out of range.
+    """
+    for file in files:
+        if not file.is_file():
+            raise InputError(f"--config {file}: no such file")
+    layers = [conf_dir() / "base.toml", conf_dir() / f"{profile}.toml", *files]
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls, settings_cls: type[BaseSettings], **sources: PydanticBaseSettingsSource
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            toml = TomlConfigSettingsSource(settings_cls, toml_file=layers, deep_merge=True)
+            return sources["env_settings"], toml
+
+    try:
+        return Layered()  # type: ignore[call-arg]
+    except ValidationError as error:
+        raise InputError(f"settings: {_first_problem(error)}") from error
+    except ValueError as error:  # tomllib's, which names the line but not the file
+        raise InputError(f"settings: {', '.join(map(str, files))}: {error}") from error
+
+
+def _first_problem(error: ValidationError) -> str:
+    first: Any = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}. conf/base.toml lists every setting"

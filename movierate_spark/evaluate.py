@@ -1,0 +1,240 @@
+"""How good probabilities are: every metric exact, computed in Spark for any number of groups at once.
+
+All metrics are functions of the *score curve*: for each distinct probability of a group, how many
+liked and disliked rows have it, and how many have a higher one. Liked is the positive class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pyspark.sql import Column, DataFrame, Row, Window
+from pyspark.sql import functions as F  # noqa: N812
+
+ECE_BINS = 20
+PIECES = 1000
+SMALLEST_PROBABILITY = 1e-15
+SEGMENTS = ("gender", "age_group", "occupation", "genre")
+METRICS = ("auc", "auc_pr", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
+MODEL = "model"
+
+
+def score_curve(rows: DataFrame, *keys: str) -> DataFrame:
+    """One row per (keys, probability): ``liked``, ``disliked``, and both with a higher probability.
+
+    ``rows`` have the keys (never null), ``probability`` and ``label`` (1 or true: liked). Ranks within a
+    thousandth of the probability come from a window, those above it from small totals, so that no
+    task sorts a whole group.
+    """
+    liked = F.col("label").cast("boolean")
+    piece = F.floor(F.col("probability") * PIECES)
+    scores = rows.groupBy(*keys, "probability").agg(
+        F.count_if(liked).alias("liked"), F.count_if(~liked).alias("disliked")
+    )
+    scores = scores.withColumn("piece", piece)
+    pieces = scores.groupBy(*keys, "piece").agg(
+        F.sum("liked").alias("piece_liked"), F.sum("disliked").alias("piece_disliked")
+    )
+    higher = Window.partitionBy(*keys).orderBy(F.desc("piece"))
+    higher = higher.rowsBetween(Window.unboundedPreceding, -1)
+    group = Window.partitionBy(*keys)
+    offsets = pieces.select(
+        *keys,
+        "piece",
+        *(_total(f"piece_{side}", higher).alias(f"piece_{side}_above") for side in ("liked", "disliked")),
+        *(_total(f"piece_{side}", group).alias(f"all_{side}") for side in ("liked", "disliked")),
+    )
+    within = Window.partitionBy(*keys, "piece").orderBy(F.desc("probability"))
+    within = within.rowsBetween(Window.unboundedPreceding, -1)
+    return scores.join(offsets, [*keys, "piece"]).select(
+        *keys,
+        "probability",
+        "liked",
+        "disliked",
+        *(
+            (F.col(f"piece_{side}_above") + _total(side, within)).alias(f"{side}_above")
+            for side in ("liked", "disliked")
+        ),
+        "all_liked",
+        "all_disliked",
+    )
+
+
+def _total(column: str, window: Any) -> Column:
+    return F.coalesce(F.sum(column).over(window), F.lit(0))
+
+
+def best_threshold(rows: DataFrame, *, maximise: Literal["accuracy", "f1"]) -> float:
+    """The probability from which rows are called liked that is best on these rows.
+
+    Of equally good ones that closest to 0.5, then the smaller. Where calling nothing liked is best,
+    1.0: no probability of a logistic model reaches it.
+    """
+    curve = score_curve(rows.withColumn("all", F.lit(0)), "all")
+    tp = F.col("liked_above") + F.col("liked")
+    fp = F.col("disliked_above") + F.col("disliked")
+    accuracy = (tp + F.col("all_disliked") - fp) / (F.col("all_liked") + F.col("all_disliked"))
+    f1 = 2 * tp / (tp + fp + F.col("all_liked"))
+    value = accuracy if maximise == "accuracy" else f1
+    nothing = F.col("all_disliked") / (F.col("all_liked") + F.col("all_disliked"))
+    best = (
+        curve.select("probability", value.alias("value"), nothing.alias("nothing"))
+        .sort(F.desc("value"), F.abs(F.col("probability") - 0.5), "probability")
+        .head()
+    )
+    if best is None or (maximise == "accuracy" and best["nothing"] > best["value"]):
+        return 1.0
+    return float(best["probability"])
+
+
+def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
+    """Metrics of each group: one dict per key combination, with the keys, counts and :data:`METRICS`.
+
+    ``rows`` have the keys, ``probability``, ``label`` and ``threshold``, one threshold per group.
+    A metric that is not defined (AUC of a single class, precision where nothing is called liked)
+    is None. Formulas: AUC is the chance that a liked row is ranked above a disliked one, ties half
+    (Hanley and McNeil 1982); AUC-PR is average precision, the sum of precision over steps in recall;
+    ECE is the mean distance of like rate and probability over 20 bins of equal count, weighted by
+    rows (Naeini et al. 2015).
+    """
+    thresholds = rows.groupBy(*keys).agg(F.max("threshold").alias("threshold"))
+    curve = score_curve(rows, *keys).persist()
+    try:
+        sums = curve.join(F.broadcast(thresholds), [*keys]).groupBy(*keys).agg(*_sums())
+        errors = _calibration_errors(curve, *keys)
+        collected = sums.join(errors, [*keys]).sort(*keys).collect()
+    finally:
+        curve.unpersist()
+    return [{**{key: row[key] for key in keys}, **_metrics(row)} for row in collected]
+
+
+def _sums() -> list[Column]:
+    p = F.least(
+        F.greatest(F.col("probability"), F.lit(SMALLEST_PROBABILITY)), F.lit(1 - SMALLEST_PROBABILITY)
+    )
+    liked, disliked = F.col("liked"), F.col("disliked")
+    above, liked_above = F.col("liked_above") + F.col("disliked_above"), F.col("liked_above")
+    predicted = F.col("probability") >= F.col("threshold")
+    sums = {
+        "positives": liked,
+        "negatives": disliked,
+        "ordered_pairs": disliked * (liked_above + liked / 2),
+        "precision_steps": liked * (liked_above + liked) / (above + liked + disliked),
+        "log_loss": -liked * F.log(p) - disliked * F.log(1 - p),
+        "squared_error": liked * F.pow(1 - p, F.lit(2)) + disliked * F.pow(p, F.lit(2)),
+        "tp": F.when(predicted, liked).otherwise(0),
+        "fp": F.when(predicted, disliked).otherwise(0),
+    }
+    return [F.max("threshold").alias("threshold"), *(F.sum(c).alias(name) for name, c in sums.items())]
+
+
+def _calibration_errors(curve: DataFrame, *keys: str) -> DataFrame:
+    n = F.col("all_liked") + F.col("all_disliked")
+    rows_here = F.col("liked") + F.col("disliked")
+    middle = F.col("liked_above") + F.col("disliked_above") + rows_here / 2
+    bins = curve.groupBy(*keys, F.floor(middle * ECE_BINS / n).alias("bin")).agg(
+        F.sum("liked").alias("liked"), F.sum(rows_here * F.col("probability")).alias("expected")
+    )
+    return bins.groupBy(*keys).agg(F.sum(F.abs(F.col("liked") - F.col("expected"))).alias("miscalibrated"))
+
+
+def _metrics(sums: Row) -> dict[str, Any]:
+    positives, negatives, tp, fp = sums["positives"], sums["negatives"], sums["tp"], sums["fp"]
+    rows = positives + negatives
+    return {
+        "rows": rows,
+        "positives": positives,
+        "auc": _ratio(sums["ordered_pairs"], positives * negatives),
+        "auc_pr": _ratio(sums["precision_steps"], positives),
+        "log_loss": sums["log_loss"] / rows,
+        "brier": sums["squared_error"] / rows,
+        "ece": sums["miscalibrated"] / rows,
+        "accuracy": (tp + negatives - fp) / rows,
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, positives),
+        "f1": _ratio(2 * tp, tp + fp + positives),
+        "threshold": sums["threshold"],
+        "confusion": {"tp": tp, "fp": fp, "tn": negatives - fp, "fn": positives - tp},
+    }
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
+
+
+def evaluate(
+    predictions: DataFrame, *, threshold: float, baseline_thresholds: Mapping[str, float]
+) -> dict[str, Any]:
+    """Metrics of the model overall, by segment and by who is new, and of the baselines on the same rows.
+
+    ``predictions`` have a row per rating: ``label``, ``p_like``, the segments' attributes,
+    ``user_known``, ``movie_known`` and a probability column named after each baseline. Unknown
+    attributes are a segment of their own; a film counts in each of its genres.
+    """
+    models = {MODEL: ("p_like", threshold)}
+    models |= {name: (name, cut) for name, cut in baseline_thresholds.items()}
+    groups = metrics_by(_stacked(predictions, models), "scope", "value", "model")
+    found = {
+        (group["scope"], group["value"], group["model"]): {
+            name: x for name, x in group.items() if name not in ("scope", "value", "model")
+        }
+        for group in groups
+    }
+    return {
+        **found["all", "all", MODEL],
+        "segments": {
+            segment: {value: x for (scope, value, _), x in found.items() if scope == segment}
+            for segment in SEGMENTS
+        },
+        "baselines": {name: found["all", "all", name] for name in baseline_thresholds},
+        "cold_start": {
+            value: {
+                **found["cold_start", value, MODEL],
+                "baselines": {name: found["cold_start", value, name] for name in baseline_thresholds},
+            }
+            for scope, value, model in found
+            if scope == "cold_start" and model == MODEL
+        },
+    }
+
+
+def _stacked(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
+    """A row per prediction, model and group that it counts in."""
+    state = F.concat_ws(
+        "/",
+        F.when(F.col("user_known"), "known user").otherwise("new user"),
+        F.when(F.col("movie_known"), "known movie").otherwise("new movie"),
+    )
+    groups: list[Column] = []
+    for model, (column, threshold) in models.items():
+        groups.append(_group("all", F.lit("all"), model, column, threshold))
+        groups.append(_group("cold_start", state, model, column, threshold))
+    column, threshold = models[MODEL]
+    for segment in ("gender", "age_group", "occupation"):
+        groups.append(_group(segment, _or_unknown(F.col(segment)), MODEL, column, threshold))
+    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
+    named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
+    by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, threshold))
+    exploded = F.explode(F.concat(F.array(*groups), by_genre)).alias("group")
+    return predictions.select("label", exploded).select("label", "group.*")
+
+
+def _group(scope: str, value: Column, model: str, column: str, threshold: float) -> Column:
+    return F.struct(
+        F.lit(scope).alias("scope"),
+        value.alias("value"),
+        F.lit(model).alias("model"),
+        F.col(column).alias("probability"),
+        F.lit(float(threshold)).alias("threshold"),
+    )
+
+
+def _or_unknown(value: Column) -> Column:
+    return F.coalesce(value, F.lit("unknown"))
+
+
+def comparison(metrics: Mapping[str, Any], names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:
+    """The model's metrics beside those of each baseline, for a table."""
+    sources = {MODEL: metrics, **metrics["baselines"]}
+    return {label: [source[name] for name in names] for label, source in sources.items()}

@@ -1,0 +1,170 @@
+"""The lake: four Delta tables, and the ledger that is their commit.
+
+``ledger.json`` names each table's version and is written last, by an atomic rename. Readers open
+the tables at those versions, so they see one whole delivery or the one before it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from movierate_spark import schemas
+from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.tables import Attempt, attempt_to_write, commit, read_table, replace_json
+from movierate_spark.validate import BLANK
+
+LEDGER = "ledger.json"
+
+
+@dataclass(frozen=True)
+class Lake:
+    """An opened lake: its frames are fixed at the ledger's versions."""
+
+    path: Path
+    ledger: Mapping[str, Any]
+    ratings: DataFrame
+    users: DataFrame
+    movies: DataFrame
+
+
+def open_lake(spark: SparkSession, path: Path) -> Lake:
+    """The lake at ``path``, as its ledger names it.
+
+    Raises:
+        InputError: no lake lies there, or its ledger can't be read.
+    """
+    try:
+        ledger = json.loads((path / LEDGER).read_text(encoding="utf-8"))
+        versions = {name: int(ledger["versions"][name]) for name in schemas.LAKE}
+    except FileNotFoundError as error:
+        raise InputError(f"--lake {path}: no lake there ({LEDGER} is missing): run prepare") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"--lake {path}: {LEDGER} can't be read: run prepare again") from error
+    frames = {
+        name: read_table(spark, path / name, schemas.LAKE[name], version=versions[name])
+        for name in ("ratings", "users", "movies")
+    }
+    return Lake(path, ledger, **frames)
+
+
+def check_free(path: Path) -> None:
+    """Refuse a lake path that holds anything but a lake.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--lake {path} is a file: name a new folder, or a lake's")
+    strangers = [] if not path.is_dir() else _strangers(path)
+    if strangers:
+        raise InputError(f"--lake {path} holds something else ({strangers[0]}): name a new folder, or a lake's")
+
+
+def _strangers(path: Path) -> list[str]:
+    return sorted(
+        entry.name
+        for entry in path.iterdir()
+        if not (entry.name == LEDGER or entry.name.startswith(f".{LEDGER}."))
+        and not (entry.name in schemas.LAKE and entry.is_dir())
+    )
+
+
+def row_counts(by_rule: Mapping[str | None, int]) -> dict[str, Any]:
+    """A table's part of the ledger from its lines by rule; superseded rows are still accepted."""
+    rejected = {rule: n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, BLANK)}
+    return {
+        "read": sum(by_rule.values()),
+        "accepted": by_rule.get(None, 0),
+        "rejected": sum(rejected.values()),
+        "blank": by_rule.get(BLANK, 0),
+        "superseded": 0,
+        "by_rule": rejected,
+    }
+
+
+def check_rejected(path: Path, table: str, counts: Mapping[str, Any], *, max_fraction: float) -> None:
+    """Refuse a delivery of which nothing, or too little, can be accepted.
+
+    Raises:
+        InputError: with the rules that were broken most.
+    """
+    broken = sorted(counts["by_rule"].items(), key=lambda item: (-item[1], item[0]))[:3]
+    rules = ", ".join(f"{rule} {n}" for rule, n in broken)
+    if counts["rejected"] > max_fraction * counts["read"]:
+        raise InputError(
+            f"{path}: {counts['rejected']} of {counts['read']} {table} rejected, more than"
+            f" validate.max_rejected_fraction {max_fraction:g} ({rules})."
+            " Nothing was published: mend the file, or name the format with --format"
+        )
+    if not counts["accepted"]:
+        why = f"all were rejected ({rules})" if rules else "it holds none"
+        raise InputError(f"{path}: no {table} to accept: {why}")
+
+
+@contextmanager
+def publishing(
+    path: Path, frames: Mapping[str, DataFrame]
+) -> Iterator[dict[str, Attempt]]:
+    """Write the tables' files; if the block fails, what it had written is removed again."""
+    is_new = not path.exists()
+    try:
+        with ExitStack() as stack:
+            yield {
+                name: stack.enter_context(attempt_to_write(frames[name], path / name, schema))
+                for name, schema in schemas.LAKE.items()
+            }
+    except BaseException:
+        if is_new:
+            shutil.rmtree(path, ignore_errors=True)
+        raise
+
+
+def publish(path: Path, attempts: Mapping[str, Attempt], ledger: Mapping[str, Any]) -> None:
+    """Commit the tables, then the ledger that makes them the lake.
+
+    Raises:
+        MovierateError: the rows written are not those the ledger counts; nothing becomes visible.
+    """
+    rejected = sum(table["rejected"] for table in ledger["tables"].values())
+    counted = {name: table["accepted"] for name, table in ledger["tables"].items()} | {"rejected": rejected}
+    for name, attempt in attempts.items():
+        if attempt.rows != counted[name]:
+            raise MovierateError(
+                f"{path / name}: {attempt.rows} rows written, {counted[name]} counted: did the input change?"
+            )
+    versions = {name: commit(attempt) for name, attempt in attempts.items()}
+    replace_json(path / LEDGER, {**ledger, "versions": versions})
+
+
+def with_superseded(counts: Mapping[str, Any], *, kept: int) -> dict[str, Any]:
+    """Counts in which only ``kept`` of the accepted rows stay; the others gave way to a later one."""
+    return {**counts, "accepted": kept, "superseded": counts["accepted"] - kept}
+
+
+def unknown_counts(frame: DataFrame, columns: tuple[str, ...]) -> dict[str, int]:
+    """Rows in which a column is null (an array: empty), by column, in one pass."""
+    types = dict(frame.dtypes)
+    unknown = {
+        name: F.size(name) == 0 if types[name].startswith("array") else F.col(name).isNull()
+        for name in columns
+    }
+    row = frame.agg(*(F.count_if(condition).alias(name) for name, condition in unknown.items())).head()
+    return {name: int(row[name]) for name in columns} if row else {}
+
+
+def count_orphans(ratings: DataFrame, users: DataFrame, movies: DataFrame, *, have_users: bool) -> int:
+    """Ratings whose user or movie is not in its table; a table that was never delivered misses nobody."""
+    known_users = users.select("user_id", F.lit(True).alias("user_found"))
+    known_movies = movies.select("movie_id", F.lit(True).alias("movie_found"))
+    joined = ratings.join(known_users, "user_id", "left").join(known_movies, "movie_id", "left")
+    no_user = F.col("user_found").isNull() if have_users else F.lit(False)
+    return joined.where(no_user | F.col("movie_found").isNull()).count()

@@ -1,0 +1,57 @@
+"""What a person sees while a command works: a bar with the time left in a terminal, else plain lines."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import TimeRemainingColumn as TimeLeftColumn
+
+
+class Reporter:
+    """Says on standard error what is going on; results go to standard output."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        self.console.print(line, markup=False)
+
+    @contextmanager
+    def step(self, what: str) -> Iterator[None]:
+        """Name a step while it runs, and its seconds when it is done."""
+        started = time.monotonic()
+        if self.console.is_terminal:
+            with self.console.status(what):
+                yield
+        else:
+            yield
+        self.say(f"{what}: {time.monotonic() - started:.1f} s")
+
+    @contextmanager
+    def steps(self, what: str, total: int) -> Iterator[Callable[[], None]]:
+        """Count ``total`` equal steps; the block calls what it is given after each."""
+        started, done = time.monotonic(), 0
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        bar = Progress(*columns, TimeElapsedColumn(), TimeLeftColumn(), console=self.console, transient=True)
+        task = bar.add_task(what, total=total)
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            bar.advance(task)
+            elapsed = time.monotonic() - started
+            if not self.console.is_terminal and done < total:
+                left = elapsed / done * (total - done)
+                self.say(f"{what}: {done} of {total}, about {left:.0f} s left")
+
+        if self.console.is_terminal:
+            with bar:
+                yield advance
+        else:
+            yield advance
+        self.say(f"{what}: {done} of {total}, {time.monotonic() - started:.1f} s")

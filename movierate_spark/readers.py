@@ -1,0 +1,315 @@
+"""Delivered files to frames of raw lines and their fields as text: nothing is judged or lost here.
+
+Every reader returns one row per line (per record of a Parquet file), CSV headers aside, with
+``raw`` (the line as text), ``source_file`` (its name), ``complete`` (the number of fields is right)
+and the table's columns as strings, null where a line is too short.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from movierate_spark.columns import decoded, present
+from movierate_spark.config import InputSettings
+from movierate_spark.errors import InputError
+from movierate_spark.tables import current_files, is_delta_table
+
+TABLES = ("ratings", "users", "movies")
+COLUMNS = {
+    "ratings": ("user_id", "movie_id", "rating", "rated_at"),
+    "users": ("user_id", "gender", "age", "occupation", "zip"),
+    "movies": ("movie_id", "title", "genres", "year"),
+}
+ML_100K_GENRES = (
+    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy"
+    " Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
+).split()
+
+
+@dataclass(frozen=True)
+class Format:
+    """One of the ways in which three files are delivered."""
+
+    name: str
+    files: Mapping[str, tuple[str, ...]]
+    read: Callable[[SparkSession, str, Path, InputSettings], DataFrame]
+    rating_scale: tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The files of one delivery, by table; users may be missing."""
+
+    format: Format
+    paths: Mapping[str, Path]
+    settings: InputSettings
+
+    @property
+    def rating_scale(self) -> tuple[float, float]:
+        """The lowest and the highest rating: the settings' where they say, else the format's."""
+        low, high = self.format.rating_scale
+        chosen_low, chosen_high = self.settings.rating_min, self.settings.rating_max
+        return (low if chosen_low is None else chosen_low, high if chosen_high is None else chosen_high)
+
+    def read(self, spark: SparkSession, table: str) -> DataFrame:
+        """The table's lines, all of them: see the module's docstring for the columns."""
+        return self.format.read(spark, table, self.paths[table], self.settings)
+
+
+def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) -> Delivery:
+    """The files in ``folder``, their format told by their names unless it is given.
+
+    Raises:
+        InputError: no such folder, no or several known sets of files, a missing or an empty file.
+    """
+    if not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"--input {folder} {what}: name the folder that holds the three files")
+    candidates = [FORMATS[format_name]] if format_name != "auto" else list(FORMATS.values())
+    found = [(known, paths) for known in candidates if (paths := _paths(folder, known))]
+    if not found:
+        names = " or ".join("/".join(known.files[t][0] for t in TABLES) for known in candidates)
+        raise InputError(f"--input {folder}: none of {names} found; it holds {_listing(folder)}")
+    if len(found) > 1:
+        names = " and ".join(known.name for known, _ in found)
+        raise InputError(f"--input {folder}: files of {names} lie there; name one with --format")
+    known, paths = found[0]
+    for table in ("ratings", "movies"):
+        if table not in paths:
+            raise InputError(f"--input {folder}: {known.files[table][0]} is missing ({known.name} format)")
+    for path in paths.values():
+        if path.is_file() and path.stat().st_size == 0:
+            raise InputError(f"{path} is empty (0 bytes): deliver it again")
+    return Delivery(known, paths, settings)
+
+
+def _paths(folder: Path, known: Format) -> dict[str, Path]:
+    paths = {}
+    for table, names in known.files.items():
+        present_names = [n for n in (*names, *(f"{n}.gz" for n in names)) if (folder / n).exists()]
+        if len(present_names) > 1:
+            raise InputError(f"--input {folder}: both {' and '.join(present_names)} found; leave one")
+        if present_names:
+            paths[table] = folder / present_names[0]
+    for path in paths.values():
+        if known.name != "parquet" and not path.is_file():
+            raise InputError(f"{path} is a folder: the {known.name} format wants a file there")
+    return paths
+
+
+def _listing(folder: Path) -> str:
+    names = sorted(path.name for path in folder.iterdir())
+    return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "nothing"
+
+
+def read_lines(spark: SparkSession, path: Path) -> DataFrame:
+    """One row per line of a text file, plain or gzip: ``raw``, ``source_file``, ``first``.
+
+    ``first`` marks the file's first line. Blank lines stay.
+    """
+    lines = spark.read.text(str(path))
+    # Spark numbers the rows of a partition in order, and a file's first split opens a partition.
+    row_in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
+    return lines.select(
+        decoded(F.col("value")).alias("raw"),
+        F.col("_metadata.file_name").alias("source_file"),
+        ((F.col("_metadata.file_block_start") == 0) & (row_in_partition == 0)).alias("first"),
+    )
+
+
+def _table(lines: DataFrame, table: str, columns: Mapping[str, Column], complete: Column) -> DataFrame:
+    texts = [columns.get(name, F.lit(None)).cast("string").alias(name) for name in COLUMNS[table]]
+    return lines.select("raw", "source_file", complete.alias("complete"), *texts)
+
+
+def _by_position(lines: DataFrame, table: str, fields: Column, names: tuple[str, ...]) -> DataFrame:
+    split = lines.withColumn("fields", fields)
+    columns = {name: F.get("fields", F.lit(i)) for i, name in enumerate(names)}
+    return _table(split, table, columns, F.size("fields") == len(names))
+
+
+def read_ml_1m(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
+    """A table in MovieLens 1M's layout: ``::`` between fields."""
+    names = {"movies": ("movie_id", "title", "genres")}.get(table, COLUMNS[table])
+    return _by_position(read_lines(spark, path), table, F.split("raw", "::", -1), names)
+
+
+def read_ml_100k(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
+    """A table in MovieLens 100K's layout: tabs or ``|`` between fields, a flag for each genre."""
+    lines = read_lines(spark, path)
+    if table == "ratings":
+        return _by_position(lines, table, F.split("raw", "\t", -1), COLUMNS["ratings"])
+    fields = F.split("raw", r"\|", -1)
+    if table == "users":
+        return _by_position(lines, table, fields, ("user_id", "age", "gender", "occupation", "zip"))
+    split = lines.withColumn("fields", fields)
+    names = _genre_names(spark, path.parent / "u.genre")
+    genres = [
+        F.when(F.trim(F.get("fields", F.lit(5 + i))) == "1", F.lit(name))
+        for i, name in enumerate(names)
+        if name != "unknown"
+    ]
+    columns = {
+        "movie_id": F.get("fields", F.lit(0)),
+        "title": F.get("fields", F.lit(1)),
+        "genres": F.concat_ws("|", *genres),
+        "year": F.regexp_extract(F.get("fields", F.lit(2)), r"-(\d{4})\s*\z", 1),
+    }
+    return _table(split, table, columns, F.size("fields") == 5 + len(names))
+
+
+def _genre_names(spark: SparkSession, path: Path) -> list[str]:
+    """The genres in the order of their flags, from ``u.genre`` (``name|number``) where it lies there."""
+    if not path.is_file():
+        return ML_100K_GENRES
+    cut = F.split("raw", r"\|")
+    number = F.get(cut, F.lit(1)).try_cast("int")
+    rows = read_lines(spark, path).select(number.alias("number"), F.get(cut, F.lit(0)).alias("name"))
+    return [row["name"] for row in rows.where("number is not null").sort("number", "name").head(1000)]
+
+
+def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSettings) -> DataFrame:
+    """A table in the csv format: a header, fields quoted where they hold the separator.
+
+    Raises:
+        InputError: the header lacks a column.
+    """
+    lines = read_lines(spark, path)
+    header_line = lines.where("first").select("raw").head()
+    header = parse_csv_line(header_line[0] if header_line else "", settings.separator)
+    wanted: dict[str, str] = dict(getattr(settings.columns, table))
+    missing = [name for name in wanted.values() if name not in header]
+    if missing:
+        raise InputError(
+            f"{path}: missing column(s) {', '.join(missing)}; its header is {', '.join(header)}."
+            f" Name them in conf under [input.columns.{table}], or the separator under [input]"
+        )
+    split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), settings.separator))
+    columns = {name: F.get("fields", F.lit(header.index(title))) for name, title in wanted.items()}
+    return _table(split, table, columns, F.size("fields") == len(header))
+
+
+def parse_csv_line(line: str, separator: str) -> list[str]:
+    """The fields of a header line; quotes around a name are cut."""
+    return [field.strip().strip('"') for field in line.split(separator)]
+
+
+def csv_fields(line: Column, separator: str) -> Column:
+    """The fields of a CSV line as an array; ``""`` inside quotes is a quote.
+
+    Cut at the quotes, every second piece lies inside them: separators there are hidden behind a
+    character that Unicode keeps out of text, and the rest is a plain split. Linear in the line's
+    length, which a regular expression for quoted fields is not.
+    """
+    hidden = "\uffff"
+    pattern = re.escape(separator)
+    pieces = F.transform(
+        F.split(line, '"', -1),
+        lambda piece, i: F.when(
+            i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(hidden))
+        ).otherwise(piece),
+    )
+    quoted = F.transform(
+        F.split(F.array_join(pieces, '"'), pattern, -1),
+        lambda field: _unquoted(F.replace(field, F.lit(hidden), F.lit(separator))),
+    )
+    return F.when(F.contains(line, F.lit('"')), quoted).otherwise(F.split(line, pattern, -1))
+
+
+def _unquoted(field: Column) -> Column:
+    inside = F.regexp_extract(field, r'(?s)\A *"(.*)" *\z', 1)
+    is_quoted = F.rlike(field, F.lit(r'(?s)\A *".*" *\z'))
+    return F.when(is_quoted, F.replace(inside, F.lit('""'), F.lit('"'))).otherwise(field)
+
+
+def read_parquet(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
+    """A table with the lake's column names; ``raw`` is the record as JSON.
+
+    Raises:
+        InputError: a column is missing, or the files are no Parquet.
+    """
+    lake_names = {"age": "age_group", "zip": "zip3"}
+    wanted = {name: lake_names.get(name, name) for name in COLUMNS[table]}
+    lines = parquet_lines(spark, path, wanted, {"year"})
+    # A whole code of the same three digits: the lake keeps no others.
+    return lines.withColumn("zip", F.concat("zip", F.lit("00"))) if table == "users" else lines
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a path is a Parquet file, or a folder that holds some or a Delta table."""
+    if path.is_dir():
+        return is_delta_table(path) or any(path.rglob("*.parquet"))
+    with path.open("rb") as file:
+        return file.read(4) == b"PAR1"
+
+
+def parquet_lines(
+    spark: SparkSession, path: Path, wanted: Mapping[str, str], optional: set[str]
+) -> DataFrame:
+    """One row per record: ``raw`` as JSON, ``source_file``, ``complete`` and the wanted columns as text.
+
+    ``wanted`` gives the file's name of each column; an optional one may be missing and is null then.
+
+    Raises:
+        InputError: a column is missing, or the files are no Parquet.
+    """
+    if not is_parquet(path):
+        raise InputError(f"{path}: no Parquet there")
+    files = current_files(path) if is_delta_table(path) else [str(path)]
+    records = spark.read.parquet(*files)
+    missing = [column for name, column in wanted.items() if column not in records.columns and name not in optional]
+    if missing:
+        raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(records.columns)}")
+    types = dict(records.dtypes)
+    texts = [
+        (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(name)
+        for name, column in wanted.items()
+    ]
+    raw = F.to_json(F.struct(*records.columns)).alias("raw")
+    return records.select(raw, F.col("_metadata.file_name").alias("source_file"), F.lit(True).alias("complete"), *texts)
+
+
+def _as_text(column: Column, data_type: str) -> Column:
+    if data_type in ("timestamp", "timestamp_ntz"):
+        return F.unix_seconds(column.cast("timestamp")).cast("string")
+    if data_type.startswith("array"):
+        return F.array_join(column.cast("array<string>"), "|")
+    return present(column.cast("string"))
+
+
+FORMATS = {
+    "ml-1m": Format(
+        "ml-1m",
+        {"ratings": ("ratings.dat",), "users": ("users.dat",), "movies": ("movies.dat",)},
+        read_ml_1m,
+        (1.0, 5.0),
+    ),
+    "ml-100k": Format(
+        "ml-100k",
+        {"ratings": ("u.data",), "users": ("u.user",), "movies": ("u.item",)},
+        read_ml_100k,
+        (1.0, 5.0),
+    ),
+    "csv": Format(
+        "csv",
+        {"ratings": ("ratings.csv",), "users": ("users.csv",), "movies": ("movies.csv",)},
+        read_csv,
+        (0.5, 5.0),
+    ),
+    "parquet": Format(
+        "parquet",
+        {
+            "ratings": ("ratings", "ratings.parquet"),
+            "users": ("users", "users.parquet"),
+            "movies": ("movies", "movies.parquet"),
+        },
+        read_parquet,
+        (0.5, 5.0),
+    ),
+}

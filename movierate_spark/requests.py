@@ -1,0 +1,91 @@
+"""Requests to score: read line by line, judged by named rules, none of them lost."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from pathlib import Path
+
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as F  # noqa: N812
+
+from movierate_spark.columns import is_blank, present, whole_number
+from movierate_spark.errors import InputError
+from movierate_spark.readers import csv_fields, is_parquet, parquet_lines, parse_csv_line, read_lines
+from movierate_spark.validate import broken_rule, has_all_fields, is_id
+
+ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"
+REQUIRED = ("user_id", "movie_id")
+
+
+def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> DataFrame:
+    """One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at as text.
+
+    Raises:
+        InputError: no such file, zero bytes, no header, or a missing column.
+    """
+    if not path.exists():
+        raise InputError(f"--requests {path}: no such file")
+    if is_parquet(path):
+        return parquet_lines(spark, path, {"user_id": "user_id", "movie_id": "movie_id", "at": "at"}, {"at"})
+    if path.is_dir():
+        raise InputError(f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder")
+    if path.stat().st_size == 0:
+        raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
+    lines = read_lines(spark, path)
+    first = lines.where("first").select("raw").head()
+    header = parse_csv_line(first[0] if first else "", separator)
+    missing = [name for name in REQUIRED if name not in header]
+    if missing:
+        raise InputError(
+            f"--requests {path}: missing column(s) {', '.join(missing)}; the first line must name"
+            " user_id, movie_id and optionally at"
+        )
+    split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
+    texts = [
+        (F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")).alias(name)
+        for name in ("user_id", "movie_id", "at")
+    ]
+    return split.select("raw", "source_file", (F.size("fields") == len(header)).alias("complete"), *texts)
+
+
+def time_of(text: Column) -> Column:
+    """A timestamp from epoch seconds or ISO 8601 (UTC where it names no zone); else null."""
+    trimmed = F.trim(text)
+    # Longer numbers than any year 9999 has overflow the timestamp.
+    seconds = F.when(F.length(trimmed) <= 11, whole_number(trimmed))
+    from_text = F.when(trimmed.rlike(ISO_8601), trimmed.try_cast("timestamp"))
+    return F.coalesce(F.timestamp_seconds(seconds), from_text)
+
+
+def with_rule(lines: DataFrame, *, earliest: datetime, latest: datetime) -> DataFrame:
+    """Add ``rule``: the first that a request breaks, ``blank``, or null for one that can be scored.
+
+    A time must lie between the two bounds; none at all is fine.
+    """
+    plausible = F.coalesce(time_of(F.col("at")).between(F.lit(earliest), F.lit(latest)), F.lit(False))
+    rules = {
+        "field_count": has_all_fields(),
+        "user_id": is_id(F.col("user_id")),
+        "movie_id": is_id(F.col("movie_id")),
+        "at": present(F.col("at")).isNull() | plausible,
+    }
+    return lines.withColumn("rule", broken_rule(rules))
+
+
+def readable(lines: DataFrame, *, run_date: date) -> DataFrame:
+    """One row per request that breaks no rule, repeated ones too: user_id, movie_id, at.
+
+    A request without a time is as of the run date's midnight (UTC).
+    """
+    midnight = F.lit(run_date.isoformat()).cast("timestamp")
+    return lines.where(F.col("rule").isNull()).select(
+        whole_number(F.col("user_id")).alias("user_id"),
+        whole_number(F.col("movie_id")).alias("movie_id"),
+        F.coalesce(time_of(F.col("at")), midnight).alias("at"),
+    )
+
+
+def unreadable(lines: DataFrame, *, run_date: date) -> DataFrame:
+    """The requests that break a rule, whole, with its name; blank lines are none."""
+    bad = lines.where(F.col("rule").isNotNull() & ~is_blank(F.col("raw")))
+    return bad.select(F.lit(run_date).alias("run_date"), "rule", "raw", "source_file")

@@ -1,0 +1,79 @@
+"""Schema, grain and key of every table.
+
+| table    | a row is                              | key                 |
+| -------- | ------------------------------------- | ------------------- |
+| ratings  | a user's rating of a movie            | user_id, movie_id   |
+| users    | a user                                | user_id             |
+| movies   | a movie                               | movie_id            |
+| rejected | an input row that broke a rule        | none                |
+| scores   | a readable request of a run date      | none: repeats count |
+| predictions | an evaluated rating                | user_id, movie_id   |
+
+Times are UTC. Null means unknown; an unknown genre is an empty array.
+"""
+
+from __future__ import annotations
+
+from pyspark.sql.types import (
+    ArrayType,
+    BooleanType,
+    DataType,
+    DateType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StringType,
+    StructField,
+    StructType,
+    TimestampType,
+)
+
+
+def _struct(**columns: DataType) -> StructType:
+    return StructType([StructField(name, data_type) for name, data_type in columns.items()])
+
+
+RATINGS = _struct(user_id=LongType(), movie_id=LongType(), rating=DoubleType(), rated_at=TimestampType())
+USERS = _struct(
+    user_id=LongType(),
+    gender=StringType(),
+    age_group=StringType(),
+    occupation=StringType(),
+    zip3=StringType(),
+)
+MOVIES = _struct(
+    movie_id=LongType(), title=StringType(), year=IntegerType(), genres=ArrayType(StringType())
+)
+REJECTED = _struct(table=StringType(), rule=StringType(), raw=StringType(), source_file=StringType())
+LAKE = {"ratings": RATINGS, "users": USERS, "movies": MOVIES, "rejected": REJECTED}
+
+REASON = _struct(feature=StringType(), contribution=DoubleType())
+SCORES = _struct(
+    user_id=LongType(),
+    movie_id=LongType(),
+    at=TimestampType(),
+    logit=DoubleType(),
+    p_like=DoubleType(),
+    liked=BooleanType(),
+    user_known=BooleanType(),
+    movie_known=BooleanType(),
+    reasons=ArrayType(REASON),
+    model_version=StringType(),
+    run_date=DateType(),
+)
+REJECTED_REQUESTS = _struct(
+    run_date=DateType(), rule=StringType(), raw=StringType(), source_file=StringType()
+)
+PREDICTIONS = _struct(
+    user_id=LongType(),
+    movie_id=LongType(),
+    at=TimestampType(),
+    rating=DoubleType(),
+    liked=BooleanType(),
+    logit=DoubleType(),
+    p_like=DoubleType(),
+    predicted=BooleanType(),
+    user_known=BooleanType(),
+    movie_known=BooleanType(),
+    model_version=StringType(),
+)

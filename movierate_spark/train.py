@@ -1,0 +1,140 @@
+"""Fit and choose: Spark's LogisticRegression in Spark's CrossValidator, over folds in order of time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F  # noqa: N812
+
+from movierate_spark.config import TrainSettings
+from movierate_spark.features.stages import FEATURES
+
+LABEL = "label"
+BLOCK = "block"
+BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "movie_mean")}
+
+
+class RollingOriginCrossValidator(CrossValidator):
+    """Spark's CrossValidator with folds that never train on their future.
+
+    The rows carry ``block``, a whole number in order of time. Fold i trains on the blocks before i
+    and validates on block i, for i from 1 to ``numFolds`` (Hyndman and Athanasopoulos, Forecasting:
+    Principles and Practice, section 5.10).
+    """
+
+    def _kFold(self, dataset: DataFrame) -> list[tuple[DataFrame, DataFrame]]:  # noqa: N802
+        block = F.col(BLOCK)
+        folds = range(1, self.getNumFolds() + 1)
+        return [(dataset.where(block < fold), dataset.where(block == fold)) for fold in folds]
+
+
+class LogLossEvaluator(MulticlassClassificationEvaluator):
+    """Spark's log loss, telling ``done`` after each evaluation."""
+
+    def __init__(self, done: Callable[[], None]) -> None:
+        super().__init__(metricName="logLoss", labelCol=LABEL)
+        self._done = done
+
+    def _evaluate(self, dataset: DataFrame) -> float:
+        value = super()._evaluate(dataset)
+        self._done()
+        return value
+
+
+def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticRegression:
+    """The estimator that every fit uses; features are standardised inside, coefficients are not."""
+    return LogisticRegression(
+        featuresCol=FEATURES, labelCol=LABEL, maxIter=settings.max_iter, tol=settings.tol, **params
+    )
+
+
+def laid_out(rows: DataFrame, *, partitions: int) -> DataFrame:
+    """The same rows in the same tasks and order whatever came before, so that sums come out the same."""
+    return rows.repartition(partitions, "user_id", "movie_id").sortWithinPartitions(
+        "at", "user_id", "movie_id"
+    )
+
+
+def cross_validate(
+    rows: DataFrame, settings: TrainSettings, *, done: Callable[[], None] = lambda: None
+) -> CrossValidatorModel:
+    """Choose the penalty on rows with ``features``, ``label`` and ``block``; ``done`` counts the fits.
+
+    The best model is fitted on all the rows.
+    """
+    estimator = logistic_regression(settings)
+    grid = (
+        ParamGridBuilder()
+        .addGrid(estimator.regParam, list(settings.reg_param))
+        .addGrid(estimator.elasticNetParam, list(settings.elastic_net_param))
+        .build()
+    )
+    validator = RollingOriginCrossValidator(
+        estimator=estimator,
+        estimatorParamMaps=grid,
+        evaluator=LogLossEvaluator(done),
+        numFolds=settings.folds,
+        seed=settings.seed,
+    )
+    return validator.fit(rows)
+
+
+def validation_path(model: CrossValidatorModel) -> list[dict[str, float]]:
+    """The grid with the mean and the standard deviation of the folds' log loss."""
+    pairs = zip(model.getEstimatorParamMaps(), model.avgMetrics, model.stdMetrics, strict=True)
+    return [
+        {**{param.name: float(value) for param, value in params.items()}, "log_loss": mean, "std": std}
+        for params, mean, std in pairs
+    ]
+
+
+def best_params(model: CrossValidatorModel) -> dict[str, float]:
+    """The chosen ``regParam`` and ``elasticNetParam``."""
+    best: LogisticRegressionModel = model.bestModel
+    return {"regParam": best.getRegParam(), "elasticNetParam": best.getElasticNetParam()}
+
+
+def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
+    """Platt's scaling (1999) on rows with ``logit`` and ``label``, as plain numbers.
+
+    The calibrated log odds are ``slope * logit + intercept``. Rows of a single class, or a slope that
+    would turn the order round, leave the logit as it is.
+    """
+    unchanged = {"method": "none", "slope": 1.0, "intercept": 0.0}
+    if method == "none" or rows.select(LABEL).distinct().count() < 2:
+        return unchanged
+    intercept, (slope,) = fit_plain(rows, ("logit",))
+    return {"method": "platt", "slope": slope, "intercept": intercept} if slope > 0 else unchanged
+
+
+def fit_plain(rows: DataFrame, columns: Sequence[str]) -> tuple[float, list[float]]:
+    """Intercept and coefficients of an unpenalised logistic regression of ``label`` on few columns."""
+    vector = array_to_vector(F.array(*(F.col(name).cast("double") for name in columns)))
+    estimator = LogisticRegression(featuresCol=FEATURES, labelCol=LABEL, tol=1e-12, maxIter=200)
+    model = estimator.fit(rows.select(vector.alias(FEATURES), F.col(LABEL).cast("double").alias(LABEL)))
+    return float(model.intercept), [float(value) for value in model.coefficients]
+
+
+def fit_baselines(rows: DataFrame) -> dict[str, dict[str, Any]]:
+    """What a model must beat, as plain logistic models: ``intercept``, ``coefficients``, ``threshold``.
+
+    ``always_like`` knows the like rate only and always says liked; the others know the movie's mean
+    as of the row, and the user's too. ``rows`` have ``label`` and the history's columns.
+    """
+    liked, total = rows.agg(F.sum(LABEL), F.count(LABEL)).head() or (0, 0)
+    rate_odds = math.log(liked / (total - liked))
+    baselines: dict[str, dict[str, Any]] = {
+        "always_like": {"intercept": rate_odds, "coefficients": {}, "threshold": 0.0}
+    }
+    for name, columns in BASELINES.items():
+        intercept, values = fit_plain(rows, columns)
+        coefficients = dict(zip(columns, values, strict=True))
+        baselines[name] = {"intercept": intercept, "coefficients": coefficients, "threshold": 0.5}
+    return baselines
