@@ -87,7 +87,9 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
 def digests(path: Path, folder: Path) -> dict[str, str]:
     """SHA-256 of every file below ``folder`` but Hadoop's ``.crc``, by its path below ``path``."""
     files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix != ".crc")
-    return {file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {
+        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
+    }
 
 
 def open_bundle(path: Path) -> Bundle:

@@ -7,7 +7,7 @@ from functools import reduce
 from itertools import chain
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.columns import any_of, one_decimal_number, present, whole_number

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from pyspark.sql import Column, DataFrame, Row, Window
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 ECE_BINS = 20
 PIECES = 1000
@@ -211,8 +211,10 @@ def _stacked(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
         groups.append(_group("all", F.lit("all"), model, column, threshold))
         groups.append(_group("cold_start", state, model, column, threshold))
     column, threshold = models[MODEL]
-    for segment in ("gender", "age_group", "occupation"):
-        groups.append(_group(segment, _or_unknown(F.col(segment)), MODEL, column, threshold))
+    groups += [
+        _group(segment, F.coalesce(F.col(segment), F.lit("unknown")), MODEL, column, threshold)
+        for segment in ("gender", "age_group", "occupation")
+    ]
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
     named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
     by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, threshold))
@@ -228,10 +230,6 @@ def _group(scope: str, value: Column, model: str, column: str, threshold: float)
         F.col(column).alias("probability"),
         F.lit(float(threshold)).alias("threshold"),
     )
-
-
-def _or_unknown(value: Column) -> Column:
-    return F.coalesce(value, F.lit("unknown"))
 
 
 def comparison(metrics: Mapping[str, Any], names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.errors import InputError, MovierateError
@@ -66,7 +66,9 @@ def check_free(path: Path) -> None:
         raise InputError(f"--lake {path} is a file: name a new folder, or a lake's")
     strangers = [] if not path.is_dir() else _strangers(path)
     if strangers:
-        raise InputError(f"--lake {path} holds something else ({strangers[0]}): name a new folder, or a lake's")
+        raise InputError(
+            f"--lake {path} holds something else ({strangers[0]}): name a new folder, or a lake's"
+        )
 
 
 def _strangers(path: Path) -> list[str]:
@@ -111,9 +113,7 @@ def check_rejected(path: Path, table: str, counts: Mapping[str, Any], *, max_fra
 
 
 @contextmanager
-def publishing(
-    path: Path, frames: Mapping[str, DataFrame]
-) -> Iterator[dict[str, Attempt]]:
+def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
     """Write the tables' files; if the block fails, what it had written is removed again."""
     is_new = not path.exists()
     try:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pyspark.ml import PipelineModel
 from pyspark.sql import DataFrame, SparkSession, Window
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
 from movierate_spark import clean, evaluate, lake, requests, schemas, score, train, validate
@@ -256,9 +256,7 @@ def _fit_and_measure(
     past = rows.where(second < split.tune)
     _check_classes(past, settings.label.threshold)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
-    blocks = features.transform(past).select(
-        FEATURES, train.LABEL, split.block(second).alias(train.BLOCK)
-    )
+    blocks = features.transform(past).select(FEATURES, train.LABEL, split.block(second).alias(train.BLOCK))
     blocks = blocks.persist()
     options = settings.train
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
@@ -442,9 +440,7 @@ def score_requests(
     rejected = requests.unreadable(lines, run_date=run_date)
     with (
         report.step(f"score {requested}"),
-        attempt_to_write(
-            rejected, target / "_rejected", schemas.REJECTED_REQUESTS, run_date=run_date
-        ) as bad,
+        attempt_to_write(rejected, target / "_rejected", schemas.REJECTED_REQUESTS, run_date=run_date) as bad,
         attempt_to_write(scored, target, schemas.SCORES, run_date=run_date) as good,
     ):
         commit(bad)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark.columns import decoded, present
 from movierate_spark.config import InputSettings
@@ -26,10 +26,28 @@ COLUMNS = {
     "users": ("user_id", "gender", "age", "occupation", "zip"),
     "movies": ("movie_id", "title", "genres", "year"),
 }
-ML_100K_GENRES = (
-    "unknown Action Adventure Animation Children's Comedy Crime Documentary Drama Fantasy"
-    " Film-Noir Horror Musical Mystery Romance Sci-Fi Thriller War Western"
-).split()
+# u.item has a flag for each, in this order, which u.genre repeats.
+ML_100K_GENRES = [
+    "unknown",
+    "Action",
+    "Adventure",
+    "Animation",
+    "Children's",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Film-Noir",
+    "Horror",
+    "Musical",
+    "Mystery",
+    "Romance",
+    "Sci-Fi",
+    "Thriller",
+    "War",
+    "Western",
+]
 
 
 @dataclass(frozen=True)
@@ -211,9 +229,9 @@ def csv_fields(line: Column, separator: str) -> Column:
     pattern = re.escape(separator)
     pieces = F.transform(
         F.split(line, '"', -1),
-        lambda piece, i: F.when(
-            i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(hidden))
-        ).otherwise(piece),
+        lambda piece, i: F.when(i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(hidden))).otherwise(
+            piece
+        ),
     )
     quoted = F.transform(
         F.split(F.array_join(pieces, '"'), pattern, -1),
@@ -263,16 +281,24 @@ def parquet_lines(
         raise InputError(f"{path}: no Parquet there")
     files = current_files(path) if is_delta_table(path) else [str(path)]
     records = spark.read.parquet(*files)
-    missing = [column for name, column in wanted.items() if column not in records.columns and name not in optional]
+    missing = [
+        column for name, column in wanted.items() if column not in records.columns and name not in optional
+    ]
     if missing:
-        raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(records.columns)}")
+        raise InputError(
+            f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(records.columns)}"
+        )
     types = dict(records.dtypes)
     texts = [
-        (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(name)
+        (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(
+            name
+        )
         for name, column in wanted.items()
     ]
     raw = F.to_json(F.struct(*records.columns)).alias("raw")
-    return records.select(raw, F.col("_metadata.file_name").alias("source_file"), F.lit(True).alias("complete"), *texts)
+    return records.select(
+        raw, F.col("_metadata.file_name").alias("source_file"), F.lit(True).alias("complete"), *texts
+    )
 
 
 def _as_text(column: Column, data_type: str) -> Column:

@@ -6,7 +6,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
@@ -28,7 +28,9 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     if is_parquet(path):
         return parquet_lines(spark, path, {"user_id": "user_id", "movie_id": "movie_id", "at": "at"}, {"at"})
     if path.is_dir():
-        raise InputError(f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder")
+        raise InputError(
+            f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
+        )
     if path.stat().st_size == 0:
         raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
     lines = read_lines(spark, path)
@@ -42,7 +44,9 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
         )
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
     texts = [
-        (F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")).alias(name)
+        (F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")).alias(
+            name
+        )
         for name in ("user_id", "movie_id", "at")
     ]
     return split.select("raw", "source_file", (F.size("fields") == len(header)).alias("complete"), *texts)

@@ -41,9 +41,7 @@ USERS = _struct(
     occupation=StringType(),
     zip3=StringType(),
 )
-MOVIES = _struct(
-    movie_id=LongType(), title=StringType(), year=IntegerType(), genres=ArrayType(StringType())
-)
+MOVIES = _struct(movie_id=LongType(), title=StringType(), year=IntegerType(), genres=ArrayType(StringType()))
 REJECTED = _struct(table=StringType(), rule=StringType(), raw=StringType(), source_file=StringType())
 LAKE = {"ratings": RATINGS, "users": USERS, "movies": MOVIES, "rejected": REJECTED}
 

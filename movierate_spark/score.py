@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 
 def sigmoid(log_odds: Column) -> Column:
@@ -22,7 +22,7 @@ def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
 
 def with_logit(predicted: DataFrame) -> DataFrame:
     """Replace Spark ML's prediction columns by ``logit``, the log odds of liked before calibration."""
-    logit = vector_to_array("rawPrediction")[1]
+    logit = vector_to_array(F.col("rawPrediction"))[1]
     return predicted.withColumn("logit", logit).drop("rawPrediction", "probability", "prediction")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 
@@ -45,10 +46,7 @@ def submitted_properties() -> dict[str, str]:
     """Properties that this driver's JVM was started with by ``spark-submit``; none in a plain Python."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return {}
-    from pyspark import SparkConf
-
-    SparkSession.builder.config  # noqa: B018
-    return dict(SparkConf().getAll())
+    return dict(SparkContext.getOrCreate().getConf().getAll())
 
 
 def local_properties(*, cores: str, driver_memory: str) -> dict[str, str]:

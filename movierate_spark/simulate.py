@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,19 +16,16 @@ from pyspark.sql import functions as F
 
 from movierate_spark import simulate_truth as truth_of
 from movierate_spark.errors import InputError
-from movierate_spark.simulate_truth import DAY, FIRST_YEAR, START_DAY, constant, normal_quantile, uniform
+from movierate_spark.simulate_truth import DAY_SECONDS, FIRST_YEAR, START_DAY, normal_quantile, pick, uniform
 
 FEWEST, MOST = 1_000, 1_000_000_000
 FILES = ("ratings.dat", "users.dat", "movies.dat")
 TRUTH, WORK = "truth.json", ".simulation"
-FEWEST_PER_USER = 20
-HEAD, TAIL = 1.25, 4.5  # of the popularity curve: how steep its best and its worst sellers are
 
 # Shares in percent, about those of MovieLens 1M.
 AGES = {1: 3, 18: 18, 25: 35, 35: 20, 45: 9, 50: 8, 56: 7}
-OCCUPATIONS = dict(
-    enumerate([14, 11, 5, 4, 6, 2, 5, 14, 1, 2, 0, 3, 8, 1, 6, 3, 5, 10, 1, 2, 6])
-)  # 10, a pupil, is left to the youngest
+USUAL_OCCUPATION = {1: (10, 0.9), 18: (4, 0.45), 56: (13, 0.35)}  # pupils, students, the retired
+OTHER_OCCUPATIONS = dict(enumerate([14, 11, 5, 4, 6, 2, 5, 14, 1, 2, 0, 3, 8, 1, 6, 3, 5, 10, 1, 2, 6]))
 GENRES = {
     **{"Action": 8, "Adventure": 4, "Animation": 2, "Children's": 4, "Comedy": 19, "Crime": 3},
     **{"Documentary": 2, "Drama": 25, "Fantasy": 1, "Film-Noir": 1, "Horror": 5, "Musical": 2},
@@ -35,17 +33,15 @@ GENRES = {
 }
 GENRES_PER_MOVIE = {1: 49, 2: 33, 3: 14, 4: 4}
 
-ADJECTIVES = (
-    "Silent Golden Broken Hidden Crimson Last Distant Quiet Wild Lost Électric Blue Burning Frozen Gentle "
-    "Hollow Naïve Paper Restless Second Secret Velvet Winter Wooden"
-).split()
-NOUNS = (
-    "Café Garden River Letter Harbour Fiancée Orchard Detective Señor Piano Horizon Kingdom Lantern Mirror "
-    "Neighbour Passenger Promise Road Sailor Stranger Summer Teacher Train Voyage Waltz Witness"
-).split()
-PLACES = (
-    "Zürich Málaga Vienna Boston Lisbon Québec Dublin Havana Kraków Nairobi Oslo Rome Saigon Texas Venice Yukon"
-).split()
+FEWEST_PER_USER, SPREAD = 20, 1.137  # of the log-normal counts: mean 165, median 97
+HEAD, TAIL = 1.25, 4.5  # the steepness of the popularity curve at its best and its worst sellers
+
+ADJECTIVES = """Blue Broken Burning Crimson Distant Électric Frozen Gentle Golden Hidden Hollow Last Lost
+    Naïve Paper Quiet Restless Second Secret Silent Velvet Wild Winter Wooden"""
+NOUNS = """Café Detective Fiancée Garden Harbour Horizon Kingdom Lantern Letter Mirror Neighbour Orchard
+    Passenger Piano Promise River Road Sailor Señor Stranger Summer Teacher Train Voyage Waltz Witness"""
+PLACES = """Boston Cádiz Dublin Havana Lisbon Málaga Nairobi Oslo Québec Rome Saigon Texas Venice Vienna
+    Yukon Zürich"""
 
 
 class Sizes(NamedTuple):
@@ -103,82 +99,54 @@ def write_files(spark: SparkSession, work: Path, sizes: Sizes, *, seed: int) -> 
     return truth_of.evaluate(rows, rows=sizes.ratings)
 
 
-def pick(shares: Mapping[Any, int], draw: Column) -> Column:
-    """The value that a uniform draw falls on, given each value's share."""
-    pool = [value for value, share in shares.items() for _ in range(share)]
-    kind = "int" if isinstance(pool[0], int) else "string"
-    return F.get(constant(pool, f"array<{kind}>"), F.floor(draw * len(pool)).cast("int"))
-
-
-def word(words: list[str], draw: Column) -> Column:
-    """One of the words, each as likely as the others."""
-    return pick(dict.fromkeys(words, 1), draw)
-
-
 def users(spark: SparkSession, sizes: Sizes, *, seed: int) -> DataFrame:
     """Demographics, one row per user: user_id, gender, age, occupation, zip."""
-
-    def draw(salt: str) -> Column:
-        return uniform(seed, salt, "user_id")
-
-    age, occupation = F.col("age"), F.col("occupation")
-    usual = F.when(age == 1, 10).when(age == 18, 4).when(age == 56, 13)
-    usual_share = F.when(age == 1, 0.9).when(age == 18, 0.45).when(age == 56, 0.35).otherwise(0.0)
-    men = F.when(occupation == 9, 0.05).otherwise(0.73)
-    zip5 = F.lpad(F.floor(draw("zip") * 100_000).cast("string"), 5, "0")
-    plus4 = F.lpad(F.floor(draw("zip+4") * 10_000).cast("string"), 4, "0")
-    aged = spark.range(1, sizes.users + 1).select(
-        F.col("id").alias("user_id"), pick(AGES, draw("age")).alias("age")
-    )
-    busy = F.when(draw("usual") < usual_share, usual).otherwise(pick(OCCUPATIONS, draw("occupation")))
-    return aged.withColumn("occupation", busy).select(
+    draw = partial(uniform, seed, ("user_id",))
+    occupation = pick(OTHER_OCCUPATIONS, draw("occupation"))
+    for age, (usual, share) in USUAL_OCCUPATION.items():
+        occupation = F.when((F.col("age") == age) & (draw("usual") < share), usual).otherwise(occupation)
+    men = F.when(F.col("occupation") == 9, 0.05).otherwise(0.73)  # 9 is homemaker
+    digits, more = F.floor(draw("zip") * 100_000), F.floor(draw("zip+4") * 10_000)
+    zip5, zip9 = F.format_string("%05d", digits), F.format_string("%05d-%04d", digits, more)
+    ids = spark.range(1, sizes.users + 1).withColumnRenamed("id", "user_id")
+    busy = ids.withColumn("age", pick(AGES, draw("age"))).withColumn("occupation", occupation)
+    return busy.select(
         "user_id",
         F.when(draw("gender") < men, "M").otherwise("F").alias("gender"),
         "age",
         "occupation",
-        F.when(draw("has zip+4") < 0.015, F.concat_ws("-", zip5, plus4)).otherwise(zip5).alias("zip"),
+        F.when(draw("long zip") < 0.015, zip9).otherwise(zip5).alias("zip"),
     )
 
 
 def movies(spark: SparkSession, sizes: Sizes, *, seed: int) -> DataFrame:
     """One row per movie: movie_id, title, year, genres, popularity (0 is the most rated)."""
-
-    def draw(salt: str) -> Column:
-        return uniform(seed, salt, "movie_id")
-
-    shuffled = Window.orderBy(draw("popularity"), "movie_id")
-    drawn = F.slice(
-        F.array(*[pick(GENRES, draw(f"genre {i}")) for i in range(4)]),
-        1,
-        pick(GENRES_PER_MOVIE, draw("genres")),
-    )
-    year = FIRST_YEAR - F.floor(80 * F.pow(draw("year"), F.lit(3.2)))
-    return (
-        spark.range(1, sizes.movies + 1)
-        .withColumnRenamed("id", "movie_id")
-        .select(
-            "movie_id",
-            F.concat(title(seed), F.lit(" ("), year.cast("string"), F.lit(")")).alias("title"),
-            year.alias("year"),
-            F.array_sort(F.array_distinct(drawn)).alias("genres"),
-            (F.row_number().over(shuffled) - 1).cast("long").alias("popularity"),
-        )
+    draw = partial(uniform, seed, ("movie_id",))
+    genres = F.array(*[pick(GENRES, draw(f"genre {place}")) for place in range(max(GENRES_PER_MOVIE))])
+    some = F.slice(genres, 1, pick(GENRES_PER_MOVIE, draw("genres")))
+    # Half of the films are from the last nine years, and the oldest are from 1920.
+    year = FIRST_YEAR - F.floor(81 * F.pow(draw("year"), F.lit(3.2)))
+    rank = F.row_number().over(Window.orderBy(draw("popularity"), "movie_id"))
+    ids = spark.range(1, sizes.movies + 1).withColumnRenamed("id", "movie_id")
+    return ids.withColumn("year", year).select(
+        "movie_id",
+        F.format_string("%s (%d)", title(seed), F.col("year")).alias("title"),
+        "year",
+        F.sort_array(F.array_distinct(some)).alias("genres"),
+        (rank - 1).cast("long").alias("popularity"),
     )
 
 
 def title(seed: int) -> Column:
     """A pleasant title, its article at the end as MovieLens has it."""
-
-    def draw(salt: str) -> Column:
-        return uniform(seed, salt, "movie_id")
-
-    thing = F.concat_ws(" ", word(ADJECTIVES, draw("adjective")), word(NOUNS, draw("noun")))
-    place, form = word(PLACES, draw("place")), draw("form")
+    draw = partial(uniform, seed, ("movie_id",))
+    lists = (ADJECTIVES, NOUNS, PLACES)
+    adjective, noun, place = (pick(dict.fromkeys(words.split(), 1), draw(words)) for words in lists)
+    thing, form = F.concat_ws(" ", adjective, noun), draw("title")
     return (
-        F.when(form < 0.35, F.concat(thing, F.lit(", The")))
-        .when(form < 0.55, F.concat_ws(" in ", thing, place))
-        .when(form < 0.70, F.concat(F.concat_ws(" of ", thing, place), F.lit(", The")))
-        .when(form < 0.80, F.concat_ws(" ", place, thing))
+        F.when(form < 0.3, F.concat(thing, F.lit(", The")))
+        .when(form < 0.6, F.concat_ws(" in ", thing, place))
+        .when(form < 0.8, F.concat(thing, F.lit(" of "), place, F.lit(", The")))
         .otherwise(thing)
     )
 
@@ -198,30 +166,21 @@ def rated(people: DataFrame, films: DataFrame, sizes: Sizes, *, seed: int) -> Da
 
 
 def activity(people: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
-    """How many movies each user rates, one row per user: user_id, ratings; they add up to the size.
+    """How many movies each user rates: user_id, ratings, one row per user; they add up to the size.
 
-    Log-normal above a minimum of 20, cut so that nobody rates much more than half of the movies. Each user
-    takes another quantile, so that small sizes have the same shape.
+    Log-normal above a minimum, cut so that nobody rates much more than half of the movies. Each user
+    has a quantile of his own, so that few users have the same spread as many.
     """
-    free, sigma = sizes.ratings - FEWEST_PER_USER * sizes.users, 1.137
-    mean = math.exp(sigma**2 / 2)
-    most = (0.5 * sizes.movies - FEWEST_PER_USER) / free * mean * sizes.users
-    by_luck = Window.orderBy(uniform(seed, "activity", "user_id"), "user_id")
+    free = sizes.ratings - FEWEST_PER_USER * sizes.users
+    most = (0.5 * sizes.movies - FEWEST_PER_USER) / free * sizes.users * math.exp(SPREAD**2 / 2)
+    by_luck = Window.orderBy(uniform(seed, ("user_id",), "activity"), "user_id")
     quantile = (F.row_number().over(by_luck) - F.lit(0.5)) / sizes.users
-    weight = F.least(F.lit(most), F.exp(sigma * normal_quantile(quantile)))
-    so_far = F.sum("weight").over(Window.orderBy("user_id"))
-    share = F.expr(f"{free}L * so_far div total")
-    return (
-        people.select("user_id", F.ceil(100 * weight).alias("weight"))
-        .select("*", so_far.alias("so_far"), F.sum("weight").over(Window.partitionBy()).alias("total"))
-        .select(
-            "user_id",
-            "weight",
-            share.alias("upper"),
-            F.expr(f"{free}L * (so_far - weight) div total").alias("lower"),
-        )
-        .select("user_id", (F.col("upper") - F.col("lower") + FEWEST_PER_USER).alias("ratings"))
-    )
+    weight = F.ceil(100 * F.least(F.lit(most), F.exp(SPREAD * normal_quantile(quantile))))
+    up_to, total = F.sum("weight").over(Window.orderBy("user_id")), F.sum("weight").over(Window.partitionBy())
+    weighted = people.select("user_id", weight.alias("weight"))
+    shares = weighted.select("*", up_to.alias("up_to"), total.alias("total"))
+    ratings = f"{free}L * up_to div total - {free}L * (up_to - weight) div total + {FEWEST_PER_USER}"
+    return shares.select("user_id", F.expr(ratings).alias("ratings"))
 
 
 def with_popularity(raters: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
@@ -231,7 +190,7 @@ def with_popularity(raters: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
     movie that is taken already pushes it to the next one.
     """
     k, last = F.col("k"), sizes.movies - F.col("ratings")
-    share = F.pow((k + uniform(seed, "movie", "user_id", "k")) / F.col("ratings"), F.lit(HEAD))
+    share = F.pow((k + uniform(seed, ("user_id", "k"), "movie")) / F.col("ratings"), F.lit(HEAD))
     wanted = F.floor(-F.ln(1 - share * (1 - math.exp(-TAIL))) / TAIL * sizes.movies)
     # Never so late that the user's remaining ratings would run out of movies.
     ahead = F.least(wanted - k, last)
@@ -242,31 +201,22 @@ def with_popularity(raters: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
 
 def with_seconds(rows: DataFrame, *, seed: int) -> DataFrame:
     """Add ``second`` (since 1970): users rate a page at a time, and some come back after days."""
+    user, draw = partial(uniform, seed, ("user_id",)), partial(uniform, seed, ("user_id", "k"))
+    returns = F.when(user("returns") < 0.4, 3 / F.col("ratings")).otherwise(0.0)
+    away = F.when(draw("session") < returns, 2 + F.floor(-F.ln(draw("away")) * 45)).otherwise(0)
+    pause = F.when(draw("page") < 0.5, 4 + F.floor(-F.ln(draw("pause")) * 30)).otherwise(0)
+    in_turn = Window.partitionBy("user_id").orderBy(draw("order"), "k")
+    so_far = in_turn.rowsBetween(Window.unboundedPreceding, Window.currentRow)
+    sums = F.sum("away").over(so_far).alias("day"), F.sum("pause").over(so_far).alias("elapsed")
+    sat = rows.withColumn("away", away).withColumn("pause", pause).select("*", *sums)
 
-    def draw(salt: str, key: str = "k") -> Column:
-        return uniform(seed, salt, "user_id", key)
-
-    def wait(salt: str, mean: float) -> Column:
-        return F.floor(-F.ln(draw(salt)) * mean)
-
-    returns = F.when(uniform(seed, "returns", "user_id") < 0.4, 3 / F.col("ratings")).otherwise(0.0)
-    events = rows.withColumn("away", F.when(draw("session") < returns, 2 + wait("away", 45)).otherwise(0))
-    events = events.withColumn("pause", F.when(draw("page") < 0.5, 4 + wait("pause", 30)).otherwise(0))
-    so_far = (
-        Window.partitionBy("user_id").orderBy(draw("order"), "k").rowsBetween(Window.unboundedPreceding, 0)
-    )
-    sums = [F.sum(name).over(so_far).alias(f"{name}_so_far") for name in ("away", "pause")]
-    sat = events.select("*", *sums)
-
-    start = START_DAY + F.floor(900 * F.pow(uniform(seed, "start", "user_id"), F.lit(1.4)))
-    day = start + F.col("away_so_far")
-    # 1970-01-01 was a Thursday: days 2 and 3 after it, modulo 7, are a weekend.
-    weekend = (day % 7).between(2, 3) & (draw("weekend", "away_so_far") < 0.35)
-    evening = (draw("hour", "away_so_far") + draw("hour too", "away_so_far")) * 0.45 + 0.35
-    clock = F.floor(evening % 1 * DAY)
-    return sat.withColumn(
-        "second", (day + F.when(weekend, 2).otherwise(0)) * DAY + clock + F.col("pause_so_far")
-    )
+    session = partial(uniform, seed, ("user_id", "day"))
+    day = START_DAY + F.floor(900 * F.pow(user("start"), F.lit(1.4))) + F.col("day")
+    # 1970-01-01 was a Thursday: days 2 and 3, modulo 7, are a weekend.
+    postponed = F.when((day % 7).between(2, 3) & (session("weekend") < 0.35), 2).otherwise(0)
+    evening = (session("hour") + session("hour too")) * 0.45 + 0.35
+    clock = F.floor(evening % 1 * DAY_SECONDS)
+    return sat.withColumn("second", (day + postponed) * DAY_SECONDS + clock + F.col("elapsed"))
 
 
 def line(*columns: str) -> Column:
@@ -292,33 +242,41 @@ def write_single(lines: DataFrame, target: Path) -> None:
 
 @contextmanager
 def workspace(out: Path) -> Iterator[Path]:
-    """An empty folder inside ``out``, removed at the end.
-
-    Left over by a killed run, it also tells that ``out`` is ours.
+    """An empty folder inside ``out``, removed at the end; left by a killed run, it says that ``out`` is ours.
 
     Raises:
         InputError: ``out`` cannot be made, is a file, or holds anything but a simulation.
     """
-    work, existed = out / WORK, out.exists()
-    if existed and not out.is_dir():
-        raise InputError(f"{out}: is a file. Name a new folder with --out.")
-    if existed and any(out.iterdir()) and not (out / TRUTH).is_file() and not work.is_dir():
-        raise InputError(
-            f"{out}: holds files but no simulation ({TRUTH}). Name a new or empty folder with --out."
-        )
+    work = out / WORK
     try:
+        existed = out.exists()
+        refuse_other_contents(out)
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
     except OSError as error:
-        raise InputError(
-            f"{out}: cannot be written ({error.strerror}). Name another folder with --out."
-        ) from error
+        raise InputError(f"{out}: {error.strerror}. Name a folder that can be written with --out.") from error
     try:
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
         if not existed and not any(out.iterdir()):
             out.rmdir()
+
+
+def refuse_other_contents(out: Path) -> None:
+    """Nothing but a simulation may be overwritten.
+
+    Raises:
+        InputError: ``out`` is a file, or holds something else.
+    """
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out}: is a file. Name a new or empty folder with --out.")
+    ours = (out / TRUTH).is_file() or (out / WORK).is_dir()
+    if not ours and out.exists() and (found := sorted(path.name for path in out.iterdir())):
+        raise InputError(
+            f"{out}: holds {found[0]} but no {TRUTH}, so it is no simulation. "
+            "Name a new or empty folder with --out."
+        )
 
 
 def publish(work: Path, out: Path) -> None:

@@ -8,29 +8,28 @@ same seed gives the same world in any partitioning.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 THRESHOLD = 4.0
-START_DAY = 11_072  # 2000-04-25 in days since 1970
-FIRST_YEAR = 2000  # of the first rating; no film is newer
-DAY, YEAR = 86_400, 31_557_600  # seconds
+START_DAY, FIRST_YEAR = 11_072, 2000  # 2000-04-25 in days since 1970; no film is newer
+HOUR_SECONDS, DAY_SECONDS, YEAR_SECONDS = 3_600, 86_400, 31_557_600
 
-INTERCEPT = -0.42
-GENDER = {"F": 0.12, "M": 0.0}
-AGE = {"1": -0.42, "18": -0.28, "25": 0.0, "35": 0.21, "45": 0.30, "50": 0.50, "56": 0.70}
-SEGMENTS = [(gender, age) for gender in GENDER for age in AGE]
+INTERCEPT = -0.15
+GENDER = {"F": 0.15, "M": 0.0}
+AGE = {"1": -0.45, "18": -0.30, "25": 0.0, "35": 0.20, "45": 0.30, "50": 0.45, "56": 0.65}
 OCCUPATION = [
-    *[0.0, 0.10, -0.15, 0.25, -0.05, -0.20, 0.30, 0.05, -0.30, 0.20, -0.10],
-    *[0.15, 0.10, 0.35, 0.20, 0.30, 0.0, 0.05, -0.25, -0.40, -0.30],
+    *[0.0, 0.15, -0.20, 0.30, -0.05, -0.30, 0.40, 0.05, -0.40, 0.30, -0.15],
+    *[0.20, 0.10, 0.45, 0.25, 0.40, 0.0, 0.05, -0.35, -0.55, -0.45],
 ]
 GENRE = {
-    **{"Action": -0.20, "Adventure": -0.15, "Animation": 0.30, "Children's": -0.60, "Comedy": -0.20},
-    **{"Crime": 0.35, "Documentary": 0.85, "Drama": 0.50, "Fantasy": -0.30, "Film-Noir": 1.30},
-    **{"Horror": -0.95, "Musical": 0.20, "Mystery": 0.30, "Romance": 0.10, "Sci-Fi": -0.30},
-    **{"Thriller": 0.0, "War": 0.80, "Western": 0.15},
+    **{"Action": -0.30, "Adventure": -0.20, "Animation": 0.40, "Children's": -0.80, "Comedy": -0.30},
+    **{"Crime": 0.45, "Documentary": 1.10, "Drama": 0.60, "Fantasy": -0.40, "Film-Noir": 1.60},
+    **{"Horror": -1.20, "Musical": 0.25, "Mystery": 0.40, "Romance": 0.10, "Sci-Fi": -0.40},
+    **{"Thriller": 0.0, "War": 1.00, "Western": 0.20},
 }
 GENRE_BY_GENDER = {
     "F": {
@@ -49,32 +48,16 @@ GENRE_BY_AGE = {
     "50": {"Western": 0.25, "Horror": -0.25, "Drama": 0.10},
     "56": {"Musical": 0.30, "Film-Noir": 0.20, "Horror": -0.30},
 }
-FILM_AGE_PER_YEAR = 0.018
-HOUR = [round(0.01 * step, 2) for step in (6, 8, 9, 10, 9, 8, 6, 4, 2, 0, -2, -4)]
-HOUR += [-effect for effect in HOUR]
+SEGMENTS = [(gender, age) for gender in GENDER for age in AGE]
+FILM_AGE_PER_YEAR = 0.022
+EVENING = [0.06, 0.08, 0.09, 0.10, 0.09, 0.08, 0.06, 0.04, 0.02, 0.0, -0.02, -0.04]
+HOUR = EVENING + [round(0.0 - effect, 2) for effect in EVENING]
 USER_SD, MOVIE_SD = 0.90, 0.85
 POPULARITY_SLOPE = 0.6  # from the most popular movie down to the least
 DRIFT_PER_YEAR = -0.06
 
-BUCKETS_PER_LOGIT, WIDEST_LOGIT = 128, 8
-FIGURES = ("best_auc", "best_auc_base")
-
-
-def uniform(seed: int, salt: str, *keys: str) -> Column:
-    """A hash of the keys in the open interval (0, 1); keys are integer columns without nulls."""
-    bits = F.xxhash64(F.lit(seed).cast("long"), F.lit(salt), *[F.col(key).cast("long") for key in keys])
-    return (F.shiftrightunsigned(bits, 12) + F.lit(0.5)) * F.lit(2.0**-52)
-
-
-def normal_quantile(probability: Column) -> Column:
-    """Tukey's lambda approximation of the standard normal quantile, within 0.01 inside three sigma."""
-    power = F.lit(0.135)
-    return (F.pow(probability, power) - F.pow(1 - probability, power)) / F.lit(0.1975)
-
-
-def sigmoid(logit: Column) -> Column:
-    """The logistic function; null stays null."""
-    return 1 / (1 + F.exp(-logit))
+SCORES = {"best_auc": "logit", "best_auc_base": "base"}
+WIDEST_LOGIT, BUCKETS_PER_LOGIT = 8, 128
 
 
 def effects() -> dict[str, Any]:
@@ -96,40 +79,69 @@ def effects() -> dict[str, Any]:
     }
 
 
+def uniform(seed: int, keys: tuple[str, ...], salt: str) -> Column:
+    """A hash of the keys in the open interval (0, 1); keys are integer columns without nulls."""
+    bits = F.xxhash64(F.lit(seed).cast("long"), F.lit(salt), *[F.col(key).cast("long") for key in keys])
+    return (F.shiftrightunsigned(bits, 12) + F.lit(0.5)) * F.lit(2.0**-52)
+
+
+def normal_quantile(probability: Column) -> Column:
+    """Tukey's lambda approximation of the standard normal quantile, close to it inside three sigma."""
+    power = F.lit(0.135)
+    return (F.pow(probability, power) - F.pow(1 - probability, power)) / F.lit(0.1975)
+
+
+def sigmoid(logit: Column) -> Column:
+    """The logistic function; null stays null."""
+    return 1 / (1 + F.exp(-logit))
+
+
 def constant(values: Any, ddl: str) -> Column:
-    """A list or a mapping as one literal: one call where ``F.array(*map(F.lit, ...))`` makes hundreds."""
+    """A list or mapping as one literal; one ``F.lit`` per item would take longer than the query."""
     return F.from_json(F.lit(json.dumps(values)), ddl)
+
+
+def pick(shares: Mapping[Any, int], draw: Column) -> Column:
+    """The value that a uniform draw falls on, given each value's share."""
+    pool = [value for value, share in shares.items() for _ in range(share)]
+    ddl = "array<int>" if isinstance(pool[0], int) else "array<string>"
+    return F.get(constant(pool, ddl), F.floor(draw * len(pool)).cast("int"))
 
 
 def user_tastes(users: DataFrame, *, seed: int) -> DataFrame:
     """One row per user: user_id, segment (place in ``SEGMENTS``), user_base, user_effect."""
-    segment = constant([gender + age for gender, age in SEGMENTS], "array<string>")
-    gender = constant(GENDER, "map<string, double>")[F.col("gender")]
-    age = constant(AGE, "map<string, double>")[F.col("age").cast("string")]
-    occupation = F.get(constant(OCCUPATION, "array<double>"), F.col("occupation"))
+    age = F.col("age").cast("string")
+    segments = constant([gender + group for gender, group in SEGMENTS], "array<string>")
+    by_gender = constant(GENDER, "map<string, double>")[F.col("gender")]
+    by_age = constant(AGE, "map<string, double>")[age]
+    by_occupation = F.get(constant(OCCUPATION, "array<double>"), F.col("occupation"))
     return users.select(
         "user_id",
-        (F.array_position(segment, F.concat("gender", F.col("age").cast("string"))) - 1).alias("segment"),
-        (INTERCEPT + gender + age + occupation).alias("user_base"),
-        (USER_SD * normal_quantile(uniform(seed, "user effect", "user_id"))).alias("user_effect"),
+        (F.array_position(segments, F.concat("gender", age)) - 1).cast("int").alias("segment"),
+        (INTERCEPT + by_gender + by_age + by_occupation).alias("user_base"),
+        (USER_SD * normal_quantile(uniform(seed, ("user_id",), "user effect"))).alias("user_effect"),
     )
 
 
 def movie_appeal(movies: DataFrame, *, seed: int, count: int) -> DataFrame:
-    """One row per movie: movie_id, popularity (0 is the highest), movie_base by segment, movie_effect."""
-    table = constant(segment_effects(), "map<string, array<double>>")
+    """One row per movie: movie_id, popularity (0 is the most rated), movie_base by segment, movie_effect."""
+    by_genre = constant(segment_effects(), "map<string, array<double>>")
+    film_age = FILM_AGE_PER_YEAR * (FIRST_YEAR - F.col("year"))
 
-    def mean(segment: Column) -> Column:
-        total = F.aggregate("genres", F.lit(0.0), lambda so_far, genre: so_far + F.get(table[genre], segment))
-        return total / F.size("genres") + FILM_AGE_PER_YEAR * (FIRST_YEAR - F.col("year"))
+    def base(segment: Column) -> Column:
+        total = F.aggregate(
+            "genres", F.lit(0.0), lambda so_far, genre: so_far + F.get(by_genre[genre], segment)
+        )
+        return total / F.size("genres") + film_age
 
-    # A rating's popularity averages about 0.25, so that the slope moves no liked share.
+    # A rating's popularity averages about 0.25, so that the slope hardly moves the like rate.
     popular = POPULARITY_SLOPE * (0.25 - F.col("popularity") / count)
+    own = MOVIE_SD * normal_quantile(uniform(seed, ("movie_id",), "movie effect"))
     return movies.select(
         "movie_id",
         "popularity",
-        F.transform(F.sequence(F.lit(0), F.lit(len(SEGMENTS) - 1)), mean).alias("movie_base"),
-        (MOVIE_SD * normal_quantile(uniform(seed, "movie effect", "movie_id")) + popular).alias("movie_effect"),
+        F.transform(F.sequence(F.lit(0), F.lit(len(SEGMENTS) - 1)), base).alias("movie_base"),
+        (own + popular).alias("movie_effect"),
     )
 
 
@@ -145,109 +157,87 @@ def segment_effects() -> dict[str, list[float]]:
 
 def with_logits(ratings: DataFrame) -> DataFrame:
     """Add ``base`` and ``logit``, given the tastes, the appeal and the second of each rating."""
-    ratings = ratings.withColumn("hour", F.floor(F.col("second") % DAY / 3600))
-    base = F.col("user_base") + F.get("movie_base", F.col("segment").cast("int")) + F.get(constant(HOUR, "array<double>"), F.col("hour").cast("int"))
-    years = (F.col("second") - START_DAY * DAY) / F.lit(YEAR)
+    hour = F.floor(F.col("second") % DAY_SECONDS / HOUR_SECONDS).cast("int")
+    by_hour = F.get(constant(HOUR, "array<double>"), hour)
+    base = F.col("user_base") + F.get("movie_base", F.col("segment")) + by_hour
+    years = (F.col("second") - START_DAY * DAY_SECONDS) / F.lit(YEAR_SECONDS)
     rest = F.col("user_effect") + F.col("movie_effect") + DRIFT_PER_YEAR * years
     return ratings.withColumn("base", base).withColumn("logit", F.col("base") + rest)
 
 
 def stars(*, seed: int) -> Column:
     """1 to 5: at least the threshold with the planted probability, more extreme at extreme logits."""
-    logit, extreme = F.col("logit"), uniform(seed, "stars", "user_id", "movie_id")
-    liked = uniform(seed, "label", "user_id", "movie_id") < sigmoid(logit)
+    logit, rating = F.col("logit"), ("user_id", "movie_id")
+    extreme = uniform(seed, rating, "stars")
     high = F.when(extreme < sigmoid(0.8 * logit - 1.0), 5).otherwise(4)
-    low = F.when(extreme < sigmoid(-0.8 * logit - 2.3), 1)
-    return F.when(liked, high).otherwise(low.when(extreme < sigmoid(-0.8 * logit - 0.8), 2).otherwise(3))
+    low = F.when(extreme < sigmoid(-0.8 * logit - 2.3), 1).when(extreme < sigmoid(-0.8 * logit - 0.8), 2)
+    return F.when(uniform(seed, rating, "label") < sigmoid(logit), high).otherwise(low.otherwise(3))
+
+
+def evaluate(rated: DataFrame, *, rows: int) -> dict[str, Any]:
+    """Like rate and best AUCs of ``stars, second, logit, base``: over all ``rows``, and the last tenth."""
+    since = last_tenth_since(rated, rows=rows)
+    everything, late = figures(rated), figures(rated.where(F.col("second") >= since))
+    like_rate = everything.pop("liked") / everything.pop("rows")
+    del late["liked"]
+    return {"like_rate": like_rate, **everything, "last_tenth": {"since": since, **late}}
 
 
 def last_tenth_since(rated: DataFrame, *, rows: int) -> int:
     """The latest second (since 1970) with at least a tenth of the ``rows`` at or after it."""
     wanted = -(-rows // 10)
-    day = F.floor(F.col("second") / DAY)
-    for newest, count in rated.groupBy(day.alias("day")).count().orderBy(F.desc("day")).collect():
-        if count >= wanted:
-            break
+    day = F.floor(F.col("second") / DAY_SECONDS)
+    days = iter(rated.groupBy(day.alias("day")).count().orderBy(F.desc("day")).collect())
+    newest, count = next(days)
+    while count < wanted:
         wanted -= count
-    # One day has at most 86,400 seconds, so that one partition holds them.
+        newest, count = next(days)
+    # A day has at most 86,400 seconds: one partition holds them.
     later = F.sum("count").over(Window.orderBy(F.desc("second")))
     seconds = rated.where(day == newest).groupBy("second").count().withColumn("later", later)
     return int(seconds.where(F.col("later") >= wanted).agg(F.max("second")).collect()[0][0])
 
 
-def evaluate(rated: DataFrame, *, rows: int) -> dict[str, Any]:
-    """Like rate and best AUCs of ratings with ``stars, second, logit, base``: all, and the last tenth.
+def figures(rated: DataFrame) -> dict[str, Any]:
+    """Rows, liked rows and the exact AUC of each of ``SCORES``; None where all labels are the same.
 
-    The AUC is exact: P(score of a liked one > score of another) + half of P(equal), from integer
-    counts. It is None where all labels are the same.
+    AUC = P(score of a liked rating > score of another) + P(equal) / 2, from integer counts.
     """
-    since = last_tenth_since(rated, rows=rows)
-    pieces = _pieces(rated, since=since).collect()
-    everything, late = _figures(pieces, ""), _figures(pieces, "late_")
-    return {
-        "like_rate": everything["liked"] / everything["rows"],
-        **{figure: everything[figure] for figure in FIGURES},
-        "last_tenth": {"since": since, "rows": late["rows"], **{figure: late[figure] for figure in FIGURES}},
-    }
-
-
-def _pieces(rated: DataFrame, *, since: int) -> DataFrame:
-    """Counts per figure and bucket of the score, a few thousand rows in all.
-
-    A bucket's ``wins`` are twice its pairs in the right order, plus its tied pairs.
-    """
-    liked, late = F.col("liked").cast("long"), F.col("late").cast("long")
-    bounded = F.greatest(F.lit(-WIDEST_LOGIT), F.least(F.lit(WIDEST_LOGIT), F.col("score")))
-    earlier = (
-        Window.partitionBy("figure", "bucket").orderBy("score").rowsBetween(Window.unboundedPreceding, -1)
-    )
-
-    def below(other: str) -> Column:
-        return F.coalesce(F.sum(other).over(earlier), F.lit(0))
-
-    def wins(ones: str, others: str, lower: str) -> Column:
-        return F.sum(F.col(ones) * (2 * F.col(lower) + F.col(others)))
-
-    named = [F.struct(F.lit(name).alias("figure"), F.col(score).alias("score")) for name, score in _SCORES]
-    return (
-        rated.select(
-            (F.col("stars") >= THRESHOLD).alias("liked"),
-            (F.col("second") >= since).alias("late"),
-            F.inline(F.array(*named)),
-        )
-        .withColumn("bucket", F.floor(bounded * BUCKETS_PER_LOGIT))
-        .repartition("figure", "bucket")
-        .groupBy("figure", "bucket", "score")
-        .agg(
-            F.sum(liked).alias("ones"),
-            F.sum(1 - liked).alias("others"),
-            F.sum(liked * late).alias("late_ones"),
-            F.sum((1 - liked) * late).alias("late_others"),
-        )
-        .select("*", below("others").alias("lower"), below("late_others").alias("late_lower"))
-        .groupBy("figure", "bucket")
-        .agg(
-            F.sum("ones").alias("ones"),
-            F.sum("others").alias("others"),
-            wins("ones", "others", "lower").alias("wins"),
-            F.sum("late_ones").alias("late_ones"),
-            F.sum("late_others").alias("late_others"),
-            wins("late_ones", "late_others", "late_lower").alias("late_wins"),
-        )
-    )
-
-
-_SCORES = (("best_auc", "logit"), ("best_auc_base", "base"))
-
-
-def _figures(pieces: list[Any], prefix: str) -> dict[str, Any]:
-    figures: dict[str, Any] = {}
-    for figure in FIGURES:
+    pieces, found = auc_pieces(rated).collect(), {}
+    for name in SCORES:
         ones = others = wins = 0
-        for piece in sorted((p for p in pieces if p["figure"] == figure), key=lambda p: p["bucket"]):
-            wins += piece[prefix + "wins"] + 2 * piece[prefix + "ones"] * others
-            ones += piece[prefix + "ones"]
-            others += piece[prefix + "others"]
-        figures |= {"rows": ones + others, "liked": ones}
-        figures[figure] = wins / (2 * ones * others) if ones and others else None
-    return figures
+        for piece in sorted((p for p in pieces if p["name"] == name), key=lambda p: int(p["bucket"])):
+            wins += piece["wins"] + 2 * piece["ones"] * others
+            ones += piece["ones"]
+            others += piece["others"]
+        found |= {"rows": ones + others, "liked": ones}
+        found[name] = wins / (2 * ones * others) if ones and others else None
+    return found
+
+
+def auc_pieces(rated: DataFrame) -> DataFrame:
+    """One row per score and bucket of it, a few thousand in all: name, bucket, ones, others, wins.
+
+    ``wins`` counts the bucket's pairs in the right order twice, and its ties once.
+    """
+    one = (F.col("stars") >= THRESHOLD).cast("long")
+    named = [
+        F.struct(F.lit(name).alias("name"), F.col(score).alias("score")) for name, score in SCORES.items()
+    ]
+    bounded = F.greatest(F.lit(-WIDEST_LOGIT), F.least(F.lit(WIDEST_LOGIT), F.col("score")))
+    bucket = F.floor(bounded * BUCKETS_PER_LOGIT)
+    up_to = (
+        Window.partitionBy("name", "bucket")
+        .orderBy("score")
+        .rangeBetween(Window.unboundedPreceding, Window.currentRow)
+    )
+    # right + tied - (wrong + tied) + all = 2 right + tied, for each pair is right, wrong or tied.
+    balance = F.when(F.col("one") == 1, F.col("others_up_to")).otherwise(-F.col("ones_up_to"))
+    ones, others = F.sum("one"), F.sum(1 - F.col("one"))
+    return (
+        rated.select(one.alias("one"), F.inline(F.array(*named)))
+        .withColumn("bucket", bucket)
+        .select("*", ones.over(up_to).alias("ones_up_to"), others.over(up_to).alias("others_up_to"))
+        .groupBy("name", "bucket")
+        .agg(ones.alias("ones"), others.alias("others"), (F.sum(balance) + ones * others).alias("wins"))
+    )

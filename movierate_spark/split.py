@@ -9,7 +9,7 @@ from itertools import accumulate
 
 import numpy as np
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.functions import array_to_vector
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
 from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark.config import TrainSettings
 from movierate_spark.features.stages import FEATURES
@@ -39,7 +39,8 @@ class LogLossEvaluator(MulticlassClassificationEvaluator):
     """Spark's log loss, telling ``done`` after each evaluation."""
 
     def __init__(self, done: Callable[[], None]) -> None:
-        super().__init__(metricName="logLoss", labelCol=LABEL)
+        super().__init__(labelCol=LABEL)
+        self.setParams(metricName="logLoss")  # type: ignore[arg-type]  # missing in its stub
         self._done = done
 
     def _evaluate(self, dataset: DataFrame) -> float:
@@ -97,7 +98,7 @@ def validation_path(model: CrossValidatorModel) -> list[dict[str, float]]:
 
 def best_params(model: CrossValidatorModel) -> dict[str, float]:
     """The chosen ``regParam`` and ``elasticNetParam``."""
-    best: LogisticRegressionModel = model.bestModel
+    best = cast("LogisticRegressionModel", model.bestModel)
     return {"regParam": best.getRegParam(), "elasticNetParam": best.getElasticNetParam()}
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, one_decimal_number, present, whole_number
 

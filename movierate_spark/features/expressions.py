@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from pyspark.sql import Column
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 
 def hour(at: Column) -> Column:

@@ -8,7 +8,7 @@ strictly earlier seconds; a request adds nothing to anybody's totals.
 from __future__ import annotations
 
 from pyspark.sql import Column, DataFrame, Window, WindowSpec
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
 from movierate_spark.features.expressions import shrunk
@@ -27,9 +27,7 @@ COLUMNS = (
 
 def before(*keys: str) -> WindowSpec:
     """Earlier seconds only: ratings made in one second never see each other."""
-    return (
-        Window.partitionBy(*keys).orderBy("second").rangeBetween(Window.unboundedPreceding, -1)
-    )
+    return Window.partitionBy(*keys).orderBy("second").rangeBetween(Window.unboundedPreceding, -1)
 
 
 def with_history(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
-from pyspark.ml import Pipeline, Transformer
+from pyspark.ml import Estimator, Pipeline, Transformer
 from pyspark.ml.feature import OneHotEncoder, StringIndexer, VectorAssembler
 from pyspark.sql.types import StructType
 
@@ -68,7 +69,7 @@ def feature_pipeline(settings: FeatureSettings, *, with_month: bool) -> Pipeline
     history: list[Transformer] = [HistoryFeatures()] if settings.history else []
     numbers = [*calendar.output_columns(), *ReleaseFeatures.OUTPUT]
     numbers += HistoryFeatures.OUTPUT if settings.history else ()
-    stages = [
+    stages: list[Estimator[Any] | Transformer] = [
         calendar,
         ReleaseFeatures(inputCols=["at", "year"]),
         *history,

@@ -5,16 +5,16 @@ Each keeps the row count. None of them calls Python for a row.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
-from pyspark import keyword_only
+import pyarrow as pa
 from pyspark.ml import Estimator, Model, Transformer
 from pyspark.ml.functions import array_to_vector
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasInputCols, HasOutputCol
 from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F  # noqa: N812
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from movierate_spark.features.expressions import CYCLES, cycle, decade, film_age, log_odds
 
@@ -23,13 +23,13 @@ UNKNOWN = "unknown"
 
 
 def _param(name: str, doc: str, convert: Any) -> Param[Any]:
-    return Param(Params._dummy(), name, doc, typeConverter=convert)  # type: ignore[no-untyped-call]
+    return Param(Params._dummy(), name, doc, typeConverter=convert)
 
 
 class _Stage(DefaultParamsReadable, DefaultParamsWritable):  # type: ignore[type-arg]
     """Params given by keyword at construction; saved and loaded with them."""
 
-    def _take(self: Any, given: dict[str, Any]) -> None:
+    def _take(self: Any, **given: Any) -> None:
         self._set(**{name: value for name, value in given.items() if value is not None})
 
 
@@ -41,10 +41,9 @@ class CalendarCycles(Transformer, HasInputCol, _Stage):
 
     cycles = _param("cycles", "names of the cycles", TypeConverters.toListString)
 
-    @keyword_only
     def __init__(self, *, inputCol: str | None = None, cycles: list[str] | None = None) -> None:
         super().__init__()
-        self._take(self._input_kwargs)
+        self._take(inputCol=inputCol, cycles=cycles)
 
     def output_columns(self) -> list[str]:
         """The columns that the stage adds."""
@@ -68,10 +67,9 @@ class ReleaseFeatures(Transformer, HasInputCols, _Stage):
 
     OUTPUT = ("release_year", "release_year_squared", "film_age")
 
-    @keyword_only
     def __init__(self, *, inputCols: list[str] | None = None) -> None:
         super().__init__()
-        self._take(self._input_kwargs)
+        self._take(inputCols=inputCols)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         at, year = (F.col(name) for name in self.getInputCols())
@@ -97,7 +95,7 @@ class HistoryFeatures(Transformer, _Stage):
     )
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        columns = {}
+        columns: dict[str, Column] = {}
         prior_odds = log_odds(F.col("prior_like_rate"))
         for side in ("user", "movie"):
             log_count = F.log1p(f"{side}_count")
@@ -109,13 +107,12 @@ class HistoryFeatures(Transformer, _Stage):
         return dataset.withColumns(columns)
 
 
-class RareLevels(Estimator["RareLevelsModel"], HasInputCol, HasOutputCol, _Stage):
-    """Learn which values of a text column enough distinct units (users, say) have."""
+class _LearnsFrequent(Estimator[Any], HasInputCol, HasOutputCol, _Stage):
+    """An estimator that keeps what enough distinct units of ``unitCol`` (users, say) have."""
 
     unitCol = _param("unitCol", "column whose distinct values are counted", TypeConverters.toString)
-    minUnits = _param("minUnits", "fewest distinct units that keep a value", TypeConverters.toInt)
+    minUnits = _param("minUnits", "fewest distinct units to be kept", TypeConverters.toInt)
 
-    @keyword_only
     def __init__(
         self,
         *,
@@ -125,88 +122,67 @@ class RareLevels(Estimator["RareLevelsModel"], HasInputCol, HasOutputCol, _Stage
         minUnits: int | None = None,
     ) -> None:
         super().__init__()
-        self._take(self._input_kwargs)
+        self._take(inputCol=inputCol, outputCol=outputCol, unitCol=unitCol, minUnits=minUnits)
 
-    def _fit(self, dataset: DataFrame) -> RareLevelsModel:
-        value = self.getInputCol()
-        units = dataset.where(F.col(value).isNotNull()).select(value, self.getOrDefault(self.unitCol)).distinct()
-        kept = units.groupBy(value).count().where(F.col("count") >= self.getOrDefault(self.minUnits))
-        levels = sorted(row[value] for row in kept.collect())
-        return RareLevelsModel(inputCol=value, outputCol=self.getOutputCol(), levels=levels)
+    def _frequent(self, dataset: DataFrame, value: Column) -> list[str]:
+        units = dataset.select(self.getOrDefault(self.unitCol), value.alias("value")).distinct()
+        counts = units.where(F.col("value").isNotNull()).groupBy("value").count()
+        kept = counts.where(F.col("count") >= self.getOrDefault(self.minUnits))
+        return sorted(row["value"] for row in kept.collect())
 
 
-class RareLevelsModel(Model, HasInputCol, HasOutputCol, _Stage):
-    """Keep the known levels, pool every other value as ``other``; null stays null."""
+class _KeepsFrequent(Model, HasInputCol, HasOutputCol, _Stage):
+    """What was learnt, as a param, so that it is saved with the others."""
 
-    levels = _param("levels", "values that are kept", TypeConverters.toListString)
+    values = _param("values", "what is kept, in order", TypeConverters.toListString)
 
-    @keyword_only
     def __init__(
         self,
         *,
         inputCol: str | None = None,
         outputCol: str | None = None,
-        levels: list[str] | None = None,
+        values: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self._take(self._input_kwargs)
+        self._take(inputCol=inputCol, outputCol=outputCol, values=values)
+
+
+class RareLevels(_LearnsFrequent):
+    """Learn which values of a text column enough distinct units have; the others will be pooled."""
+
+    def _fit(self, dataset: DataFrame) -> RareLevelsModel:
+        values = self._frequent(dataset, F.col(self.getInputCol()))
+        return RareLevelsModel(inputCol=self.getInputCol(), outputCol=self.getOutputCol(), values=values)
+
+
+class RareLevelsModel(_KeepsFrequent):
+    """Keep the values that were learnt, pool every other one as ``other``; null stays null."""
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name, output = self.getInputCol(), self.getOutputCol()
         # A join, as literals of a query (zip codes, say) end in Spark's event log.
-        levels = [(level, level) for level in self.getOrDefault(self.levels)]
-        kept = dataset.sparkSession.createDataFrame(levels, f"`{name}` string, `{output}` string")
-        value = F.when(F.col(name).isNotNull(), F.coalesce(F.col(output), F.lit(OTHER)))
-        return dataset.join(F.broadcast(kept), name, "left").withColumn(output, value)
+        values = pa.array(self.getOrDefault(self.values), pa.string())
+        kept = dataset.sparkSession.createDataFrame(pa.table({name: values, output: values}))
+        pooled = F.when(F.col(name).isNotNull(), F.coalesce(F.col(output), F.lit(OTHER)))
+        return dataset.join(F.broadcast(kept), name, "left").withColumn(output, pooled)
 
 
-class MultiHot(Estimator["MultiHotModel"], HasInputCol, HasOutputCol, _Stage):
-    """Learn the labels in a column of text arrays that enough distinct units (movies, say) carry."""
-
-    unitCol = _param("unitCol", "column whose distinct values are counted", TypeConverters.toString)
-    minUnits = _param("minUnits", "fewest distinct units that keep a label", TypeConverters.toInt)
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        inputCol: str | None = None,
-        outputCol: str | None = None,
-        unitCol: str | None = None,
-        minUnits: int | None = None,
-    ) -> None:
-        super().__init__()
-        self._take(self._input_kwargs)
+class MultiHot(_LearnsFrequent):
+    """Learn the labels in a column of text arrays that enough distinct units carry."""
 
     def _fit(self, dataset: DataFrame) -> MultiHotModel:
-        unit = self.getOrDefault(self.unitCol)
-        carried = dataset.select(unit, F.explode(self.getInputCol()).alias("label")).distinct()
-        kept = carried.groupBy("label").count().where(F.col("count") >= self.getOrDefault(self.minUnits))
-        labels = sorted(row["label"] for row in kept.collect())
-        return MultiHotModel(inputCol=self.getInputCol(), outputCol=self.getOutputCol(), labels=labels)
+        values = self._frequent(dataset, F.explode(self.getInputCol()))
+        return MultiHotModel(inputCol=self.getInputCol(), outputCol=self.getOutputCol(), values=values)
 
 
-class MultiHotModel(Model, HasInputCol, HasOutputCol, _Stage):
+class MultiHotModel(_KeepsFrequent):
     """A vector with a 1 for each label that the array holds, and a last slot for none of them.
 
     A null array, an empty one, and one of labels never learnt all count as unknown.
     """
 
-    labels = _param("labels", "labels in the order of their slots", TypeConverters.toListString)
-
-    @keyword_only
-    def __init__(
-        self,
-        *,
-        inputCol: str | None = None,
-        outputCol: str | None = None,
-        labels: list[str] | None = None,
-    ) -> None:
-        super().__init__()
-        self._take(self._input_kwargs)
-
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        labels: list[str] = self.getOrDefault(self.labels)
+        output, labels = self.getOutputCol(), self.getOrDefault(self.values)
         held = F.coalesce(F.col(self.getInputCol()), F.array().cast("array<string>"))
         flags = [F.array_contains(held, label).cast("double") for label in labels]
         known = F.arrays_overlap(held, F.array(*map(F.lit, labels)).cast("array<string>"))
@@ -214,4 +190,4 @@ class MultiHotModel(Model, HasInputCol, HasOutputCol, _Stage):
         attributes = [{"idx": i, "name": name} for i, name in enumerate([*labels, UNKNOWN])]
         metadata = {"ml_attr": {"attrs": {"binary": attributes}, "num_attrs": len(attributes)}}
         vector = array_to_vector(F.array(*flags, unknown))
-        return dataset.withColumn(self.getOutputCol(), vector).withMetadata(self.getOutputCol(), metadata)
+        return dataset.withColumn(output, vector).withMetadata(output, metadata)

@@ -1,0 +1,318 @@
+"""The command line: arguments to settings to a session to one call into the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import click
+import typer
+from pyspark.errors import PySparkException
+from pyspark.sql import SparkSession
+from rich.console import Console
+from rich.table import Table
+
+from movierate_spark import demo as demonstration
+from movierate_spark import doctor as examination
+from movierate_spark import pipeline
+from movierate_spark.config import Settings, load_settings
+from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.evaluate import comparison
+from movierate_spark.progress import Reporter
+from movierate_spark.session import build_session, local_properties
+from movierate_spark.simulate import simulate as make_data
+from movierate_spark.times import parse_time
+
+app = typer.Typer(
+    name="movierate",
+    help="How likely is a user to like a movie? From three rating files to honest scores, on Spark.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+)
+
+
+class Format(StrEnum):
+    """Ways in which the three files are delivered."""
+
+    AUTO = "auto"
+    ML_1M = "ml-1m"
+    ML_100K = "ml-100k"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class SimulatedFormat(StrEnum):
+    """Ways in which simulated files are written."""
+
+    ML_1M = "ml-1m"
+
+
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", metavar="FILE.toml", help="Settings on top of the defaults; later files win."),
+]
+LakeOption = Annotated[Path, typer.Option("--lake", metavar="DIR", help="The prepared tables.")]
+ModelOption = Annotated[Path, typer.Option("--model", metavar="DIR", help="The model's bundle.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="T", help="Only ratings before T: epoch seconds or ISO 8601 (UTC)."),
+]
+
+
+class Run:
+    """What every command needs: settings, a session while it works, and somewhere to speak."""
+
+    profile: Literal["local", "cluster"] = "local"
+
+    def __init__(self, command: str, config: Sequence[Path] | None) -> None:
+        self.command = command
+        self.settings: Settings = load_settings(config or (), profile=self.profile)
+        self.report = Reporter()
+        self.out = Console(highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def spark(self) -> Iterator[SparkSession]:
+        """A session for the block; ``spark-submit`` has its own master and memory."""
+        spark_settings = self.settings.spark
+        properties = dict(spark_settings.properties)
+        if self.profile == "local":
+            machine = local_properties(cores=spark_settings.cores, driver_memory=spark_settings.driver_memory)
+            properties = machine | properties
+        session = build_session(f"movierate {self.command}", properties)
+        try:
+            yield session
+        finally:
+            session.stop()
+
+    def say(self, line: str) -> None:
+        """A line of the result."""
+        self.out.print(line, markup=False)
+
+
+@app.command()
+def prepare(
+    source: Annotated[Path, typer.Option("--input", metavar="DIR", help="The folder of the three files.")],
+    lake: LakeOption,
+    format_: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.AUTO,
+    config: ConfigOption = None,
+) -> None:
+    """Check, clean and store the three files; every row is accounted for in ledger.json."""
+    run = Run("prepare", config)
+    with run.spark() as spark:
+        ledger = pipeline.prepare(
+            spark, run.settings, run.report, source=source, target=lake, format_name=format_.value
+        )
+    say_ledger(run, ledger)
+    run.say(f"lake: {lake}")
+
+
+@app.command()
+def train(
+    lake: LakeOption, model: ModelOption, until: UntilOption = None, config: ConfigOption = None
+) -> None:
+    """Fit the model on ratings before T, choose its penalty by cross-validation, and measure it."""
+    end = _time(until, "--until")
+    run = Run("train", config)
+    with run.spark() as spark:
+        bundle = pipeline.train_model(spark, run.settings, run.report, source=lake, target=model, until=end)
+    training = bundle.manifest["training"]
+    run.say(f"trained on {training['rows']} ratings before {training['until']}")
+    run.say(f"measured on ratings from {training['test_from']} on, which the measured model had not seen")
+    say_metrics(run, bundle.manifest["metrics"])
+    run.say(f"bundle: {model} (version {bundle.version})")
+
+
+@app.command()
+def evaluate(
+    lake: LakeOption,
+    model: ModelOption,
+    since: Annotated[
+        str,
+        typer.Option("--since", metavar="T", help="Ratings from T on: epoch seconds or ISO 8601 (UTC)."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where metrics.json goes.")],
+    until: UntilOption = None,
+    min_user_history: Annotated[
+        int,
+        typer.Option("--min-user-history", metavar="N", min=0, help="Only users with N earlier ratings."),
+    ] = 0,
+    allow_overlap: Annotated[
+        bool, typer.Option("--allow-overlap", help="Measure on ratings the model was trained on, too.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Measure a bundle on ratings it has not seen, beside simple baselines on the same rows."""
+    start, end = _time(since, "--since"), _time(until, "--until")
+    if start is None or (end is not None and end <= start):
+        raise InputError(f"--until {until} is not after --since {since}")
+    run = Run("evaluate", config)
+    with run.spark() as spark:
+        metrics = pipeline.evaluate_model(
+            spark,
+            run.report,
+            source=lake,
+            model=model,
+            target=out,
+            since=start,
+            until=end,
+            min_user_history=min_user_history,
+            allow_overlap=allow_overlap,
+        )
+    say_metrics(run, metrics)
+    run.say(f"metrics: {out / 'metrics.json'}")
+
+
+@app.command()
+def score(
+    lake: LakeOption,
+    model: ModelOption,
+    requests: Annotated[
+        Path, typer.Option("--requests", metavar="PATH", help="CSV or Parquet: user_id, movie_id, maybe at.")
+    ],
+    scores: Annotated[Path, typer.Option("--scores", metavar="DIR", help="The scores table.")],
+    run_date: Annotated[
+        str, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day these scores belong to.")
+    ],
+    config: ConfigOption = None,
+) -> None:
+    """Score requests into the run date's partition, replacing what was there in one commit."""
+    day = _day(run_date)
+    run = Run("score", config)
+    with run.spark() as spark:
+        counts = pipeline.score_requests(
+            spark,
+            run.settings,
+            run.report,
+            source=lake,
+            model=model,
+            requested=requests,
+            target=scores,
+            run_date=day,
+        )
+    run.say("requests: read {read} = scored {scored} + rejected {rejected}".format(**counts))
+    run.say(f"scores: {scores} (run_date={day})")
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="How many ratings.")],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, other data.")] = 1,
+    format_: Annotated[
+        SimulatedFormat, typer.Option("--format", help="How the files are written.")
+    ] = SimulatedFormat.ML_1M,
+    config: ConfigOption = None,
+) -> None:
+    """Make ratings, users and movies of any size, with a known truth in truth.json."""
+    del format_  # one so far; the option is here so that scripts can already say it
+    run = Run("simulate", config)
+    with run.spark() as spark, run.report.step(f"simulate {ratings} ratings"):
+        truth = make_data(spark, out, ratings=ratings, seed=seed)
+    run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
+    run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")
+    run.say(f"files: {out}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    config: ConfigOption = None,
+) -> None:
+    """Every job in turn on simulated data."""
+    run = Run("demo", config)
+    with run.spark() as spark:
+        result = demonstration.run(spark, run.settings, run.report, out)
+    say_ledger(run, result.ledger)
+    say_metrics(run, result.metrics)
+    for line in result.lines():
+        run.say(line)
+
+
+@app.command()
+def doctor() -> None:
+    """Check Java, Python, PySpark, memory, time zone and paths: fine, or what to do."""
+    console = Console(highlight=False, soft_wrap=True)
+    findings = examination.examine()
+    for finding in findings:
+        state = "fine" if finding.fine else "MEND"
+        remedy = "" if finding.fine else f": {finding.remedy}"
+        console.print(f"{state}  {finding.what}: {finding.found}{remedy}", markup=False)
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(2)
+
+
+def say_ledger(run: Run, ledger: dict[str, Any]) -> None:
+    """A line per table that adds up."""
+    for name, table in ledger["tables"].items():
+        rules = ", ".join(f"{rule} {n}" for rule, n in table["by_rule"].items())
+        parts = [f"accepted {table['accepted']}"]
+        parts += [f"rejected {table['rejected']} ({rules})"] if rules else []
+        parts += [f"{part} {table[part]}" for part in ("blank", "superseded") if table[part]]
+        unknown = ", ".join(f"{column} {n}" for column, n in table.get("unknown", {}).items() if n)
+        orphans = f"; orphans {table['orphans']}" if table.get("orphans") else ""
+        note = f"; unknown: {unknown}" if unknown else ""
+        run.say(f"{name}: read {table['read']} = {' + '.join(parts)}{orphans}{note}")
+
+
+def say_metrics(run: Run, metrics: dict[str, Any]) -> None:
+    """The model beside its baselines."""
+    shown = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
+    table = Table(title=f"{metrics['rows']} ratings, {metrics['positives']} liked", title_justify="left")
+    table.add_column("")
+    for name in shown:
+        table.add_column(name, justify="right", no_wrap=True)
+    for label, values in comparison(metrics, shown).items():
+        table.add_row(label.replace("_", " "), *("-" if x is None else f"{x:.4f}" for x in values))
+    Console(highlight=False, width=max(run.out.width, 100)).print(table)
+
+
+def _time(text: str | None, option: str) -> datetime | None:
+    return None if text is None else parse_time(text, option, now=datetime.now(UTC))
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"--run-date {text}: give a day as YYYY-MM-DD") from error
+
+
+def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:
+    """Run one command and exit: 0 done, 2 bad usage or input, 3 lost to another run, 1 failed."""
+    Run.profile = profile
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_status(lambda: app(given, standalone_mode=False), given))
+
+
+def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
+    name = f"movierate {given[0]}" if given else "movierate"
+    try:
+        return command() or 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.ClickException as error:
+        return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
+    except MovierateError as error:
+        return _fail(name, str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted; nothing was published", 1)
+    except PySparkException as error:
+        # Spark's messages quote values from the data; its error class does not.
+        return _fail(name, f"Spark failed: {error.getCondition() or type(error).__name__}", 1)
+    except Exception as error:
+        return _fail(name, f"failed: {type(error).__name__}", 1)
+
+
+def _fail(name: str, message: str, status: int) -> int:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"{name}: {' '.join(message.split())}", markup=False
+    )
+    return status

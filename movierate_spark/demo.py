@@ -1,0 +1,92 @@
+"""Every job in turn on simulated data, in one session."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from movierate_spark import pipeline
+from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
+from movierate_spark.progress import Reporter
+from movierate_spark.simulate import simulate
+from movierate_spark.split import utc
+
+RATINGS = 100_000
+SEED = 1
+PARTS = ("input", "lake", "model", "scores", "evaluation", "requests.csv")
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo left and found."""
+
+    out: Path
+    truth: dict[str, Any]
+    ledger: dict[str, Any]
+    metrics: dict[str, Any]
+    counts: dict[str, int]
+
+    def lines(self) -> list[str]:
+        """The last lines that a person reads: the figures that matter, then where things are."""
+        best, base = (self.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
+        return [
+            f"test AUC {self.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
+            f" demographics, genres and time alone {base:.4f}",
+            "requests: read {read} = scored {scored} + rejected {rejected}".format(**self.counts),
+            f"metrics: {self.out / 'evaluation' / 'metrics.json'}",
+            f"scores: {self.out / 'scores'}",
+            f"bundle: {self.out / 'model' / 'bundle.json'}",
+            f"lake: {self.out / 'lake' / 'ledger.json'}",
+            f"input: {self.out / 'input'}",
+        ]
+
+
+def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) -> Demo:
+    """Simulate, prepare, train, evaluate and score below ``out``.
+
+    Raises:
+        InputError: ``out`` holds something that is no demo's.
+    """
+    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - set(PARTS)):
+        raise InputError(f"--out {out} holds something else: name a new folder, or a former demo's")
+    with report.step(f"simulate {RATINGS} ratings"):
+        truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
+    lake, model = out / "lake", out / "model"
+    ledger = pipeline.prepare(spark, settings, report, source=out / "input", target=lake, format_name="auto")
+    since = utc(truth["last_tenth"]["since"])
+    pipeline.train_model(spark, settings, report, source=lake, target=model, until=since)
+    metrics = pipeline.evaluate_model(
+        spark,
+        report,
+        source=lake,
+        model=model,
+        target=out / "evaluation",
+        since=since,
+        until=None,
+        min_user_history=0,
+        allow_overlap=False,
+    )
+    requests = out / "requests.csv"
+    requests.write_text(_requests(), encoding="utf-8")
+    counts = pipeline.score_requests(
+        spark,
+        settings,
+        report,
+        source=lake,
+        model=model,
+        requested=requests,
+        target=out / "scores",
+        run_date=(since + timedelta(days=1)).date(),
+    )
+    return Demo(out, truth, ledger, metrics, counts)
+
+
+def _requests() -> str:
+    """Some users and movies, one of each that nobody has heard of."""
+    users, movies = [*range(1, 101), 10_000_000], [*range(1, 51), 10_000_000]
+    return "user_id,movie_id\n" + "".join(f"{user},{movie}\n" for user in users for movie in movies)

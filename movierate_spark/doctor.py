@@ -1,0 +1,93 @@
+"""Is this machine ready? Each check says what it found and, where it is not fine, what to do."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from movierate_spark.session import conf_dir
+
+JAVA_VERSIONS = (17, 21)
+LEAST_MEMORY_GB = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: ``fine``, what was found, and what to do where it is not fine."""
+
+    what: str
+    fine: bool
+    found: str
+    remedy: str = ""
+
+
+def examine() -> list[Finding]:
+    """Every check, in the order in which a run would fail."""
+    return [python(), java(), pyspark(), memory(), time_zone(), settings(), temporary_folder()]
+
+
+def python() -> Finding:
+    """Python 3.11 or newer."""
+    return Finding(
+        "Python", sys.version_info >= (3, 11), platform.python_version(), "install Python 3.11 or newer"
+    )
+
+
+def java() -> Finding:
+    """Java 17 or 21, from JAVA_HOME or the PATH, as Spark will take it."""
+    remedy = "install Java 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jre-headless)"
+    home = os.environ.get("JAVA_HOME")
+    command = str(Path(home) / "bin" / "java") if home else shutil.which("java")
+    if not command or not shutil.which(command):
+        return Finding("Java", False, f"none at {command}" if command else "none on the PATH", remedy)
+    said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    found = re.search(r'version "(\d+)[^"]*"', said)
+    number = int(found.group(1)) if found else 0
+    return Finding("Java", number in JAVA_VERSIONS, f"{number or 'unreadable'} at {command}", remedy)
+
+
+def pyspark() -> Finding:
+    """PySpark 4.1 or newer."""
+    try:
+        found = version("pyspark")
+    except PackageNotFoundError:
+        return Finding("PySpark", False, "not installed", "pip install 'pyspark>=4.1,<4.4'")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
+    return Finding("PySpark", numbers >= (4, 1), found, "pip install 'pyspark>=4.1,<4.4'")
+
+
+def memory() -> Finding:
+    """Enough memory for a local run."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    size = pages / 2**30
+    remedy = f"use a machine with {LEAST_MEMORY_GB} GB, or lower spark.driver_memory in --config"
+    return Finding("memory", size >= LEAST_MEMORY_GB, f"{size:.0f} GB, {os.cpu_count()} cores", remedy)
+
+
+def time_zone() -> Finding:
+    """Any zone will do: Spark is set to UTC here."""
+    return Finding("time zone", True, "every time is UTC, whatever this machine's zone")
+
+
+def settings() -> Finding:
+    """The shipped settings are in place."""
+    folder = conf_dir()
+    return Finding("settings", (folder / "base.toml").is_file(), str(folder), "install the package again")
+
+
+def temporary_folder() -> Finding:
+    """Spark can spill to the temporary folder."""
+    folder = Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0])
+    if not os.access(folder, os.W_OK):
+        return Finding("scratch", False, f"{folder} can't be written", "set SPARK_LOCAL_DIRS to a folder")
+    free = shutil.disk_usage(folder).free / 2**30
+    remedy = "free some space, or set SPARK_LOCAL_DIRS to a larger disk"
+    return Finding("scratch", free >= 2, f"{folder}, {free:.0f} GB free", remedy)

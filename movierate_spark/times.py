@@ -1,0 +1,30 @@
+"""Times that a person types: epoch seconds or ISO 8601, UTC where they name no zone."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from movierate_spark.errors import InputError
+
+
+def parse_time(text: str, option: str, *, now: datetime) -> datetime:
+    """A time in UTC.
+
+    Raises:
+        InputError: it can't be read, or lies after ``now``.
+    """
+    cleaned = text.strip()
+    try:
+        if re.fullmatch(r"\d+", cleaned):
+            time = datetime.fromtimestamp(int(cleaned), tz=UTC)
+        else:
+            read = datetime.fromisoformat(cleaned)
+            time = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    except (ValueError, OverflowError, OSError) as error:
+        raise InputError(
+            f"{option} {text}: give epoch seconds or ISO 8601, as 2000-12-02T23:47:24Z"
+        ) from error
+    if time > now:
+        raise InputError(f"{option} {text} is {time.isoformat()}, in the future: give a time that has passed")
+    return time
