@@ -137,6 +137,7 @@ def plausible_year(text: Column) -> Column:
 
 def genre_list(text: Column) -> Column:
     """The genres of a ``|``-separated list, each once; unknown is an empty array, never null."""
-    trimmed = F.transform(F.split(F.coalesce(text, F.lit("")), r"\|", -1), F.trim)
+    cut = F.split(F.coalesce(text, F.lit("")), r"\|", -1)
+    trimmed = F.transform(cut, lambda genre: F.trim(genre))  # F.trim itself would take the index too
     named = F.filter(trimmed, lambda genre: (F.length(genre) > 0) & (F.lower(genre) != NO_GENRES))
     return F.array_distinct(named)

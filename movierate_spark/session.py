@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 from pyspark import SparkContext
 from pyspark.sql import SparkSession
+
+START_UP_NOISE = (
+    b"WARNING: Using incubator modules",
+    b"Setting default log level to",
+    b"To adjust logging level use",
+    b"netlib-blas: JNI_OnLoad",
+)
 
 
 def conf_dir() -> Path:
@@ -37,9 +46,35 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
     for name, value in {**default_properties(), **properties}.items():
         if name not in submitted:
             builder = builder.config(name, value)
-    spark = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
-    spark.sparkContext.setLogLevel("ERROR")
-    return spark
+    with _without_start_up_noise():
+        return builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+
+
+@contextmanager
+def _without_start_up_noise() -> Iterator[None]:
+    """Keep two lines that Java and Spark print at every start off the JVM's standard error.
+
+    The JVM inherits the pipe and keeps it; a thread passes everything else on as it comes.
+    """
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM is up already
+        yield
+        return
+    stderr = os.dup(2)
+    read_end, write_end = os.pipe()
+    os.dup2(write_end, 2)
+    threading.Thread(target=_pass_on, args=(read_end, stderr), daemon=True).start()
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(write_end)
+
+
+def _pass_on(source: int, target: int) -> None:
+    with os.fdopen(source, "rb", buffering=0) as lines, os.fdopen(target, "wb", buffering=0) as out:
+        for line in lines:
+            if not line.startswith(START_UP_NOISE):
+                out.write(line)
 
 
 def submitted_properties() -> dict[str, str]:

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
 
 import pytest
 from pyspark.sql import SparkSession
+from rich.console import Console
 
+from movierate_spark import cli
+from movierate_spark.config import Settings, load_settings
+from movierate_spark.progress import Reporter
 from movierate_spark.session import build_session, local_properties
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")
@@ -18,3 +27,52 @@ def spark() -> Iterator[SparkSession]:
     session = build_session("tests", properties)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def settings() -> Settings:
+    """The defaults, with a smaller grid so that a fit is quick."""
+    loaded = load_settings()
+    train = loaded.train.model_copy(update={"reg_param": (0.001, 0.01), "elastic_net_param": (0.0,)})
+    return loaded.model_copy(update={"train": train})
+
+
+@pytest.fixture(scope="session")
+def report() -> Reporter:
+    return Reporter(Console(file=StringIO()))
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def movierate(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Outcome]:
+    """Run a command in this process, on the tests' session instead of one of its own."""
+
+    class Shared:
+        def __getattr__(self, name: str) -> object:
+            return getattr(spark, name)
+
+        def stop(self) -> None:
+            pass
+
+    monkeypatch.setattr(cli, "build_session", lambda *_: Shared())
+
+    def run(*arguments: object) -> Outcome:
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(argument) for argument in arguments])
+        captured = capsys.readouterr()
+        return Outcome(int(exit_.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def listing(folder: Path) -> Sequence[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))

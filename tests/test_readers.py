@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from chispa import assert_column_equality
+from deliveries import csv_without_users, ml_1m, ml_100k, write
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
+
+from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
+from movierate_spark.readers import csv_fields, find_delivery, read_lines
+
+
+def test_lines_keep_blanks_and_come_as_text_whatever_their_encoding(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "lines.txt"
+    path.write_bytes(b"\xef\xbb\xbffirst\r\n\r\n \t\ncaf\xe9\ncaf\xc3\xa9\nlast without newline")
+    rows = read_lines(spark, path).collect()
+    assert [row["raw"] for row in rows] == ["first", "", " \t", "café", "café", "last without newline"]
+    assert [row["first"] for row in rows] == [True, False, False, False, False, False]
+    assert {row["source_file"] for row in rows} == {"lines.txt"}
+
+
+def test_only_the_first_line_of_a_file_of_many_blocks_is_first(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "many.txt"
+    path.write_text("header\n" * 50_000)
+    before = spark.conf.get("spark.sql.files.maxPartitionBytes")
+    spark.conf.set("spark.sql.files.maxPartitionBytes", "20000")
+    try:
+        lines = read_lines(spark, path)
+        assert lines.rdd.getNumPartitions() > 4
+        assert (lines.count(), lines.where("first").count()) == (50_000, 1)
+    finally:
+        spark.conf.set("spark.sql.files.maxPartitionBytes", before)
+
+
+def test_csv_fields_hold_separators_and_quotes_inside_quotes(spark: SparkSession) -> None:
+    rows = [("1,Heat,Drama", ["1", "Heat", "Drama"]), ('1,"Heat, The",x', ["1", "Heat, The", "x"])]
+    rows += [('1,"A ""B"", C",x', ["1", 'A "B", C', "x"]), ('"1", "a,b" ,', ["1", "a,b", ""]), ("", [""])]
+    rows += [('1,"never closed,x', ["1", '"never closed,x']), (",,", ["", "", ""])]
+    frame = spark.createDataFrame(rows, "line string, expected array<string>")
+    actual = frame.withColumn("actual", csv_fields(F.col("line"), ","))
+    assert_column_equality(actual, "actual", "expected")
+
+
+def test_formats_are_told_apart_by_their_file_names(tmp_path: Path, settings: Settings) -> None:
+    folders = [ml_1m(tmp_path / "a"), ml_100k(tmp_path / "b"), csv_without_users(tmp_path / "c")]
+    found = [find_delivery(folder, format_name="auto", settings=settings.input) for folder in folders]
+    assert [delivery.format.name for delivery in found] == ["ml-1m", "ml-100k", "csv"]
+    assert [set(delivery.paths) for delivery in found][2] == {"ratings", "movies"}
+
+
+def test_gzip_reads_like_the_plain_file(spark: SparkSession, tmp_path: Path, settings: Settings) -> None:
+    folder = ml_1m(tmp_path / "plain")
+    plain = find_delivery(folder, format_name="auto", settings=settings.input).read(spark, "movies").collect()
+    text = (folder / "movies.dat").read_bytes()
+    (folder / "movies.dat").unlink()
+    (folder / "movies.dat.gz").write_bytes(gzip.compress(text))
+    packed = (
+        find_delivery(folder, format_name="auto", settings=settings.input).read(spark, "movies").collect()
+    )
+    assert [row["raw"] for row in packed] == [row["raw"] for row in plain]
+
+
+def test_other_column_names_separators_and_scales_come_from_the_settings(
+    spark: SparkSession, tmp_path: Path, settings: Settings
+) -> None:
+    write(tmp_path / "ratings.csv", ["stars;when;customer;film", "9;978300760;7;3"])
+    write(tmp_path / "movies.csv", ["movieId;title;genres", '3;"A; B (1999)";Drama'])
+    names = {"user_id": "customer", "movie_id": "film", "rating": "stars", "rated_at": "when"}
+    columns = settings.input.columns.model_copy(update={"ratings": names})
+    changed = {"separator": ";", "columns": columns, "rating_max": 10.0}
+    delivery = find_delivery(tmp_path, format_name="auto", settings=settings.input.model_copy(update=changed))
+    rating = delivery.read(spark, "ratings").select("user_id", "movie_id", "rating", "rated_at").first()
+    assert tuple(rating or ()) == ("7", "3", "9", "978300760")
+    assert delivery.rating_scale == (0.5, 10.0)
+    movie = delivery.read(spark, "movies").first()
+    assert movie is not None
+    assert movie["title"] == "A; B (1999)"
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda f: None, "does not exist"),
+        (lambda f: f.mkdir(), "it holds nothing"),
+        (lambda f: write(f / "sales.xlsx", ["x"]), "it holds sales.xlsx"),
+        (lambda f: (ml_1m(f), csv_without_users(f)), "files of ml-1m and csv"),
+        (lambda f: (ml_1m(f) / "movies.dat").unlink(), "movies.dat is missing"),
+        (lambda f: (ml_1m(f) / "ratings.dat").write_bytes(b""), r"ratings.dat is empty \(0 bytes\)"),
+        (lambda f: write(ml_1m(f) / "ratings.dat.gz", ["x"]), "both ratings.dat and ratings.dat.gz"),
+        (lambda f: f.write_text("x"), "is a file"),
+    ],
+)
+def test_a_delivery_that_cannot_be_found_says_what_was(
+    tmp_path: Path, settings: Settings, make: object, message: str
+) -> None:
+    folder = tmp_path / "input"
+    make(folder)  # type: ignore[operator]
+    with pytest.raises(InputError, match=message):
+        find_delivery(folder, format_name="auto", settings=settings.input)
