@@ -203,7 +203,8 @@ def figures(rated: DataFrame) -> dict[str, Any]:
 
     AUC = P(score of a liked rating > score of another) + P(equal) / 2, from integer counts.
     """
-    pieces, found = auc_pieces(rated).collect(), {}
+    pieces = auc_pieces(rated).collect()
+    found: dict[str, Any] = {}
     for name in SCORES:
         ones = others = wins = 0
         for piece in sorted((p for p in pieces if p["name"] == name), key=lambda p: int(p["bucket"])):
@@ -225,18 +226,13 @@ def auc_pieces(rated: DataFrame) -> DataFrame:
         F.struct(F.lit(name).alias("name"), F.col(score).alias("score")) for name, score in SCORES.items()
     ]
     bounded = F.greatest(F.lit(-WIDEST_LOGIT), F.least(F.lit(WIDEST_LOGIT), F.col("score")))
-    bucket = F.floor(bounded * BUCKETS_PER_LOGIT)
-    up_to = (
-        Window.partitionBy("name", "bucket")
-        .orderBy("score")
-        .rangeBetween(Window.unboundedPreceding, Window.currentRow)
-    )
+    up_to = Window.partitionBy("name", "bucket").orderBy("score").rangeBetween(Window.unboundedPreceding, 0)
     # right + tied - (wrong + tied) + all = 2 right + tied, for each pair is right, wrong or tied.
     balance = F.when(F.col("one") == 1, F.col("others_up_to")).otherwise(-F.col("ones_up_to"))
     ones, others = F.sum("one"), F.sum(1 - F.col("one"))
     return (
         rated.select(one.alias("one"), F.inline(F.array(*named)))
-        .withColumn("bucket", bucket)
+        .withColumn("bucket", F.floor(bounded * BUCKETS_PER_LOGIT))
         .select("*", ones.over(up_to).alias("ones_up_to"), others.over(up_to).alias("others_up_to"))
         .groupBy("name", "bucket")
         .agg(ones.alias("ones"), others.alias("others"), (F.sum(balance) + ones * others).alias("wins"))

@@ -37,11 +37,21 @@ def ratings(world: World) -> pd.DataFrame:
 
 
 @pytest.fixture
-def one_partition(spark: SparkSession) -> Iterator[None]:
-    before = spark.conf.get("spark.sql.shuffle.partitions")
-    spark.conf.set("spark.sql.shuffle.partitions", "1")
+def other_partitioning(spark: SparkSession) -> Iterator[None]:
+    settings = {
+        "spark.sql.shuffle.partitions": "7",
+        "spark.sql.leafNodeDefaultParallelism": "3",
+        "spark.sql.adaptive.enabled": "false",  # it would merge all that is small into one
+    }
+    before = {name: spark.conf.get(name, None) for name in settings}
+    for name, value in settings.items():
+        spark.conf.set(name, value)
     yield
-    spark.conf.set("spark.sql.shuffle.partitions", str(before))
+    for name, former in before.items():
+        if former is None:
+            spark.conf.unset(name)
+        else:
+            spark.conf.set(name, former)
 
 
 def fields(file: Path) -> list[list[str]]:
@@ -186,7 +196,7 @@ def test_the_last_tenth_starts_between_two_seconds(
     assert last_tenth_since(rows, rows=20) == since
 
 
-@pytest.mark.usefixtures("one_partition")
+@pytest.mark.usefixtures("other_partitioning")
 def test_files_are_the_same_in_any_partitioning(spark: SparkSession, world: World, tmp_path: Path) -> None:
     simulate(spark, tmp_path, ratings=RATINGS, seed=SEED)
     assert contents(tmp_path) == contents(world.out)

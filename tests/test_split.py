@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from movierate_spark.errors import InputError
+from movierate_spark.split import row_seconds, split_by_time
+
+
+def at_seconds(spark: SparkSession, seconds: list[int]) -> DataFrame:
+    frame = spark.createDataFrame([(second,) for second in seconds], "second long")
+    return frame.select(F.timestamp_seconds("second").alias("at"))
+
+
+def test_the_last_tenth_is_test_and_the_tenth_before_it_tunes(spark: SparkSession) -> None:
+    split = split_by_time(at_seconds(spark, list(range(100))), tune_fraction=0.1, test_fraction=0.1, folds=3)
+    assert (split.folds, split.tune, split.test) == ((20, 40, 60), 80, 90)
+
+
+def test_a_second_is_never_cut_in_two(spark: SparkSession) -> None:
+    seconds = [*range(85), *([85] * 10), *range(86, 91)]
+    split = split_by_time(at_seconds(spark, seconds), tune_fraction=0.1, test_fraction=0.1, folds=2)
+    assert split.test == 85
+    assert split.tune == 80
+
+
+def test_blocks_number_the_folds_in_order_of_time(spark: SparkSession) -> None:
+    rows = at_seconds(spark, list(range(100)))
+    split = split_by_time(rows, tune_fraction=0.1, test_fraction=0.1, folds=3)
+    blocks = rows.withColumn("block", split.block(F.unix_seconds("at")))
+    spans = (
+        blocks.groupBy("block").agg(F.min(F.unix_seconds("at")), F.max(F.unix_seconds("at"))).sort("block")
+    )
+    assert [tuple(row) for row in spans.collect()] == [(0, 0, 19), (1, 20, 39), (2, 40, 59), (3, 60, 99)]
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    seconds=st.lists(
+        st.integers(-200_000, 400_000) | st.sampled_from([0, 86_399, 86_400]), min_size=1, max_size=40
+    ),
+    picks=st.lists(st.floats(0, 0.999), min_size=1, max_size=4),
+)
+def test_the_second_of_a_row_is_that_of_a_plain_sort(
+    spark: SparkSession, seconds: list[int], picks: list[float]
+) -> None:
+    positions = [int(len(seconds) * pick) for pick in picks]
+    expected = [int(np.sort(seconds)[position]) for position in positions]
+    assert row_seconds(at_seconds(spark, seconds), positions) == expected
+
+
+def test_too_few_distinct_seconds_are_refused(spark: SparkSession) -> None:
+    with pytest.raises(InputError, match="30 ratings in too few distinct seconds"):
+        split_by_time(at_seconds(spark, [1, 2, 3] * 10), tune_fraction=0.1, test_fraction=0.1, folds=3)
+
+
+def test_times_are_utc() -> None:
+    from movierate_spark.split import utc
+
+    assert utc(956_703_932) == datetime(2000, 4, 25, 23, 5, 32, tzinfo=UTC)
