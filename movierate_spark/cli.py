@@ -11,12 +11,12 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import click
 import typer
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from movierate_spark import demo as demonstration
 from movierate_spark import doctor as examination
@@ -296,9 +296,9 @@ def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
     name = f"movierate {given[0]}" if given else "movierate"
     try:
         return command() or 0
-    except click.exceptions.Exit as exit_:
+    except typer.Exit as exit_:
         return exit_.exit_code
-    except click.ClickException as error:
+    except TyperException as error:
         return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
     except MovierateError as error:
         return _fail(name, str(error), error.exit_status)

@@ -19,10 +19,10 @@ from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
 
 class Reporter:
-    """Says on standard error what is going on; results go to standard output."""
+    """Says on standard output what is going on; standard error is for what went wrong."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False, soft_wrap=True)
 
     def say(self, line: str) -> None:
         """A line of its own."""

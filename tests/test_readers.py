@@ -86,7 +86,7 @@ def test_other_column_names_separators_and_scales_come_from_the_settings(
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: None, "does not exist"),
+        (lambda _: None, "does not exist"),
         (lambda f: f.mkdir(), "it holds nothing"),
         (lambda f: write(f / "sales.xlsx", ["x"]), "it holds sales.xlsx"),
         (lambda f: (ml_1m(f), csv_without_users(f)), "files of ml-1m and csv"),

@@ -23,7 +23,7 @@ def blocks(spark: SparkSession, *, rows: int = 400) -> DataFrame:
     return frame.select(array_to_vector(F.array("a", "b")).alias("features"), "a", "b", "label", "block")
 
 
-def test_a_fold_never_trains_on_its_future(spark: SparkSession, settings: Settings) -> None:
+def test_a_fold_never_trains_on_its_future(spark: SparkSession) -> None:
     validator = train.RollingOriginCrossValidator(numFolds=3)
     folds = validator._kFold(blocks(spark))
     for i, (past, future) in enumerate(folds, start=1):

@@ -109,8 +109,8 @@ def test_a_stage_does_the_same_after_saving_and_loading(
 
 
 JOINED = (
-    "user_id long, movie_id long, at timestamp, gender string, age_group string, occupation string, zip3 string,"
-    " year int, genres array<string>, " + ", ".join(f"{name} double" for name in COLUMNS)
+    "user_id long, movie_id long, at timestamp, gender string, age_group string, occupation string,"
+    " zip3 string, year int, genres array<string>, " + ", ".join(f"{name} double" for name in COLUMNS)
 )
 HISTORY = (2.0, 4.0, 0.6, 5.0, 3.5, 0.5, 3.6, 0.57)
 

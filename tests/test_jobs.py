@@ -1,0 +1,318 @@
+"""The jobs one after the other on small deliveries, as a person would run them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Outcome, listing
+from deliveries import START, csv_without_users, ml_1m, ml_100k, write
+from pyspark.sql import SparkSession
+
+from movierate_spark import schemas
+from movierate_spark.tables import read_table
+
+DAY = 86_400
+T = START + 150 * DAY
+FAST = """
+[train]
+folds = 2
+reg_param = [0.01]
+elastic_net_param = [0.0]
+max_iter = 20
+[features]
+zip3_min_users = 2
+genre_min_movies = 2
+"""
+
+
+@pytest.fixture
+def fast(tmp_path: Path) -> Path:
+    (tmp_path / "fast.toml").write_text(FAST)
+    return tmp_path / "fast.toml"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs a lake and a bundle leaves them for the others."""
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture
+def home(trained: Path, movierate: Callable[..., Outcome], fast: Path) -> Path:
+    if not (trained / "model" / "bundle.json").exists():
+        ml_1m(trained / "input")
+        assert movierate("prepare", "--input", trained / "input", "--lake", trained / "lake").status == 0
+        outcome = movierate(
+            "train", "--lake", trained / "lake", "--model", trained / "model", "--until", T, "--config", fast
+        )
+        assert outcome.status == 0, outcome.err
+    return trained
+
+
+@pytest.mark.parametrize("make", [ml_100k, csv_without_users])
+def test_the_jobs_work_unchanged_on_the_other_layouts(
+    movierate: Callable[..., Outcome], fast: Path, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    make(tmp_path / "input")
+    prepared = movierate("prepare", "--input", tmp_path / "input", "--lake", tmp_path / "lake")
+    assert "ratings: read 800 = accepted 800\n" in prepared.out
+    trained = movierate(
+        "train", "--lake", tmp_path / "lake", "--model", tmp_path / "model", "--until", T, "--config", fast
+    )
+    assert trained.status == 0, trained.err
+    evaluated = movierate(
+        "evaluate",
+        "--lake",
+        tmp_path / "lake",
+        "--model",
+        tmp_path / "model",
+        "--since",
+        T,
+        "--out",
+        tmp_path / "e",
+    )
+    assert evaluated.status == 0, evaluated.err
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert metrics["rows"] == metrics["confusion"]["tp"] + sum(
+        metrics["confusion"][k] for k in ("fp", "tn", "fn")
+    )
+    assert set(metrics["baselines"]) == {"always_like", "movie_mean", "user_movie_mean"}
+
+
+def test_a_bundle_says_what_it_was_made_of(home: Path) -> None:
+    bundle = json.loads((home / "model" / "bundle.json").read_text())
+    assert bundle["training"]["until"] == "2000-09-22T23:05:32+00:00"
+    assert bundle["training"]["refit"] is True
+    assert bundle["label"] == {"threshold": 4.0}
+    assert set(bundle["files"]) == {
+        f"{bundle['folder']}/{name}"
+        for name in listing(home / "model" / bundle["folder"])
+        if (home / "model" / bundle["folder"] / name).is_file() and not name.endswith(".crc")
+    }
+    assert "gender=F" in bundle["feature_names"]
+    assert bundle["metrics"]["rows"] > 0
+
+
+def test_predictions_are_one_row_per_rating_from_since_on(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    movierate("evaluate", *common)
+    every = read_table(spark, tmp_path / "e" / "predictions", schemas.PREDICTIONS)
+    late = [
+        row for row in (home / "input" / "ratings.dat").read_text().split() if int(row.split("::")[3]) >= T
+    ]
+    assert every.count() == len(late)
+    movierate("evaluate", *common, "--min-user-history", 5)
+    some = read_table(spark, tmp_path / "e" / "predictions", schemas.PREDICTIONS)
+    users = {row.split("::")[0] for row in (home / "input" / "ratings.dat").read_text().split()}
+    early = dict.fromkeys(users, 0)
+    for row in (home / "input" / "ratings.dat").read_text().split():
+        early[row.split("::")[0]] += int(row.split("::")[3]) < T
+    assert some.count() == len(late) - sum(max(0, 5 - n) for n in early.values())
+
+
+def score(
+    movierate: Callable[..., Outcome], home: Path, requests: Path, scores: Path, day: str = "2000-12-31"
+) -> Outcome:
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", requests)
+    return movierate("score", *inputs, "--scores", scores, "--run-date", day)
+
+
+def test_every_readable_request_is_scored_and_the_others_are_kept(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    lines = ["user_id,movie_id,at", "1,2,", "1,2,", "999999,2,", "1,888888,2000-12-01", "7,7,956700000"]
+    lines += ["", "x,2,", "1,,", "1,2,tomorrow", "1,2,978300760000", "1,2"]
+    write(tmp_path / "requests.csv", lines)
+    outcome = score(movierate, home, tmp_path / "requests.csv", tmp_path / "scores")
+    assert "requests: read 10 = scored 5 + rejected 5\n" in outcome.out, outcome.err
+    rows = read_table(spark, tmp_path / "scores", schemas.SCORES).sort("user_id", "movie_id").collect()
+    assert [(r["user_id"], r["movie_id"], r["user_known"], r["movie_known"]) for r in rows] == [
+        (1, 2, True, True),
+        (1, 2, True, True),
+        (1, 888888, True, False),
+        (7, 7, False, False),
+        (999999, 2, False, True),
+    ]
+    assert all(0 < row["p_like"] < 1 for row in rows)
+    assert {str(row["run_date"]) for row in rows} == {"2000-12-31"}
+    assert rows[0]["at"].isoformat().startswith("2000-12-31")
+    rejected = read_table(spark, tmp_path / "scores" / "_rejected", schemas.REJECTED_REQUESTS)
+    assert {(row["rule"], row["raw"]) for row in rejected.collect()} == {
+        ("user_id", "x,2,"),
+        ("movie_id", "1,,"),
+        ("at", "1,2,tomorrow"),
+        ("at", "1,2,978300760000"),
+        ("field_count", "1,2"),
+    }
+
+
+def test_a_run_date_is_replaced_and_the_others_stay(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "two.csv", ["user_id,movie_id", "1,2", "3,4"])
+    write(tmp_path / "none.csv", ["user_id,movie_id"])
+    scores = tmp_path / "scores"
+
+    def days() -> dict[str, int]:
+        table = read_table(spark, scores, schemas.SCORES)
+        return {str(row["run_date"]): row["count"] for row in table.groupBy("run_date").count().collect()}
+
+    score(movierate, home, tmp_path / "two.csv", scores, "2000-12-30")
+    score(movierate, home, tmp_path / "two.csv", scores, "2000-12-31")
+    score(movierate, home, tmp_path / "two.csv", scores, "2000-12-31")
+    assert days() == {"2000-12-30": 2, "2000-12-31": 2}
+    assert score(movierate, home, tmp_path / "none.csv", scores, "2000-12-31").status == 0
+    assert days() == {"2000-12-30": 2}
+
+
+def test_scores_do_not_depend_on_partitions_nor_on_the_other_requests(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "few.csv", ["user_id,movie_id", *(f"{u},{u % 9 + 1}" for u in range(1, 20))])
+    write(
+        tmp_path / "many.csv", ["user_id,movie_id", *(f"{u},{m}" for u in range(1, 45) for m in range(1, 12))]
+    )
+    found = []
+    before = spark.conf.get("spark.sql.shuffle.partitions") or "4"
+    for partitions, requests in (("1", "few"), ("4", "few"), ("8", "many")):
+        spark.conf.set("spark.sql.shuffle.partitions", partitions)
+        score(movierate, home, tmp_path / f"{requests}.csv", tmp_path / f"scores{partitions}")
+        rows = read_table(spark, tmp_path / f"scores{partitions}", schemas.SCORES).collect()
+        found.append({(row["user_id"], row["movie_id"]): row["logit"] for row in rows})
+    spark.conf.set("spark.sql.shuffle.partitions", before)
+    assert found[0] == found[1] == {key: found[2][key] for key in found[0]}
+
+
+def test_training_is_the_same_at_any_partitioning(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, fast: Path, tmp_path: Path
+) -> None:
+    before = spark.conf.get("spark.sql.shuffle.partitions") or "4"
+    found: list[dict[str, Any]] = []
+    for partitions in ("1", "8"):
+        spark.conf.set("spark.sql.shuffle.partitions", partitions)
+        model = tmp_path / f"model{partitions}"
+        movierate("train", "--lake", home / "lake", "--model", model, "--until", T, "--config", fast)
+        found.append(json.loads((model / "bundle.json").read_text()))
+    spark.conf.set("spark.sql.shuffle.partitions", before)
+    one, eight = found
+    assert one["feature_names"] == eight["feature_names"]
+    for name in ("auc", "log_loss", "f1", "ece"):
+        assert one["metrics"][name] == pytest.approx(eight["metrics"][name], abs=1e-9)
+    assert one["calibration"] == pytest.approx(eight["calibration"], abs=1e-9)
+
+
+def test_training_again_adds_a_version_and_swaps_the_manifest(
+    movierate: Callable[..., Outcome], home: Path, fast: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home / "model", tmp_path / "model")
+    first = json.loads((tmp_path / "model" / "bundle.json").read_text())["version"]
+    movierate(
+        "train", "--lake", home / "lake", "--model", tmp_path / "model", "--until", T + DAY, "--config", fast
+    )
+    second = json.loads((tmp_path / "model" / "bundle.json").read_text())["version"]
+    assert first != second
+    assert {first, second} < set(listing(tmp_path / "model"))
+
+
+def one_line(outcome: Outcome) -> str:
+    assert outcome.status == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert "Traceback" not in outcome.err
+    return outcome.err
+
+
+def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
+    """Commands that must fail, with a part of what they say; ``folder`` holds what they are pointed at."""
+    lake, model, new, stuff = home / "lake", home / "model", folder / "new", folder / "stuff"
+    prepare, train = ["prepare", "--lake", new, "--input"], ["train", "--model", new, "--lake", lake]
+    evaluate = ["evaluate", "--lake", lake, "--model", model, "--out", new, "--since"]
+    score = ["score", "--lake", lake, "--model", model, "--run-date", "2000-12-31"]
+    return [
+        ([*prepare, folder / "none"], "does not exist"),
+        ([*prepare, stuff], "it holds thesis.txt"),
+        ([*prepare, home / "input", "--format", "csv"], "none of ratings.csv"),
+        ([*prepare, home / "input", "--format", "xml"], "--format"),
+        ([*prepare, home / "input", "--lake", stuff], "holds something else (thesis.txt)"),
+        ([*prepare, folder / "bad"], "1 of 1 ratings rejected"),
+        (["prepare", "--input", home / "input"], "Missing option '--lake'"),
+        ([*train, "--lake", stuff], "no lake there"),
+        ([*train, "--model", stuff], "holds something else (thesis.txt)"),
+        ([*train, "--until", "2999-01-01"], "in the future"),
+        ([*train, "--until", "1999-01-01"], "no ratings before"),
+        ([*train, "--until", START + 1], "ratings"),
+        ([*train, "--config", folder / "none.toml"], "no such file"),
+        ([*evaluate, T, "--model", stuff], "no bundle there"),
+        ([*evaluate, T - DAY], "--allow-overlap"),
+        ([*evaluate, "2010-01-01"], "no ratings to evaluate"),
+        ([*evaluate, T, "--until", T], "is not after"),
+        ([*evaluate, T, "--out", stuff], "holds something else"),
+        ([*score, "--scores", new, "--requests", folder / "none.csv"], "no such file"),
+        ([*score, "--scores", new, "--requests", folder / "zero.csv"], "0 bytes"),
+        ([*score, "--scores", new, "--requests", folder / "bad.csv"], "missing column(s) user_id, movie_id"),
+        ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "no scores table"),
+        ([*score, "--scores", new, "--requests", new, "--run-date", "31.12.2000"], "YYYY-MM-DD"),
+        (["simulate", "--out", stuff, "--ratings", 2000], "thesis.txt"),
+        (["simulate", "--out", new, "--ratings", 3], "ratings"),
+        (["demo", "--out", stuff], "holds something else"),
+        (["fly"], "No such command 'fly'"),
+    ]
+
+
+def test_bad_input_ends_with_one_line_and_status_2_and_leaves_nothing(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "stuff" / "thesis.txt", ["years of work"])
+    write(tmp_path / "bad.csv", ["user,movie", "1,2"])
+    (tmp_path / "zero.csv").write_bytes(b"")
+    ml_1m(tmp_path / "bad", [(1, 1, 9, START)])
+    before = listing(tmp_path)
+    for arguments, message in bad_commands(home, tmp_path):
+        assert message in one_line(movierate(*arguments)), arguments
+        assert listing(tmp_path) == before, arguments
+
+
+def test_ratings_of_one_class_cannot_train(movierate: Callable[..., Outcome], tmp_path: Path) -> None:
+    rows = [(u, m, 2, START + u * DAY + m) for u in range(1, 6) for m in range(1, 6)]
+    movierate("prepare", "--input", ml_1m(tmp_path / "input", rows), "--lake", tmp_path / "lake")
+    outcome = movierate("train", "--lake", tmp_path / "lake", "--model", tmp_path / "model")
+    assert "0 of 25 ratings reach label.threshold 4" in one_line(outcome)
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_bundle_with_a_changed_file_is_refused(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    for change in ("edit", "add", "remove"):
+        model = tmp_path / change
+        shutil.copytree(home / "model", model)
+        victim = next(model.rglob("metadata/part-00000*"))
+        if change == "edit":
+            victim.write_bytes(victim.read_bytes() + b" ")
+        elif change == "add":
+            victim.with_name("part-00001").write_bytes(b"{}")
+        else:
+            victim.unlink()
+        outcome = movierate(
+            "evaluate", "--lake", home / "lake", "--model", model, "--since", T, "--out", tmp_path / "e"
+        )
+        assert "not those that were published" in one_line(outcome)
+
+
+def test_help_explains_every_option(movierate: Callable[..., Outcome]) -> None:
+    for command in ("prepare", "train", "evaluate", "score", "simulate", "demo", "doctor"):
+        outcome = movierate(command, "--help")
+        assert outcome.status == 0
+        assert "--help" in outcome.out
+
+
+def test_doctor_finds_this_machine_fine(movierate: Callable[..., Outcome]) -> None:
+    outcome = movierate("doctor")
+    assert outcome.status == 0, outcome.out
+    assert "fine  Java: " in outcome.out

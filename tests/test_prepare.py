@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import listing
+from deliveries import csv_without_users, ml_1m, ml_100k, write
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from pyspark.sql import SparkSession
+
+from movierate_spark import lake, pipeline, validate
+from movierate_spark.config import Settings
+from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.progress import Reporter
+from movierate_spark.readers import FORMATS, Delivery
+
+Prepare = Callable[[Path, Path], dict[str, Any]]
+
+
+@pytest.fixture
+def prepare(spark: SparkSession, settings: Settings, report: Reporter) -> Prepare:
+    def run(source: Path, target: Path) -> dict[str, Any]:
+        return pipeline.prepare(spark, settings, report, source=source, target=target, format_name="auto")
+
+    return run
+
+
+def test_every_row_ends_in_exactly_one_place(spark: SparkSession, prepare: Prepare, tmp_path: Path) -> None:
+    folder = ml_1m(tmp_path / "input")
+    good = (folder / "ratings.dat").read_bytes()
+    bad = b"1::1::5\n1::x::5::978300760\n1::1::9::978300760\n1::1::5::978300760000\n"
+    bad += b" \t\n\nx\xe9::1::5::978300760\n"
+    again = b"1::1::2::978300760\r\n1::1::4::978300760"
+    (folder / "ratings.dat").write_bytes(good + bad + again)
+    ledger = prepare(folder, tmp_path / "lake")
+    ratings = ledger["tables"]["ratings"]
+    lines = good.count(b"\n") + 7 + 2
+    assert ratings["read"] == lines
+    assert ratings["by_rule"] == {"field_count": 1, "movie_id": 1, "rated_at": 1, "rating": 1, "user_id": 1}
+    assert (ratings["rejected"], ratings["blank"]) == (5, 2)
+    opened = lake.open_lake(spark, tmp_path / "lake")
+    assert opened.ratings.count() == ratings["accepted"] == lines - 7 - ratings["superseded"]
+    assert opened.ratings.where("user_id = 1 and movie_id = 1").select("rating").collect() == [(4.0,)]
+    rejected = lake.read_table(spark, tmp_path / "lake" / "rejected", lake.schemas.REJECTED)
+    raws = {tuple(row) for row in rejected.select("rule", "raw", "source_file").collect()}
+    assert ("user_id", "xé::1::5::978300760", "ratings.dat") in raws
+    assert json.loads((tmp_path / "lake" / "ledger.json").read_text())["tables"] == ledger["tables"]
+
+
+def test_missing_attributes_are_counted_and_their_rows_stay(prepare: Prepare, tmp_path: Path) -> None:
+    folder = ml_1m(tmp_path / "input")
+    write(folder / "users.dat", ["1::?::25::4::48067", "2::F::x::99::oops"])
+    write(folder / "movies.dat", ["1::Heat::", "2::Up (2009)::Drama"])
+    ledger = prepare(folder, tmp_path / "lake")["tables"]
+    assert ledger["users"]["unknown"] == {"gender": 1, "age_group": 1, "occupation": 1, "zip3": 1}
+    assert ledger["movies"]["unknown"] == {"year": 1, "genres": 1}
+    assert ledger["users"]["accepted"] == ledger["movies"]["accepted"] == 2
+    assert ledger["ratings"]["orphans"] == ledger["ratings"]["accepted"] - 3
+
+
+@pytest.mark.parametrize("make", [ml_1m, ml_100k, csv_without_users])
+def test_each_layout_gives_the_same_ratings_and_movies(
+    spark: SparkSession, prepare: Prepare, tmp_path: Path, make: Callable[[Path], Path]
+) -> None:
+    ledger = prepare(make(tmp_path / "input"), tmp_path / "lake")
+    opened = lake.open_lake(spark, tmp_path / "lake")
+    assert ledger["tables"]["ratings"]["accepted"] == 800
+    movie = opened.movies.where("movie_id = 3").first()
+    assert movie is not None
+    assert (movie["title"], movie["year"]) == ("Café, No. 3 (1936)", 1936)
+    assert sorted(movie["genres"]) == ["Drama", "Film-Noir"]
+    user = opened.users.where("user_id = 3").first()
+    if make is csv_without_users:
+        assert user is None
+        assert ledger["tables"]["ratings"]["orphans"] == 0
+    else:
+        assert user is not None
+        assert (user["gender"], user["zip3"]) == ("F", "100")
+
+
+def test_a_lake_is_a_delivery_in_parquet(spark: SparkSession, prepare: Prepare, tmp_path: Path) -> None:
+    first = prepare(ml_1m(tmp_path / "input"), tmp_path / "lake")
+    second = prepare(tmp_path / "lake", tmp_path / "copy")
+    assert second["format"] == "parquet"
+    assert second["tables"] == first["tables"]
+    one, two = (lake.open_lake(spark, tmp_path / name) for name in ("lake", "copy"))
+    for name in ("ratings", "users", "movies"):
+        assert getattr(one, name).exceptAll(getattr(two, name)).isEmpty()
+
+
+def test_preparing_again_replaces_the_lake_in_one_step(
+    spark: SparkSession, prepare: Prepare, tmp_path: Path
+) -> None:
+    target = tmp_path / "lake"
+    prepare(ml_1m(tmp_path / "first"), target)
+    before = lake.open_lake(spark, target)
+    prepare(ml_1m(tmp_path / "second", [(1, 1, 5, 978_300_760)]), target)
+    assert lake.open_lake(spark, target).ratings.count() == 1
+    assert before.ratings.count() == 800  # a reader that was there before keeps what it opened
+
+
+def test_too_many_rejected_rows_publish_nothing_and_name_the_rules(prepare: Prepare, tmp_path: Path) -> None:
+    folder = ml_1m(tmp_path / "input")
+    write(folder / "ratings.dat", ["1::1::5::978300760"] * 18 + ["1::1::9::978300760", "x::1::5::1"])
+    with pytest.raises(
+        InputError, match=r"2 of 20 ratings rejected, more than .* 0.05 \(rating 1, user_id 1\)"
+    ):
+        prepare(folder, tmp_path / "lake")
+    assert not (tmp_path / "lake").exists()
+
+
+def test_exactly_the_allowed_fraction_may_be_rejected(prepare: Prepare, tmp_path: Path) -> None:
+    folder = ml_1m(tmp_path / "input")
+    write(folder / "ratings.dat", [f"1::{m}::5::978300760" for m in range(19)] + ["x::1::5::1"])
+    assert prepare(folder, tmp_path / "lake")["tables"]["ratings"]["rejected"] == 1
+
+
+def test_a_failure_while_publishing_leaves_the_old_lake(
+    spark: SparkSession, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = tmp_path / "lake"
+    prepare(ml_1m(tmp_path / "first"), target)
+    monkeypatch.setattr(lake, "replace_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        prepare(ml_1m(tmp_path / "second", [(1, 1, 5, 978_300_760)]), target)
+    assert lake.open_lake(spark, target).ratings.count() == 800
+    with pytest.raises(OSError, match="disk full"):
+        prepare(ml_1m(tmp_path / "third"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_rows_that_do_not_add_up_are_never_published(
+    prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = validate.count_by_rule
+    monkeypatch.setattr(validate, "count_by_rule", lambda lines: {**count(lines), "rating": 1})
+    with pytest.raises(MovierateError, match="did the input change"):
+        prepare(ml_1m(tmp_path / "input"), tmp_path / "lake")
+    assert not (tmp_path / "lake").exists()
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(prepare: Prepare, tmp_path: Path) -> None:
+    target = tmp_path / "home"
+    write(target / "thesis.txt", ["years of work"])
+    with pytest.raises(InputError, match=r"holds something else \(thesis.txt\)"):
+        prepare(ml_1m(tmp_path / "input"), target)
+    assert listing(target) == ["thesis.txt"]
+
+
+pieces = st.sampled_from(
+    [b"::", b"1", b"5", b"978300760", b"\n", b"\r\n", b" ", b"\t", b"\x00", b"\xe9", b"x"]
+)
+
+
+@hypothesis_settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    body=st.binary(max_size=200) | st.lists(pieces, max_size=40).map(b"".join),
+    format_name=st.sampled_from(["ml-1m", "csv", "ml-100k"]),
+)
+def test_any_bytes_add_up_without_an_exception(
+    spark: SparkSession, settings: Settings, tmp_path: Path, body: bytes, format_name: str
+) -> None:
+    known = FORMATS[format_name]
+    path = tmp_path / known.files["ratings"][0]
+    header = b"userId,movieId,rating,timestamp\n" if format_name == "csv" else b""
+    path.write_bytes(header + body)
+    delivery = Delivery(known, {"ratings": path}, settings.input)
+    lines = pipeline._checked(spark, delivery, "ratings", settings).persist()
+    counts = lake.row_counts(validate.count_by_rule(lines))
+    valid, rejected = validate.split_by_rule("ratings", lines)
+    breaks = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    expected = breaks.count(b"\n") + (not breaks.endswith(b"\n") and breaks != b"")
+    assert counts["read"] == expected
+    assert (valid.count(), rejected.count()) == (counts["accepted"], counts["rejected"])
+    assert counts["read"] == counts["accepted"] + counts["rejected"] + counts["blank"]
+    assert pipeline.clean.clean_ratings(valid).count() <= counts["accepted"]
+    lines.unpersist()
