@@ -88,6 +88,7 @@ class TrainSettings(Section):
     max_iter: Count
     tol: Annotated[float, Field(gt=0)]
     partitions: Count
+    parallelism: Count
     threshold: Literal["accuracy", "f1"]
     calibration: Literal["platt", "none"]
     refit: bool

@@ -14,6 +14,7 @@ from pyspark.sql import functions as F
 
 ECE_BINS = 20
 PIECES = 1000
+SIDES = ("liked", "disliked")
 SMALLEST_PROBABILITY = 1e-15
 SEGMENTS = ("gender", "age_group", "occupation", "genre")
 METRICS = ("auc", "auc_pr", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
@@ -23,41 +24,38 @@ MODEL = "model"
 def score_curve(rows: DataFrame, *keys: str) -> DataFrame:
     """One row per (keys, probability): ``liked``, ``disliked``, and both with a higher probability.
 
-    ``rows`` have the keys (never null), ``probability`` and ``label`` (1 or true: liked). Ranks within a
-    thousandth of the probability come from a window, those above it from small totals, so that no
-    task sorts a whole group.
+    ``rows`` have the keys (never null), ``probability`` and ``label`` (1 or true: liked). Ranks within
+    a thousandth of the probability come from a window, those above it from small totals, so that no
+    task sorts a whole group; one shuffle serves the counts and the window.
     """
     liked = F.col("label").cast("boolean")
-    piece = F.floor(F.col("probability") * PIECES)
-    scores = rows.groupBy(*keys, "probability").agg(
-        F.count_if(liked).alias("liked"), F.count_if(~liked).alias("disliked")
+    pieces = rows.select(
+        *keys, "probability", liked.alias("is_liked"), F.floor(F.col("probability") * PIECES).alias("piece")
     )
-    scores = scores.withColumn("piece", piece)
-    pieces = scores.groupBy(*keys, "piece").agg(
-        F.sum("liked").alias("piece_liked"), F.sum("disliked").alias("piece_disliked")
-    )
-    higher = Window.partitionBy(*keys).orderBy(F.desc("piece"))
-    higher = higher.rowsBetween(Window.unboundedPreceding, -1)
-    group = Window.partitionBy(*keys)
-    offsets = pieces.select(
-        *keys,
-        "piece",
-        *(_total(f"piece_{side}", higher).alias(f"piece_{side}_above") for side in ("liked", "disliked")),
-        *(_total(f"piece_{side}", group).alias(f"all_{side}") for side in ("liked", "disliked")),
-    )
+    counts = F.count_if("is_liked").alias("liked"), F.count_if(~F.col("is_liked")).alias("disliked")
+    scores = pieces.repartition(*keys, "piece").groupBy(*keys, "piece", "probability").agg(*counts)
     within = Window.partitionBy(*keys, "piece").orderBy(F.desc("probability"))
     within = within.rowsBetween(Window.unboundedPreceding, -1)
-    return scores.join(offsets, [*keys, "piece"]).select(
+    offsets = _offsets(pieces.groupBy(*keys, "piece").agg(*counts), *keys)
+    return scores.join(F.broadcast(offsets), [*keys, "piece"]).select(
         *keys,
         "probability",
         "liked",
         "disliked",
-        *(
-            (F.col(f"piece_{side}_above") + _total(side, within)).alias(f"{side}_above")
-            for side in ("liked", "disliked")
-        ),
-        "all_liked",
-        "all_disliked",
+        *((F.col(f"higher_{side}") + _total(side, within)).alias(f"{side}_above") for side in SIDES),
+        *(f"all_{side}" for side in SIDES),
+    )
+
+
+def _offsets(totals: DataFrame, *keys: str) -> DataFrame:
+    """For each piece: what lies in higher pieces of its group, and in the whole group."""
+    group = Window.partitionBy(*keys)
+    higher = group.orderBy(F.desc("piece")).rowsBetween(Window.unboundedPreceding, -1)
+    return totals.select(
+        *keys,
+        "piece",
+        *(_total(side, higher).alias(f"higher_{side}") for side in SIDES),
+        *(_total(side, group).alias(f"all_{side}") for side in SIDES),
     )
 
 
@@ -91,22 +89,39 @@ def best_threshold(rows: DataFrame, *, maximise: Literal["accuracy", "f1"]) -> f
 def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
     """Metrics of each group: one dict per key combination, with the keys, counts and :data:`METRICS`.
 
-    ``rows`` have the keys, ``probability``, ``label`` and ``threshold``, one threshold per group.
+    ``rows`` have the keys, ``probability``, ``label`` and ``threshold``, the same throughout a group.
     A metric that is not defined (AUC of a single class, precision where nothing is called liked)
     is None. Formulas: AUC is the chance that a liked row is ranked above a disliked one, ties half
     (Hanley and McNeil 1982); AUC-PR is average precision, the sum of precision over steps in recall;
     ECE is the mean distance of like rate and probability over 20 bins of equal count, weighted by
     rows (Naeini et al. 2015).
     """
-    thresholds = rows.groupBy(*keys).agg(F.max("threshold").alias("threshold"))
-    curve = score_curve(rows, *keys).persist()
-    try:
-        sums = curve.join(F.broadcast(thresholds), [*keys]).groupBy(*keys).agg(*_sums())
-        errors = _calibration_errors(curve, *keys)
-        collected = sums.join(errors, [*keys]).sort(*keys).collect()
-    finally:
-        curve.unpersist()
-    return [{**{key: row[key] for key in keys}, **_metrics(row)} for row in collected]
+    curve = score_curve(rows, *keys, "threshold")
+    bins = curve.groupBy(*keys, "threshold", _bin().alias("bin")).agg(*_sums())
+    totals = [F.sum(name).alias(name) for name in _SUMS]
+    miscalibrated = F.sum(F.abs(F.col("positives") - F.col("expected"))).alias("miscalibrated")
+    groups = bins.groupBy(*keys, "threshold").agg(*totals, miscalibrated).sort(*keys).collect()
+    return [{**{key: row[key] for key in keys}, **_metrics(row)} for row in groups]
+
+
+def _bin() -> Column:
+    """Which of 20 bins of equal count a probability falls into; ties share the bin of their middle."""
+    here = F.col("liked") + F.col("disliked")
+    middle = F.col("liked_above") + F.col("disliked_above") + here / 2
+    return F.floor(middle * ECE_BINS / (F.col("all_liked") + F.col("all_disliked")))
+
+
+_SUMS = (
+    "positives",
+    "negatives",
+    "expected",
+    "ordered_pairs",
+    "precision_steps",
+    "log_loss",
+    "squared_error",
+    "tp",
+    "fp",
+)
 
 
 def _sums() -> list[Column]:
@@ -119,6 +134,7 @@ def _sums() -> list[Column]:
     sums = {
         "positives": liked,
         "negatives": disliked,
+        "expected": (liked + disliked) * F.col("probability"),
         "ordered_pairs": disliked * (liked_above + liked / 2),
         "precision_steps": liked * (liked_above + liked) / (above + liked + disliked),
         "log_loss": -liked * F.log(p) - disliked * F.log(1 - p),
@@ -126,17 +142,7 @@ def _sums() -> list[Column]:
         "tp": F.when(predicted, liked).otherwise(0),
         "fp": F.when(predicted, disliked).otherwise(0),
     }
-    return [F.max("threshold").alias("threshold"), *(F.sum(c).alias(name) for name, c in sums.items())]
-
-
-def _calibration_errors(curve: DataFrame, *keys: str) -> DataFrame:
-    n = F.col("all_liked") + F.col("all_disliked")
-    rows_here = F.col("liked") + F.col("disliked")
-    middle = F.col("liked_above") + F.col("disliked_above") + rows_here / 2
-    bins = curve.groupBy(*keys, F.floor(middle * ECE_BINS / n).alias("bin")).agg(
-        F.sum("liked").alias("liked"), F.sum(rows_here * F.col("probability")).alias("expected")
-    )
-    return bins.groupBy(*keys).agg(F.sum(F.abs(F.col("liked") - F.col("expected"))).alias("miscalibrated"))
+    return [F.sum(sums[name]).alias(name) for name in _SUMS]
 
 
 def _metrics(sums: Row) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,14 +43,15 @@ class Reporter:
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """Count ``total`` equal steps; the block calls what it is given after each."""
-        started, done = time.monotonic(), 0
+        started, done, counting = time.monotonic(), 0, threading.Lock()
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         bar = Progress(*columns, TimeElapsedColumn(), TimeLeftColumn(), console=self.console, transient=True)
         task = bar.add_task(what, total=total)
 
         def advance() -> None:
             nonlocal done
-            done += 1
+            with counting:
+                done += 1
             bar.advance(task)
             elapsed = time.monotonic() - started
             if not self.console.is_terminal and done < total:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
+from functools import reduce
 from typing import Any, cast
 
+import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
-from pyspark.ml.functions import array_to_vector
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -83,6 +85,7 @@ def cross_validate(
         evaluator=LogLossEvaluator(done),
         numFolds=settings.folds,
         seed=settings.seed,
+        parallelism=settings.parallelism,
     )
     return validator.fit(rows)
 
@@ -116,11 +119,26 @@ def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
 
 
 def fit_plain(rows: DataFrame, columns: Sequence[str]) -> tuple[float, list[float]]:
-    """Intercept and coefficients of an unpenalised logistic regression of ``label`` on few columns."""
-    vector = array_to_vector(F.array(*(F.col(name).cast("double") for name in columns)))
-    estimator = LogisticRegression(featuresCol=FEATURES, labelCol=LABEL, tol=1e-12, maxIter=200)
-    model = estimator.fit(rows.select(vector.alias(FEATURES), F.col(LABEL).cast("double").alias(LABEL)))
-    return float(model.intercept), [float(value) for value in model.coefficients]
+    """Intercept and coefficients of an unpenalised logistic regression of ``label`` on few columns.
+
+    Newton's method (iteratively reweighted least squares; McCullagh and Nelder, Generalized Linear
+    Models, section 4.4): each step is one aggregation over the rows. Where the rows can be parted
+    without error there is no finite optimum, and the last of 25 steps stands.
+    """
+    x = [F.lit(1.0), *(F.col(name).cast("double") for name in columns)]
+    size = len(x)
+    beta = np.zeros(size)
+    for _ in range(25):
+        odds = reduce(operator.add, (F.lit(float(b)) * column for b, column in zip(beta, x, strict=True)))
+        p = F.lit(1.0) / (F.lit(1.0) + F.exp(-odds))
+        gradient = [F.sum((F.col(LABEL) - p) * column) for column in x]
+        information = [F.sum(p * (1 - p) * x[i] * x[j]) for i in range(size) for j in range(size)]
+        sums = np.array(rows.agg(*gradient, *information).head(), dtype=float)
+        step = np.linalg.lstsq(sums[size:].reshape(size, size), sums[:size], rcond=None)[0]
+        beta = beta + step
+        if np.abs(step).max() < 1e-10:
+            break
+    return float(beta[0]), [float(value) for value in beta[1:]]
 
 
 def fit_baselines(rows: DataFrame) -> dict[str, dict[str, Any]]:

@@ -90,9 +90,7 @@ class HistoryFeatures(Transformer, _Stage):
     """
 
     OUTPUT = tuple(
-        f"{side}_{what}"
-        for side in ("user", "movie")
-        for what in ("log_count", "odds", "odds_x_log_count")
+        f"{side}_{what}" for side in ("user", "movie") for what in ("log_count", "odds", "odds_x_log_count")
     )
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
