@@ -92,7 +92,7 @@ def local_properties(*, cores: str, driver_memory: str) -> dict[str, str]:
         "spark.driver.memory": driver_memory,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": quiet,
+        "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC {quiet}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
