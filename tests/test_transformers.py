@@ -51,8 +51,8 @@ def test_a_rate_of_many_ratings_weighs_more(spark: SparkSession) -> None:
     row = HistoryFeatures().transform(spark.createDataFrame(rows, schema)).first()
     assert row is not None
     assert row["user_odds"] == pytest.approx(math.log(4))
-    assert row["user_odds_x_log_count"] == pytest.approx(math.log(4) * math.log(4))
-    assert (row["movie_log_count"], row["movie_odds"], row["movie_odds_x_log_count"]) == (0.0, 0.0, 0.0)
+    assert (row["user_lift"], row["user_lift_x_log_count"]) == pytest.approx((0.5, 0.5 * math.log(4)))
+    assert (row["movie_log_count"], row["movie_lift"], row["movie_odds"]) == (0.0, 0.0, 0.0)
 
 
 def test_values_of_few_users_are_pooled_and_null_stays_null(spark: SparkSession) -> None:
@@ -146,10 +146,10 @@ def test_every_slot_has_a_name_a_person_understands(spark: SparkSession, setting
         "decade=1940s", "decade=unknown", "genre=Film-Noir", "genre=unknown",
         "hour of day (sine)", "hour of day (cosine)", "weekday (sine)", "weekday (cosine)",
         "release year (decades since 2000)", "release year, squared", "film age when rated (log of years)",
-        "user: earlier ratings (log)", "user: log odds of liking above all",
-        "user: log odds of liking above all x log of ratings",
-        "movie: earlier ratings (log)", "movie: log odds of being liked above all",
-        "movie: log odds of being liked above all x log of ratings",
+        "user: earlier ratings (log)", "user: mean rating above all", "user: log odds of liking above all",
+        "user: mean rating above all x log of ratings",
+        "movie: earlier ratings (log)", "movie: mean rating above all",
+        "movie: log odds of being liked above all", "movie: mean rating above all x log of ratings",
     ]  # fmt: skip
 
 

@@ -32,11 +32,13 @@ NAMES = {
     "release_year_squared": "release year, squared",
     "film_age": "film age when rated (log of years)",
     "user_log_count": "user: earlier ratings (log)",
+    "user_lift": "user: mean rating above all",
     "user_odds": "user: log odds of liking above all",
-    "user_odds_x_log_count": "user: log odds of liking above all x log of ratings",
+    "user_lift_x_log_count": "user: mean rating above all x log of ratings",
     "movie_log_count": "movie: earlier ratings (log)",
+    "movie_lift": "movie: mean rating above all",
     "movie_odds": "movie: log odds of being liked above all",
-    "movie_odds_x_log_count": "movie: log odds of being liked above all x log of ratings",
+    "movie_lift_x_log_count": "movie: mean rating above all x log of ratings",
 }
 PREFIXES = {"age_group": "age"}
 

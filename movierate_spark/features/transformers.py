@@ -84,13 +84,14 @@ class ReleaseFeatures(Transformer, HasInputCols, _Stage):
 class HistoryFeatures(Transformer, _Stage):
     """Add the as-of history as columns that add up in log odds.
 
-    For user and movie: log of 1 + count, log odds of the like rate minus those of the prior, and their
-    product, as a rate of many ratings says more. (The mean rating beside the like rate halves the speed
-    of the fit, for an AUC better by .0003.)
+    For user and movie: log of 1 + count, mean minus the prior mean (stars), log odds of the like rate
+    minus those of the prior, and the mean times the log count, as a mean of many ratings says more.
     """
 
     OUTPUT = tuple(
-        f"{side}_{what}" for side in ("user", "movie") for what in ("log_count", "odds", "odds_x_log_count")
+        f"{side}_{what}"
+        for side in ("user", "movie")
+        for what in ("log_count", "lift", "odds", "lift_x_log_count")
     )
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
@@ -98,8 +99,9 @@ class HistoryFeatures(Transformer, _Stage):
         prior_odds = log_odds(F.col("prior_like_rate"))
         for side in ("user", "movie"):
             log_count = F.log1p(f"{side}_count")
+            lift = F.col(f"{side}_mean") - F.col("prior_mean")
             odds = log_odds(F.col(f"{side}_like_rate")) - prior_odds
-            values = (log_count, odds, odds * log_count)
+            values = (log_count, lift, odds, lift * log_count)
             names = [name for name in self.OUTPUT if name.startswith(side)]
             columns.update(zip(names, values, strict=True))
         return dataset.withColumns(columns)
