@@ -17,7 +17,7 @@ def test_later_files_win_value_by_value(tmp_path: Path) -> None:
     first.write_text('[train]\nthreshold = "f1"\nfolds = 5\n')
     second.write_text("[train]\nfolds = 2\n")
     loaded = load_settings([first, second])
-    assert (loaded.train.threshold, loaded.train.folds, loaded.train.max_iter) == ("f1", 2, 100)
+    assert (loaded.train.threshold, loaded.train.folds, loaded.train.max_iter) == ("f1", 2, 50)
 
 
 def test_the_environment_wins_over_files(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ FAST = """
 folds = 2
 reg_param = [0.01]
 elastic_net_param = [0.0]
-max_iter = 20
+max_iter = 10
 [features]
 zip3_min_users = 2
 genre_min_movies = 2
