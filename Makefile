@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 JRE := openjdk-17-jre-headless
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint setup java dist bench clean
+.PHONY: demo test lint setup java clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -37,12 +37,6 @@ java: setup
 	  else \
 	    echo "make: Java 17 or 21 is needed (Debian, Ubuntu: apt-get install $(JRE))"; exit 1; \
 	  fi; }
-
-bench: setup java
-	$(BIN)/python tests/bench.py
-
-dist: setup
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean:
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
