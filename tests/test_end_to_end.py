@@ -80,6 +80,7 @@ def test_spark_submit_trains_like_the_command_line(movierate: Callable[..., Outc
     submit = [
         Path(sys.executable).with_name("spark-submit"),
         *("--master", "local[2]", "--properties-file", ROOT / "conf" / "spark-defaults.conf"),
+        *("--conf", "spark.sql.shuffle.partitions=4"),
         *(
             "--conf",
             f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={ROOT}/conf/log4j2.properties",
