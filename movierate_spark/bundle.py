@@ -18,13 +18,24 @@ from typing import Any
 
 from pyspark.ml import PipelineModel
 
+from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
 from movierate_spark.tables import replace_json
 
 MANIFEST = "bundle.json"
 PIPELINE = "pipeline"
 LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
-REQUIRED = ("version", "folder", "files", "training", "label", "threshold", "calibration", "feature_names")
+REQUIRED = (
+    "version",
+    "folder",
+    "files",
+    "training",
+    "label",
+    "features",
+    "threshold",
+    "calibration",
+    "feature_names",
+)
 
 
 @dataclass(frozen=True)
@@ -43,6 +54,11 @@ class Bundle:
     def training_end(self) -> datetime:
         """The first second (UTC) that the model has not been shown."""
         return datetime.fromisoformat(self.manifest["training"]["until"])
+
+    @property
+    def features(self) -> FeatureSettings:
+        """How the rows that the pipeline reads are made."""
+        return FeatureSettings.model_validate(self.manifest["features"])
 
     def pipeline(self) -> PipelineModel:
         """The Spark ML pipeline from joined rows to log odds."""
@@ -102,6 +118,7 @@ def open_bundle(path: Path) -> Bundle:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         missing = [key for key in REQUIRED if key not in manifest]
         folder = path / str(manifest["folder"])
+        FeatureSettings.model_validate(manifest["features"])
     except FileNotFoundError as error:
         raise InputError(f"--model {path}: no bundle there ({MANIFEST} is missing): run train") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -75,6 +75,9 @@ class FeatureSettings(Section):
     genre_min_movies: Count
     shrinkage_user: Annotated[float, Field(gt=0)]
     shrinkage_movie: Annotated[float, Field(gt=0)]
+    shrinkage_taste: Annotated[float, Field(gt=0)]
+    shrinkage_group: Annotated[float, Field(gt=0)]
+    task_max_rows: Count
 
 
 class TrainSettings(Section):
@@ -87,7 +90,7 @@ class TrainSettings(Section):
     elastic_net_param: Annotated[tuple[Fraction, ...], Field(min_length=1)]
     max_iter: Count
     tol: Annotated[float, Field(gt=0)]
-    partitions: Count
+    partitions: Count | Literal["auto"]
     parallelism: Count
     threshold: Literal["accuracy", "f1"]
     calibration: Literal["platt", "none"]

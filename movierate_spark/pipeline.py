@@ -17,9 +17,9 @@ from movierate_spark import bundle as bundles
 from movierate_spark import clean, evaluate, lake, requests, schemas, score, train, validate
 from movierate_spark.bundle import Bundle
 from movierate_spark.columns import is_liked
-from movierate_spark.config import Settings
+from movierate_spark.config import FeatureSettings, Settings
 from movierate_spark.errors import InputError
-from movierate_spark.features.history import with_history
+from movierate_spark.features.history import heavy_cuts, with_history, with_priors
 from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
 from movierate_spark.join import with_attributes
 from movierate_spark.lake import Lake
@@ -106,28 +106,24 @@ def _ledger(
 
 
 def feature_rows(
-    opened: Lake, *, label_threshold: float, features: Mapping[str, Any], asked: DataFrame | None = None
+    opened: Lake, settings: FeatureSettings, *, label_threshold: float, asked: DataFrame | None = None
 ) -> DataFrame:
     """Rows with history and attributes: every rating, or, where ``asked`` is given, its rows only.
 
     The one way from the lake to the feature pipeline. ``asked`` has user_id, movie_id and at.
     """
-    ratings = opened.ratings.select("user_id", "movie_id", F.col("rated_at").alias("at"), "rating")
-    timeline = ratings
+    timeline = opened.ratings.select("user_id", "movie_id", F.col("rated_at").alias("at"), "rating")
     if asked is not None:
         no_rating = F.lit(None).cast("double")
-        timeline = ratings.withColumn("asked", F.lit(False)).unionByName(
+        timeline = timeline.withColumn("asked", F.lit(False)).unionByName(
             asked.select("user_id", "movie_id", "at", no_rating.alias("rating"), F.lit(True).alias("asked"))
         )
-    history = with_history(
-        timeline,
-        threshold=label_threshold,
-        shrinkage_user=features["shrinkage_user"],
-        shrinkage_movie=features["shrinkage_movie"],
-    )
+    cuts = heavy_cuts(timeline, settings)
+    known_then = with_priors(timeline, threshold=label_threshold)
+    described = with_attributes(known_then, opened.users, opened.movies)
+    history = with_history(described, cuts, settings, threshold=label_threshold)
     rows = history if asked is None else history.where("asked").drop("asked")
-    known = {f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")}
-    return with_attributes(rows, opened.users, opened.movies).withColumns(known)
+    return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
 
 def labelled(rows: DataFrame, *, threshold: float) -> DataFrame:
@@ -171,9 +167,7 @@ def train_model(
     first, end = _interval(opened, until)
     month = uses_month(settings.features.month, first, end)
     rows = labelled(
-        feature_rows(
-            opened, label_threshold=settings.label.threshold, features=settings.features.model_dump()
-        ),
+        feature_rows(opened, settings.features, label_threshold=settings.label.threshold),
         threshold=settings.label.threshold,
     )
     rows = train.laid_out(rows, partitions=settings.train.partitions).persist()
@@ -211,7 +205,8 @@ def train_model(
             },
             "lake": {"path": str(source.resolve()), "versions": opened.ledger["versions"]},
             "label": settings.label.model_dump(),
-            "features": settings.features.model_dump() | {"with_month": month},
+            "features": settings.features.model_dump(),
+            "with_month": month,
             "threshold": fitted.threshold,
             "threshold_maximises": settings.train.threshold,
             "calibration": fitted.calibration,
@@ -340,7 +335,7 @@ def evaluate_model(
     manifest = found.manifest
     threshold, label_threshold = manifest["threshold"], manifest["label"]["threshold"]
     opened = _before(opened, until)
-    rows = feature_rows(opened, label_threshold=label_threshold, features=manifest["features"])
+    rows = feature_rows(opened, found.features, label_threshold=label_threshold)
     rows = labelled(rows, threshold=label_threshold)
     if min_user_history:
         rows = _with_user_history(rows, at_least=min_user_history)
@@ -457,9 +452,8 @@ def _check_scores_folder(path: Path) -> None:
 
 def _scored(opened: Lake, found: Bundle, asked: DataFrame, run_date: date) -> DataFrame:
     manifest = found.manifest
-    rows = feature_rows(
-        opened, label_threshold=manifest["label"]["threshold"], features=manifest["features"], asked=asked
-    )
+    label_threshold = manifest["label"]["threshold"]
+    rows = feature_rows(opened, found.features, label_threshold=label_threshold, asked=asked)
     logits = score.with_logit(found.pipeline().transform(rows))
     no_reasons = F.array().cast(schemas.SCORES["reasons"].dataType)
     return score.with_probability(logits, manifest["calibration"]).select(

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
@@ -58,11 +58,13 @@ def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticRegre
     )
 
 
-def laid_out(rows: DataFrame, *, partitions: int) -> DataFrame:
-    """The same rows in the same tasks and order whatever came before, so that sums come out the same."""
-    return rows.repartition(partitions, "user_id", "movie_id").sortWithinPartitions(
-        "at", "user_id", "movie_id"
-    )
+def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"]) -> DataFrame:
+    """The same rows in the same tasks and order whatever came before, so that sums come out the same.
+
+    ``auto`` makes a task for each core: every pass of a fit sends its dense gradient from each task.
+    """
+    tasks = rows.sparkSession.sparkContext.defaultParallelism if partitions == "auto" else partitions
+    return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")
 
 
 def cross_validate(

@@ -46,12 +46,19 @@ def test_release_features_are_zero_where_the_year_is_unknown(spark: SparkSession
 
 
 def test_a_rate_of_many_ratings_weighs_more(spark: SparkSession) -> None:
+    user = {"user_count": 3.0, "user_mean": 4.0, "user_like_rate": 0.8, "user_residual": 0.25}
+    movie = {"movie_count": 0.0, "movie_mean": 3.5, "movie_like_rate": 0.5}
+    known = {**user, **movie, "prior_mean": 3.5, "prior_like_rate": 0.5}
+    values = tuple(known.get(name, 0.0) for name in COLUMNS)
     schema = ", ".join(f"{name} double" for name in COLUMNS)
-    rows = [(3.0, 4.0, 0.8, 0.0, 3.5, 0.5, 3.5, 0.5)]
-    row = HistoryFeatures().transform(spark.createDataFrame(rows, schema)).first()
+    row = HistoryFeatures().transform(spark.createDataFrame([values], schema)).first()
     assert row is not None
-    assert row["user_odds"] == pytest.approx(math.log(4))
-    assert (row["user_lift"], row["user_lift_x_log_count"]) == pytest.approx((0.5, 0.5 * math.log(4)))
+    log_count = math.log(4)
+    assert (row["user_new"], row["movie_new"]) == (0.0, 1.0)
+    assert (row["user_lift"], row["user_odds"]) == pytest.approx((0.5, math.log(4)))
+    assert row["user_odds_x_log_count"] == pytest.approx(math.log(4) * log_count)
+    assert row["user_residual_x_log_count"] == pytest.approx(0.25 * log_count)
+    assert row["user_log_count_squared"] == pytest.approx(log_count**2)
     assert (row["movie_log_count"], row["movie_lift"], row["movie_odds"]) == (0.0, 0.0, 0.0)
 
 

@@ -45,12 +45,3 @@ def film_age(at: Column, year: Column) -> Column:
 def log_odds(probability: Column) -> Column:
     """Natural log of p / (1 - p); the probability is strictly between 0 and 1."""
     return F.log(probability / (F.lit(1.0) - probability))
-
-
-def shrunk(total: Column, count: Column, *, prior: Column, shrinkage: float) -> Column:
-    """The mean of ``count`` values that add up to ``total``, drawn towards ``prior``.
-
-    ``(total + shrinkage * prior) / (count + shrinkage)``: the posterior mean under a prior worth
-    ``shrinkage`` observations (Gelman et al., Bayesian Data Analysis, section 2.4).
-    """
-    return (total + F.lit(shrinkage) * prior) / (count + F.lit(shrinkage))

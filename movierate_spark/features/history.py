@@ -1,95 +1,237 @@
 """What was known of a user and a movie strictly before a second: one code path for all rows.
 
-A *timeline* holds ratings and, for scoring, requests side by side: ``user_id``, ``movie_id``,
-``at`` and ``rating``, null for a request. Every row is given the totals of the ratings made in
-strictly earlier seconds; a request adds nothing to anybody's totals.
+A *timeline* holds ratings and, for scoring, requests side by side: ``user_id``, ``movie_id``, ``at``,
+``rating`` (null for a request) and the attributes of :mod:`movierate_spark.join`. Every row is given what
+the ratings of strictly earlier seconds add up to; a request adds nothing to anybody's totals.
+
+The rows are shuffled twice: by movie, which also gives each rating its residual (its stars above the
+movie's mean at that time), then by user. Within a task the sums run in NumPy over whole Arrow tables.
 """
 
 from __future__ import annotations
 
-from pyspark.sql import Column, DataFrame, Window, WindowSpec
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from movierate_spark.columns import is_liked
-from movierate_spark.features.expressions import shrunk
+from movierate_spark.config import FeatureSettings
+from movierate_spark.features.blocks import ORDINARY, RECENT, TOTALS, heavy_hours, in_blocks
+from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
 
-COLUMNS = (
+GROUPS = ("gender", "age_group", "occupation")
+RECENT_RATINGS = (5, 20, 50)
+MOVIE_COLUMNS = ("movie_count", "movie_mean", "movie_like_rate", *(f"{group}_movie" for group in GROUPS))
+USER_COLUMNS = (
     "user_count",
     "user_mean",
     "user_like_rate",
-    "movie_count",
-    "movie_mean",
-    "movie_like_rate",
-    "prior_mean",
-    "prior_like_rate",
+    "user_residual",
+    *(f"user_recent_{last}" for last in RECENT_RATINGS),
+    "user_genre",
+    "user_decade",
 )
+PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
+COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
+COUNTS = ("movie_count", "user_count")
+SUMS = ["n", "tenths", "likes"]
+RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
+ROWS_PER_BATCH = 65_536
+
+Columns = dict[str, Ints | Floats]
+Cuts = Mapping[str, DataFrame | None]
+History = Callable[[pa.Table], Columns]
 
 
-def before(*keys: str) -> WindowSpec:
-    """Earlier seconds only: ratings made in one second never see each other."""
-    return Window.partitionBy(*keys).orderBy("second").rangeBetween(Window.unboundedPreceding, -1)
-
-
-def with_history(
-    timeline: DataFrame, *, threshold: float, shrinkage_user: float, shrinkage_movie: float
-) -> DataFrame:
-    """Add :data:`COLUMNS` to a timeline; its grain stays.
-
-    Counts are ratings; means are stars and like rates fractions, both drawn towards the mean of
-    all ratings made before the row's day (UTC). Sums are of whole tenths of stars, exact in any order.
-    """
-    tenths = F.round(F.col("rating") * 10).cast("long")
-    liked = is_liked(F.col("rating"), threshold=threshold).cast("long")
-    events = timeline.withColumns(
-        {"second": F.unix_seconds("at"), "day": F.to_date("at"), "tenths": tenths, "like": liked}
-    )
-    totals = _with_prior(events, threshold).withColumns(
-        {
-            name: column
-            for side in ("user", "movie")
-            for name, column in _totals(side, before(f"{side}_id")).items()
-        }
-    )
-    rates = {
-        name: column
-        for side, shrinkage in (("user", shrinkage_user), ("movie", shrinkage_movie))
-        for name, column in _rates(side, shrinkage).items()
-    }
-    return totals.withColumns(rates).select(*timeline.columns, *COLUMNS)
-
-
-def _totals(side: str, window: WindowSpec) -> dict[str, Column]:
-    return {
-        f"{side}_count": F.count("rating").over(window),
-        f"{side}_tenths": F.coalesce(F.sum("tenths").over(window), F.lit(0)),
-        f"{side}_likes": F.coalesce(F.sum("like").over(window), F.lit(0)),
-    }
-
-
-def _rates(side: str, shrinkage: float) -> dict[str, Column]:
-    count = F.col(f"{side}_count")
-    mean = shrunk(F.col(f"{side}_tenths") / 10, count, prior=F.col("prior_mean"), shrinkage=shrinkage)
-    rate = shrunk(F.col(f"{side}_likes"), count, prior=F.col("prior_like_rate"), shrinkage=shrinkage)
-    return {f"{side}_mean": mean, f"{side}_like_rate": rate}
-
-
-def _with_prior(events: DataFrame, threshold: float) -> DataFrame:
-    """Add the mean rating and like rate of all ratings of earlier days.
+def with_priors(timeline: DataFrame, *, threshold: float) -> DataFrame:
+    """Add :data:`PRIOR_COLUMNS`: mean rating and like rate of all ratings made before the row's day (UTC).
 
     Before the first day has ended nothing is known: a rating at the threshold, liked or not alike.
     """
-    earlier = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
-    days = events.groupBy("day").agg(
-        F.count("rating").alias("n"), F.sum("tenths").alias("tenths"), F.sum("like").alias("likes")
-    )
-    n = F.sum("n").over(earlier)
+    dated = timeline.withColumns({"day": F.to_date("at"), **_added(threshold)})
+    totals = dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in SUMS))
+    earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
+    n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS)
     # A like rate of 0 or 1 has no log odds: two ratings' worth of doubt keep it inside.
-    like_rate = (F.sum("likes").over(earlier) + 1) / (n + 2)
-    priors = days.select(
+    priors = totals.select(
         "day",
-        F.coalesce(F.sum("tenths").over(earlier) / (F.nullif(n, F.lit(0)) * 10), F.lit(threshold)).alias(
-            "prior_mean"
-        ),
-        F.coalesce(like_rate, F.lit(0.5)).alias("prior_like_rate"),
+        F.coalesce(tenths / (F.nullif(n, F.lit(0)) * 10), F.lit(float(threshold))).alias("prior_mean"),
+        F.coalesce((likes + 1) / (n + 2), F.lit(0.5)).alias("prior_like_rate"),
     )
-    return events.join(F.broadcast(priors), "day")
+    return timeline.withColumn("day", F.to_date("at")).join(F.broadcast(priors), "day").drop("day")
+
+
+def heavy_cuts(timeline: DataFrame, settings: FeatureSettings) -> Cuts:
+    """Where the history of users and movies with too many rows for a task is cut (runs two counts)."""
+    keys = timeline.select("user_id", "movie_id", F.unix_seconds("at").alias("second"))
+    return {key: heavy_hours(keys, key, max_rows=settings.task_max_rows) for key in ("movie_id", "user_id")}
+
+
+def with_history(rows: DataFrame, cuts: Cuts, settings: FeatureSettings, *, threshold: float) -> DataFrame:
+    """Add :data:`MOVIE_COLUMNS` and :data:`USER_COLUMNS` to a timeline with priors and attributes.
+
+    ``*_count`` are ratings; ``*_mean`` stars and ``*_like_rate`` fractions, drawn towards the priors. The
+    others are stars, drawn towards 0:
+
+    * ``user_residual``: the user's ratings against their movies' means, each as of its rating;
+      ``user_recent_5`` of his last five only; ``user_genre`` (averaged over the movie's genres) and
+      ``user_decade`` of his ratings of such movies, against ``user_residual``;
+    * ``gender_movie``, ``age_group_movie``, ``occupation_movie``: the movie's ratings by people like the
+      user, against the movie's mean.
+
+    They are 0 where the attribute is unknown or nothing is known yet. The grain stays.
+    """
+    events = rows.withColumns({"second": F.unix_seconds("at"), **_added(threshold)})
+    by_movie = in_blocks(events, "movie_id", cuts["movie_id"], within=GROUPS, sums=SUMS)
+    movie_pass = partial(movie_history, settings=settings)
+    with_movie = _by_key(by_movie, "movie_id", movie_pass, [*MOVIE_COLUMNS, "residual"])
+    by_user = in_blocks(
+        with_movie.drop("block", "kind"),
+        "user_id",
+        cuts["user_id"],
+        within=("genres", "year"),
+        sums=[*SUMS, "residual"],
+        recent=max(RECENT_RATINGS),
+    )
+    with_user = _by_key(by_user, "user_id", partial(user_history, settings=settings), USER_COLUMNS)
+    return with_user.select(*rows.columns, *MOVIE_COLUMNS, *USER_COLUMNS)
+
+
+def _added(threshold: float) -> dict[str, Column]:
+    """What a row adds to later rows' totals, :data:`SUMS`: whole numbers, 0 for a request."""
+    rating = F.col("rating")
+    return {
+        "n": rating.isNotNull().cast("long"),
+        "tenths": F.coalesce(F.round(rating * 10).cast("long"), F.lit(0)),
+        "likes": F.coalesce(is_liked(rating, threshold=threshold).cast("long"), F.lit(0)),
+    }
+
+
+# ---- one task's rows ----------------------------------------------------------------------------
+
+
+def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
+    """:data:`MOVIE_COLUMNS` and each rating's ``residual`` (fixed point; 0 for a request)."""
+    movie = _groups(_codes(rows, "movie_id"), _whole(rows, "block"))
+    second = _whole(rows, "second")
+    past = earlier(movie, second)
+    n, tenths, likes = (_whole(rows, name) for name in SUMS)
+    found = _means("movie", past, rows, n, tenths, likes, shrinkage=settings.shrinkage_movie)
+    mean = found["movie_mean"]
+    for group in GROUPS:
+        people = earlier(_groups(movie, _codes(rows, group)), second)
+        stars, count = people.totals(tenths) / 10, people.totals(n)
+        above = (stars - count * mean) / (count + settings.shrinkage_group)
+        found[f"{group}_movie"] = np.where(_known(rows, group), above, 0.0)
+    residual = np.rint((tenths / 10 - mean) * RESIDUAL_UNITS).astype(np.int64)
+    return found | {"residual": np.where(n > 0, residual, 0)}
+
+
+def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
+    """:data:`USER_COLUMNS`, from rows with ``residual``."""
+    user = _groups(_codes(rows, "user_id"), _whole(rows, "block"))
+    second = _whole(rows, "second")
+    kind = _whole(rows, "kind")
+    past = earlier(user, second, _whole(rows, "movie_id"))
+    is_rating = (_whole(rows, "n") > 0) & (kind != TOTALS)
+    n, tenths, likes, residual = (
+        np.where(kind == RECENT, 0, _whole(rows, name)) for name in (*SUMS, "residual")
+    )
+    found = _means("user", past, rows, n, tenths, likes, shrinkage=settings.shrinkage_user)
+    count = past.totals(n)
+    level = past.totals(residual) / RESIDUAL_UNITS / (count + settings.shrinkage_user)
+    found["user_residual"] = level
+    for last in RECENT_RATINGS:
+        ratings, above = past.recent(_whole(rows, "residual"), is_rating, last=last)
+        found[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
+
+    def taste(group: Ints, row: Ints | slice) -> Floats:
+        """How far the user's residual among movies of a kind lies above his level."""
+        alike = earlier(group, second[row])
+        seen = alike.totals(n[row])
+        stars = alike.totals(residual[row]) / RESIDUAL_UNITS
+        return np.asarray((stars - seen * level[row]) / (seen + settings.shrinkage_taste))
+
+    decade = np.floor_divide(_whole(rows, "year"), 10)
+    by_decade = taste(_groups(user, decade), slice(None))
+    found["user_decade"] = np.where(_known(rows, "year"), by_decade, 0.0)
+    row, genre = _genres(rows)
+    by_genre = taste(_groups(user[row], genre), row)
+    genres = np.bincount(row, minlength=rows.num_rows)
+    summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
+    found["user_genre"] = summed / np.maximum(genres, 1)
+    return found
+
+
+def _means(
+    side: str, past: Earlier, rows: pa.Table, n: Ints, tenths: Ints, likes: Ints, *, shrinkage: float
+) -> Columns:
+    count = past.totals(n)
+    prior_mean, prior_like_rate = (np.asarray(rows[name].fill_null(0.0)) for name in PRIOR_COLUMNS)
+    return {
+        f"{side}_count": count,
+        f"{side}_mean": shrunk(past.totals(tenths) / 10, count, prior=prior_mean, shrinkage=shrinkage),
+        f"{side}_like_rate": shrunk(past.totals(likes), count, prior=prior_like_rate, shrinkage=shrinkage),
+    }
+
+
+# ---- from Spark to NumPy and back ---------------------------------------------------------------
+
+
+def _by_key(rows: DataFrame, key: str, function: History, added: Sequence[str]) -> DataFrame:
+    """Apply ``function`` to the rows of whole keys (whole blocks of heavy ones) and add its columns."""
+    whole = [*COUNTS, "residual"]
+    fields = [StructField(name, LongType() if name in whole else DoubleType()) for name in added]
+    schema = StructType([*rows.schema.fields, *fields])
+    task = partial(_task, function=function, names=schema.names)
+    return rows.repartition(key, "block").mapInArrow(task, schema)
+
+
+def _task(
+    batches: Iterator[pa.RecordBatch], function: History, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    received = [batch for batch in batches if batch.num_rows]
+    if not received:  # of an empty task Spark sends no batch at all
+        return
+    rows = pa.Table.from_batches(received).combine_chunks()
+    for name, values in function(rows).items():
+        rows = rows.append_column(name, pa.array(values))
+    rows = rows.select(names)  # Arrow's columns reach Spark by position
+    ordinary = _whole(rows, "kind") == ORDINARY
+    kept = rows if ordinary.all() else rows.filter(pa.array(ordinary))
+    yield from kept.to_batches(max_chunksize=ROWS_PER_BATCH)
+
+
+def _whole(rows: pa.Table, name: str) -> Ints:
+    """A column of whole numbers; null is 0."""
+    return np.asarray(rows[name].fill_null(0).to_numpy(), dtype=np.int64)
+
+
+def _known(rows: pa.Table, name: str) -> NDArray[np.bool_]:
+    return np.asarray(rows[name].is_valid().to_numpy())
+
+
+def _codes(rows: pa.Table, name: str) -> Ints:
+    """A number from 0 on for each distinct value of a column; null is a value too."""
+    encoded = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
+    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
+
+
+def _groups(outer: Ints, inner: Ints) -> Ints:
+    """A number for each pair of numbers from 0 on."""
+    return np.asarray(outer * (inner.max(initial=0) + 1) + inner)
+
+
+def _genres(rows: pa.Table) -> tuple[Ints, Ints]:
+    """A row for each genre of each row: the row's number, and the genre's."""
+    lists = rows["genres"].combine_chunks()
+    codes = lists.flatten().dictionary_encode().indices
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), dtype=np.int64)
+    return np.repeat(np.arange(len(lengths)), lengths), np.asarray(codes.to_numpy(), dtype=np.int64)

@@ -82,28 +82,47 @@ class ReleaseFeatures(Transformer, HasInputCols, _Stage):
 
 
 class HistoryFeatures(Transformer, _Stage):
-    """Add the as-of history as columns that add up in log odds.
+    """Add what a linear model needs of the as-of history: terms that add up in log odds, all near 0.
 
-    For user and movie: log of 1 + count, mean minus the prior mean (stars), log odds of the like rate
-    minus those of the prior, and the mean times the log count, as a mean of many ratings says more.
+    Counts as logs and their squares; means above the prior in stars, like rates above the prior's in
+    log odds; some of them times the log of the count too, as a mean of many ratings says more.
     """
 
-    OUTPUT = tuple(
-        f"{side}_{what}"
-        for side in ("user", "movie")
-        for what in ("log_count", "lift", "odds", "lift_x_log_count")
+    AS_THEY_ARE = (
+        "user_residual",
+        "user_recent_5",
+        "user_recent_20",
+        "user_recent_50",
+        "user_genre",
+        "user_decade",
+        "gender_movie",
+        "age_group_movie",
+        "occupation_movie",
+    )
+    BY_COUNT = ("user_odds", "user_residual", "movie_lift")
+    BOTH_SIDES = ("new", "log_count", "log_count_squared", "lift", "odds")
+    OUTPUT = (
+        *map("user_{}".format, BOTH_SIDES),
+        *map("movie_{}".format, BOTH_SIDES),
+        *AS_THEY_ARE,
+        *map("{}_x_log_count".format, BY_COUNT),
     )
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         columns: dict[str, Column] = {}
         prior_odds = log_odds(F.col("prior_like_rate"))
         for side in ("user", "movie"):
-            log_count = F.log1p(f"{side}_count")
-            lift = F.col(f"{side}_mean") - F.col("prior_mean")
-            odds = log_odds(F.col(f"{side}_like_rate")) - prior_odds
-            values = (log_count, lift, odds, lift * log_count)
-            names = [name for name in self.OUTPUT if name.startswith(side)]
-            columns.update(zip(names, values, strict=True))
+            count = F.log1p(f"{side}_count")
+            columns |= {
+                f"{side}_new": (F.col(f"{side}_count") == 0).cast("double"),
+                f"{side}_log_count": count,
+                f"{side}_log_count_squared": count * count,
+                f"{side}_lift": F.col(f"{side}_mean") - F.col("prior_mean"),
+                f"{side}_odds": log_odds(F.col(f"{side}_like_rate")) - prior_odds,
+            }
+        for name in self.BY_COUNT:
+            value = columns.get(name, F.col(name))
+            columns[f"{name}_x_log_count"] = value * columns[f"{name.split('_')[0]}_log_count"]
         return dataset.withColumns(columns)
 
 
