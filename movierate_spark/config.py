@@ -93,7 +93,7 @@ class TrainSettings(Section):
     partitions: Count | Literal["auto"]
     parallelism: Count
     threshold: Literal["accuracy", "f1"]
-    calibration: Literal["platt", "none"]
+    calibration: Literal["platt", "isotonic", "none"]
     refit: bool
     seed: int
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -142,7 +143,7 @@ class Fitted:
     params: dict[str, float]
     threshold: float
     calibration: dict[str, Any]
-    path: list[dict[str, float]]
+    path: list[dict[str, Any]]
     pipeline: PipelineModel
     baselines: dict[str, Any]
 
@@ -260,7 +261,7 @@ def _fit_and_measure(
             chosen = train.cross_validate(blocks, options, done=advance)
     finally:
         blocks.unpersist()
-    pipeline = PipelineModel([*features.stages, chosen.bestModel])
+    pipeline = PipelineModel([*features.stages, chosen.model])
     with report.step("calibration, threshold and test metrics"):
         baselines = train.fit_baselines(past)
         unseen = score.with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
@@ -272,10 +273,10 @@ def _fit_and_measure(
         unseen.unpersist()
     return Fitted(
         metrics,
-        train.best_params(chosen),
+        chosen.params,
         threshold,
         calibration,
-        train.validation_path(chosen),
+        chosen.path,
         pipeline,
         baselines,
     )
@@ -285,9 +286,17 @@ def _refit(
     rows: DataFrame, fitted: Fitted, settings: Settings, *, with_month: bool
 ) -> tuple[PipelineModel, dict[str, Any]]:
     features = feature_pipeline(settings.features, with_month=with_month).fit(rows)
+    slots, slots_before = (
+        feature_names(model.transform(rows).schema) for model in (features, fitted.pipeline)
+    )
+    start = train.start_of(cast("LogisticRegressionModel", fitted.pipeline.stages[-1]))
     estimator = train.logistic_regression(settings.train, **fitted.params)
-    model = estimator.fit(features.transform(rows).select(FEATURES, train.LABEL))
-    return PipelineModel([*features.stages, model]), train.fit_baselines(rows)
+    vectors = features.transform(rows).select(FEATURES, train.LABEL).persist()
+    try:
+        model = estimator.fit_from(start.for_slots(slots_before, slots), vectors)
+    finally:
+        vectors.unpersist()
+    return PipelineModel([*features.stages, model]), train.fit_baselines(rows, start=fitted.baselines)
 
 
 def measure(

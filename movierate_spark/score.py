@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.ml.functions import vector_to_array
@@ -17,7 +17,36 @@ def sigmoid(log_odds: Column) -> Column:
 
 def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
     """The probability that a stored calibration makes of the model's log odds."""
-    return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
+    if calibration["method"] == "isotonic":
+        return interpolated(logit, calibration["logits"], calibration["probabilities"])
+    if calibration["method"] == "platt":
+        return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
+    return sigmoid(logit)
+
+
+def interpolated(x: Column, knots: Sequence[float], values: Sequence[float]) -> Column:
+    """The line through (knot, value) points, level outside them; knots never fall.
+
+    The first value and the part of each rise that lies below ``x``.
+    """
+    pieces = [
+        F.struct(
+            F.lit(low).alias("low"),
+            F.lit(high).alias("high"),
+            F.lit((to - since) / (high - low)).alias("rise"),
+        )
+        for low, high, since, to in zip(knots, knots[1:], values, values[1:], strict=False)
+        if high > low and to > since
+    ]
+    if not pieces:
+        return F.lit(values[0])
+    return F.aggregate(
+        F.array(*pieces),
+        F.lit(values[0]),
+        lambda total, piece: (
+            total + piece["rise"] * (F.greatest(F.least(x, piece["high"]), piece["low"]) - piece["low"])
+        ),
+    )
 
 
 def with_logit(predicted: DataFrame) -> DataFrame:

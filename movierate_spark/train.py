@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import reduce
+from multiprocessing.pool import ThreadPool
 from typing import Any, Literal, cast
 
 import numpy as np
+from numpy.typing import NDArray
+from py4j.protocol import Py4JError
+from pyspark import inheritable_thread_target
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
+from pyspark.ml.common import _py2java
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
+from pyspark.ml.linalg import Vectors
+from pyspark.ml.regression import IsotonicRegression
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import TrainSettings
@@ -23,18 +32,121 @@ BLOCK = "block"
 BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "movie_mean")}
 
 
+class LogisticPath(LogisticRegression):
+    """Spark's LogisticRegression; several fits go from strong to weak penalty, each from the last.
+
+    The warm start (Friedman, Hastie and Tibshirani 2010, section 2.5) exists in the JVM's class only,
+    and not under Spark Connect: where it can't be had, every fit starts from zero, with the same result
+    within ``tol``.
+    """
+
+    def fitMultiple(  # noqa: N802
+        self, dataset: DataFrame, paramMaps: Sequence[Any]
+    ) -> Iterator[tuple[int, LogisticRegressionModel]]:
+        """Yield (index, model) for each set of params, strongest penalty first; not for several threads."""
+        chains: dict[float, LogisticRegressionModel] = {}
+        for index in sorted(range(len(paramMaps)), key=lambda i: -paramMaps[i][self.regParam]):
+            mixing = paramMaps[index].get(self.elasticNetParam, self.getElasticNetParam())
+            start = start_of(chains[mixing]) if mixing in chains else None
+            chains[mixing] = self.fit_from(start, dataset, paramMaps[index])
+            yield index, chains[mixing]
+
+    def fit_from(
+        self, start: Start | None, dataset: DataFrame, params: Any = None
+    ) -> LogisticRegressionModel:
+        """Fit, starting from given coefficients, one for each feature."""
+        estimator = self.copy(params)
+        if start is not None:
+            with suppress(AttributeError, Py4JError):
+                _set_initial_model(estimator, start)
+        return cast("LogisticRegressionModel", estimator.fit(dataset))
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a fit begins: coefficients and intercept on the features' own scale."""
+
+    coefficients: NDArray[np.float64]
+    intercept: float
+
+    def for_slots(self, before: Sequence[str], now: Sequence[str]) -> Start:
+        """The same for features that have come, gone or moved since, by their names; new ones at 0."""
+        known = dict(zip(before, self.coefficients, strict=True))
+        return Start(np.array([known.get(name, 0.0) for name in now]), self.intercept)
+
+
+def start_of(model: LogisticRegressionModel) -> Start:
+    """A fitted model as the start of another fit."""
+    return Start(model.coefficients.toArray(), model.intercept)
+
+
+def _set_initial_model(estimator: LogisticRegression, start: Start) -> None:
+    spark = SparkSession.active().sparkContext
+    java: Any = spark._jvm
+    vector = _py2java(spark, Vectors.dense(start.coefficients))
+    classification = java.org.apache.spark.ml.classification
+    model = classification.LogisticRegressionModel("start", vector, start.intercept)
+    cast("Any", estimator._java_obj).setInitialModel(model)
+
+
 class RollingOriginCrossValidator(CrossValidator):
-    """Spark's CrossValidator with folds that never train on their future.
+    """Spark's CrossValidator with folds that never train on their future, and the one-standard-error rule.
 
     The rows carry ``block``, a whole number in order of time. Fold i trains on the blocks before i
     and validates on block i, for i from 1 to ``numFolds`` (Hyndman and Athanasopoulos, Forecasting:
-    Principles and Practice, section 5.10).
+    Principles and Practice, section 5.10). Folds run side by side, ``parallelism`` at a time.
+    ``fold_metrics`` (folds x params) is there after a fit.
     """
+
+    fold_metrics: NDArray[np.float64]
 
     def _kFold(self, dataset: DataFrame) -> list[tuple[DataFrame, DataFrame]]:  # noqa: N802
         block = F.col(BLOCK)
         folds = range(1, self.getNumFolds() + 1)
         return [(dataset.where(block < fold), dataset.where(block == fold)) for fold in folds]
+
+    def _fit(self, dataset: DataFrame) -> CrossValidatorModel:
+        estimator, grid = cast("LogisticPath", self.getEstimator()), self.getEstimatorParamMaps()
+        validate = inheritable_thread_target(dataset.sparkSession)(self._validate)
+        with ThreadPool(self.getParallelism()) as pool:
+            folds = pool.map(validate, self._kFold(dataset))
+        self.fold_metrics = np.array([metrics for metrics, _ in folds])
+        regularisation = [tuple(float(value) for value in params.values()) for params in grid]
+        chosen = one_standard_error(self.fold_metrics, regularisation)
+        average, deviation = self.fold_metrics.mean(axis=0), self.fold_metrics.std(axis=0)
+        _, models_of_last_fold = folds[-1]
+        best = estimator.fit_from(start_of(models_of_last_fold[chosen]), dataset, grid[chosen])
+        return self._copyValues(CrossValidatorModel(best, list(average), None, list(deviation)))
+
+    def _validate(
+        self, fold: tuple[DataFrame, DataFrame]
+    ) -> tuple[list[float], dict[int, LogisticRegressionModel]]:
+        rows, unseen = fold
+        grid, evaluator = self.getEstimatorParamMaps(), self.getEvaluator()
+        metrics, models = [math.nan] * len(grid), {}
+        for index, model in self.getEstimator().fitMultiple(rows, grid):
+            metrics[index], models[index] = evaluator.evaluate(model.transform(unseen)), model
+        return metrics, models
+
+
+def differences_to_best(fold_metrics: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard error over the folds of each set's loss minus that of the best set (by mean).
+
+    Folds differ in difficulty; the difference on the same rows does not know of it.
+    """
+    best = int(np.argmin(fold_metrics.mean(axis=0)))
+    paired = fold_metrics - fold_metrics[:, [best]]
+    return paired.mean(axis=0), paired.std(axis=0, ddof=1) / math.sqrt(len(paired))
+
+
+def one_standard_error(fold_metrics: NDArray[np.float64], regularisation: Sequence[tuple[float, ...]]) -> int:
+    """The most regularised set whose loss lies within one standard error of the best one's.
+
+    The rule of Breiman et al. (Classification and Regression Trees, section 3.4.3), on paired differences.
+    """
+    mean, error = differences_to_best(fold_metrics)
+    near = [index for index in range(len(mean)) if mean[index] <= error[index]]
+    return max(near, key=lambda index: regularisation[index])
 
 
 class LogLossEvaluator(MulticlassClassificationEvaluator):
@@ -51,9 +163,9 @@ class LogLossEvaluator(MulticlassClassificationEvaluator):
         return value
 
 
-def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticRegression:
+def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:
     """The estimator that every fit uses; features are standardised inside, coefficients are not."""
-    return LogisticRegression(
+    return LogisticPath(
         featuresCol=FEATURES, labelCol=LABEL, maxIter=settings.max_iter, tol=settings.tol, **params
     )
 
@@ -67,13 +179,19 @@ def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"]) -> DataFrame
     return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """A model with the penalty that cross-validation chose, fitted on all its rows, and the whole path."""
+
+    model: LogisticRegressionModel
+    params: dict[str, float]
+    path: list[dict[str, Any]]
+
+
 def cross_validate(
     rows: DataFrame, settings: TrainSettings, *, done: Callable[[], None] = lambda: None
-) -> CrossValidatorModel:
-    """Choose the penalty on rows with ``features``, ``label`` and ``block``; ``done`` counts the fits.
-
-    The best model is fitted on all the rows.
-    """
+) -> Chosen:
+    """Choose the penalty on rows with ``features``, ``label`` and ``block``; ``done`` counts the fits."""
     estimator = logistic_regression(settings)
     grid = (
         ParamGridBuilder()
@@ -89,73 +207,128 @@ def cross_validate(
         seed=settings.seed,
         parallelism=settings.parallelism,
     )
-    return validator.fit(rows)
+    model = cast("LogisticRegressionModel", validator.fit(rows).bestModel)
+    params = {"regParam": model.getRegParam(), "elasticNetParam": model.getElasticNetParam()}
+    sets = [{param.name: float(value) for param, value in each.items()} for each in grid]
+    return Chosen(model, params, validation_path(validator.fold_metrics, sets, params))
 
 
-def validation_path(model: CrossValidatorModel) -> list[dict[str, float]]:
-    """The grid with the mean and the standard deviation of the folds' log loss."""
-    pairs = zip(model.getEstimatorParamMaps(), model.avgMetrics, model.stdMetrics, strict=True)
+def validation_path(
+    fold_metrics: NDArray[np.float64], sets: Sequence[dict[str, float]], chosen: dict[str, float]
+) -> list[dict[str, Any]]:
+    """Each set of params with its log loss in each fold and against the best set on the same rows."""
+    mean, error = differences_to_best(fold_metrics)
     return [
-        {**{param.name: float(value) for param, value in params.items()}, "log_loss": mean, "std": std}
-        for params, mean, std in pairs
+        {
+            **params,
+            "log_loss": float(fold_metrics[:, i].mean()),
+            "folds": [float(value) for value in fold_metrics[:, i]],
+            "difference": float(mean[i]),
+            "standard_error": float(error[i]),
+            "chosen": params == chosen,
+        }
+        for i, params in enumerate(sets)
     ]
 
 
-def best_params(model: CrossValidatorModel) -> dict[str, float]:
-    """The chosen ``regParam`` and ``elasticNetParam``."""
-    best = cast("LogisticRegressionModel", model.bestModel)
-    return {"regParam": best.getRegParam(), "elasticNetParam": best.getElasticNetParam()}
-
-
 def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
-    """Platt's scaling (1999) on rows with ``logit`` and ``label``, as plain numbers.
+    """Plain numbers that make a probability of ``logit``, from rows with ``logit`` and ``label``.
 
-    The calibrated log odds are ``slope * logit + intercept``. Rows of a single class, or a slope that
-    would turn the order round, leave the logit as it is.
+    ``platt``: the calibrated log odds are ``slope * logit + intercept`` (Platt 1999). ``isotonic``: the
+    probability is interpolated between ``logits`` and ``probabilities``, neither ever falling (Zadrozny and
+    Elkan 2002), fitted on the like rates of logits rounded to a tenth. Rows of a single class, or a slope
+    that would turn the order round, leave the logit as it is.
     """
-    unchanged = {"method": "none", "slope": 1.0, "intercept": 0.0}
-    if method == "none" or rows.select(LABEL).distinct().count() < 2:
-        return unchanged
-    intercept, (slope,) = fit_plain(rows, ("logit",))
-    return {"method": "platt", "slope": slope, "intercept": intercept} if slope > 0 else unchanged
+    if method != "none" and rows.select(LABEL).distinct().count() == 2:
+        if method == "isotonic":
+            return _isotonic(rows)
+        intercept, (slope,) = fit_plain(rows, {"platt": ("logit",)})["platt"]
+        if slope > 0:
+            return {"method": "platt", "slope": slope, "intercept": intercept}
+    return {"method": "none"}
 
 
-def fit_plain(rows: DataFrame, columns: Sequence[str]) -> tuple[float, list[float]]:
-    """Intercept and coefficients of an unpenalised logistic regression of ``label`` on few columns.
+def _isotonic(rows: DataFrame) -> dict[str, Any]:
+    binned = rows.groupBy(F.round("logit", 1).alias("bin")).agg(
+        F.avg("logit").alias("features"),
+        # Half a like and half a dislike more: no probability is ever 0 or 1.
+        ((F.sum(LABEL) + 0.5) / (F.count(LABEL) + 1)).alias(LABEL),
+        F.count(LABEL).cast("double").alias("rows"),
+    )
+    model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
+    logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
+    return {"method": "isotonic", "logits": logits.tolist(), "probabilities": probabilities.tolist()}
+
+
+Plain = tuple[float, list[float]]
+
+
+def fit_plain(
+    rows: DataFrame, models: Mapping[str, Sequence[str]], *, start: Mapping[str, Plain] | None = None
+) -> dict[str, Plain]:
+    """Intercept and coefficients of unpenalised logistic regressions of ``label``, each on few columns.
 
     Newton's method (iteratively reweighted least squares; McCullagh and Nelder, Generalized Linear
-    Models, section 4.4): each step is one aggregation over the rows. Where the rows can be parted
-    without error there is no finite optimum, and the last of 25 steps stands.
+    Models, section 4.4): each step is one aggregation over the rows for all models together. Where the
+    rows can be parted without error there is no finite optimum, and the last of 25 steps stands.
     """
-    x = [F.lit(1.0), *(F.col(name).cast("double") for name in columns)]
-    size = len(x)
-    beta = np.zeros(size)
+    begun = start or {}
+    betas = {
+        name: np.array([begun[name][0], *begun[name][1]]) if name in begun else np.zeros(len(columns) + 1)
+        for name, columns in models.items()
+    }
+    unfinished = list(models)
     for _ in range(25):
+        steps = _newton_steps(rows, {name: (models[name], betas[name]) for name in unfinished})
+        for name, step in steps.items():
+            betas[name] = betas[name] + step
+        unfinished = [name for name, step in steps.items() if np.abs(step).max() >= 1e-10]
+        if not unfinished:
+            break
+    return {name: (float(beta[0]), [float(value) for value in beta[1:]]) for name, beta in betas.items()}
+
+
+def _newton_steps(
+    rows: DataFrame, models: Mapping[str, tuple[Sequence[str], NDArray[np.float64]]]
+) -> dict[str, NDArray[np.float64]]:
+    sums: list[Column] = []
+    for columns, beta in models.values():
+        x = [F.lit(1.0), *(F.col(name).cast("double") for name in columns)]
         odds = reduce(operator.add, (F.lit(float(b)) * column for b, column in zip(beta, x, strict=True)))
         p = F.lit(1.0) / (F.lit(1.0) + F.exp(-odds))
-        gradient = [F.sum((F.col(LABEL) - p) * column) for column in x]
-        information = [F.sum(p * (1 - p) * x[i] * x[j]) for i in range(size) for j in range(size)]
-        sums = np.array(rows.agg(*gradient, *information).head(), dtype=float)
-        step = np.linalg.lstsq(sums[size:].reshape(size, size), sums[:size], rcond=None)[0]
-        beta = beta + step
-        if np.abs(step).max() < 1e-10:
-            break
-    return float(beta[0]), [float(value) for value in beta[1:]]
+        sums += [F.sum((F.col(LABEL) - p) * column) for column in x]
+        sums += [F.sum(p * (1 - p) * a * b) for a in x for b in x]
+    found = np.array(rows.agg(*sums).head(), dtype=float)
+    steps = {}
+    for name, (_, beta) in models.items():
+        size = len(beta)
+        gradient, information, found = np.split(found, [size, size + size * size])
+        steps[name] = np.linalg.lstsq(information.reshape(size, size), gradient, rcond=None)[0]
+    return steps
 
 
-def fit_baselines(rows: DataFrame) -> dict[str, dict[str, Any]]:
+def fit_baselines(
+    rows: DataFrame, *, start: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, dict[str, Any]]:
     """What a model must beat, as plain logistic models: ``intercept``, ``coefficients``, ``threshold``.
 
     ``always_like`` knows the like rate only and always says liked; the others know the movie's mean
-    as of the row, and the user's too. ``rows`` have ``label`` and the history's columns.
+    as of the row, and the user's too. ``rows`` have ``label`` and the history's columns; ``start``, earlier
+    baselines, only saves time.
     """
     liked, total = rows.agg(F.sum(LABEL), F.count(LABEL)).head() or (0, 0)
-    rate_odds = math.log(liked / (total - liked))
-    baselines: dict[str, dict[str, Any]] = {
-        "always_like": {"intercept": rate_odds, "coefficients": {}, "threshold": 0.0}
+    always = {"intercept": math.log(liked / (total - liked)), "coefficients": {}, "threshold": 0.0}
+    begun = {
+        name: (start[name]["intercept"], list(start[name]["coefficients"].values()))
+        for name in BASELINES
+        if start
     }
-    for name, columns in BASELINES.items():
-        intercept, values = fit_plain(rows, columns)
-        coefficients = dict(zip(columns, values, strict=True))
-        baselines[name] = {"intercept": intercept, "coefficients": coefficients, "threshold": 0.5}
-    return baselines
+    fitted = fit_plain(rows, BASELINES, start=begun)
+    return {"always_like": always} | {
+        name: {
+            "intercept": intercept,
+            "coefficients": dict(zip(BASELINES[name], values, strict=True)),
+            "threshold": 0.5,
+        }
+        for name, (intercept, values) in fitted.items()
+    }

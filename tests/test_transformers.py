@@ -119,7 +119,12 @@ JOINED = (
     "user_id long, movie_id long, at timestamp, gender string, age_group string, occupation string,"
     " zip3 string, year int, genres array<string>, " + ", ".join(f"{name} double" for name in COLUMNS)
 )
-HISTORY = (2.0, 4.0, 0.6, 5.0, 3.5, 0.5, 3.6, 0.57)
+KNOWN = {
+    **{"user_count": 2.0, "user_mean": 4.0, "user_like_rate": 0.6},
+    **{"movie_count": 5.0, "movie_mean": 3.5, "movie_like_rate": 0.5},
+    **{"prior_mean": 3.6, "prior_like_rate": 0.57},
+}
+HISTORY = tuple(KNOWN.get(name, 0.1) for name in COLUMNS)
 
 
 def joined(spark: SparkSession) -> DataFrame:
@@ -153,10 +158,19 @@ def test_every_slot_has_a_name_a_person_understands(spark: SparkSession, setting
         "decade=1940s", "decade=unknown", "genre=Film-Noir", "genre=unknown",
         "hour of day (sine)", "hour of day (cosine)", "weekday (sine)", "weekday (cosine)",
         "release year (decades since 2000)", "release year, squared", "film age when rated (log of years)",
-        "user: earlier ratings (log)", "user: mean rating above all", "user: log odds of liking above all",
-        "user: mean rating above all x log of ratings",
-        "movie: earlier ratings (log)", "movie: mean rating above all",
-        "movie: log odds of being liked above all", "movie: mean rating above all x log of ratings",
+        "user: new", "user: earlier ratings (log)", "user: earlier ratings (log), squared",
+        "user: mean rating above all", "user: log odds of liking above all",
+        "movie: new", "movie: earlier ratings (log)", "movie: earlier ratings (log), squared",
+        "movie: mean rating above all", "movie: log odds of being liked above all",
+        "user: ratings above the movies' means", "user: last 5 ratings above the movies' means",
+        "user: last 20 ratings above the movies' means", "user: last 50 ratings above the movies' means",
+        "user: taste for the movie's genres", "user: taste for the movie's decade",
+        "movie: rated above its mean by the user's gender",
+        "movie: rated above its mean by the user's age group",
+        "movie: rated above its mean by the user's occupation",
+        "user: log odds of liking above all x log of ratings",
+        "user: ratings above the movies' means x log of ratings",
+        "movie: mean rating above all x log of ratings",
     ]  # fmt: skip
 
 
