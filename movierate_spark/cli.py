@@ -146,6 +146,14 @@ def evaluate(
     allow_overlap: Annotated[
         bool, typer.Option("--allow-overlap", help="Measure on ratings the model was trained on, too.")
     ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option("--against", metavar="DIR", help="Another bundle, measured on the same rows."),
+    ] = None,
+    leakage_cost: Annotated[
+        bool,
+        typer.Option("--leakage-cost", help="Also measure what a random split and looking ahead would buy."),
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure a bundle on ratings it has not seen, beside simple baselines on the same rows."""
@@ -156,14 +164,14 @@ def evaluate(
     with run.spark() as spark:
         metrics = pipeline.evaluate_model(
             spark,
+            run.settings,
             run.report,
             source=lake,
             model=model,
             target=out,
-            since=start,
-            until=end,
-            min_user_history=min_user_history,
-            allow_overlap=allow_overlap,
+            measured=pipeline.Measured(start, end, min_user_history, allow_overlap),
+            against=against,
+            with_leakage_cost=leakage_cost,
         )
     say_metrics(run, metrics)
     run.say(f"metrics: {out / 'metrics.json'}")
@@ -269,8 +277,41 @@ def say_metrics(run: Run, metrics: dict[str, Any]) -> None:
     for name in shown:
         table.add_column(name, justify="right", no_wrap=True)
     for label, values in comparison(metrics, shown).items():
-        table.add_row(label.replace("_", " "), *("-" if x is None else f"{x:.4f}" for x in values))
-    Console(highlight=False, width=max(run.out.width, 100)).print(table)
+        table.add_row(label.replace("_", " "), *map(_figure, values))
+        if label == "model" and any(metrics.get("intervals", {}).values()):
+            table.add_row(
+                "  95% interval", *(_range(metrics["intervals"][name]) for name in shown), style="dim"
+            )
+    if other := metrics.get("against"):
+        table.add_section()
+        table.add_row(f"against {other['model_version']}", *(_figure(other[name]) for name in shown))
+        table.add_row("  difference", *(_figure(other["difference"][name], "+.4f") for name in shown))
+        ranges = (_range(other["difference_intervals"][name], "+.4f") for name in shown)
+        table.add_row("  95% interval", *ranges, style="dim")
+    Console(highlight=False, width=max(run.out.width, 120)).print(table)
+    if "leakage_cost" in metrics:
+        say_leakage_cost(run, metrics["leakage_cost"])
+
+
+def say_leakage_cost(run: Run, panel: dict[str, Any]) -> None:
+    """The same model under honest and flattering ways to measure it."""
+    table = Table(title="What looking ahead would buy", title_justify="left")
+    shown = ("auc", "log_loss", "accuracy")
+    for name in ("split", "history", *shown):
+        table.add_column(name, justify="right" if name in shown else "left")
+    for split, histories in panel.items():
+        for history, metrics in histories.items():
+            names = (split.replace("_split", ""), history.replace("_", " "))
+            table.add_row(*names, *(_figure(metrics[name]) for name in shown))
+    run.out.print(table)
+
+
+def _figure(value: float | None, form: str = ".4f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _range(values: Sequence[float] | None, form: str = ".4f") -> str:
+    return "-" if values is None else "\n".join(format(value, form) for value in values)
 
 
 def _time(text: str | None, option: str) -> datetime | None:

@@ -98,6 +98,13 @@ class TrainSettings(Section):
     seed: int
 
 
+class EvaluateSettings(Section):
+    """How sure metrics are."""
+
+    resamples: Annotated[int, Field(ge=0)]
+    seed: int
+
+
 class SparkSettings(Section):
     """How a local run starts Spark."""
 
@@ -119,6 +126,7 @@ class Settings(BaseSettings):
     label: LabelSettings
     features: FeatureSettings
     train: TrainSettings
+    evaluate: EvaluateSettings
     spark: SparkSettings
 
     @model_validator(mode="after")

@@ -62,14 +62,12 @@ def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) ->
     pipeline.train_model(spark, settings, report, source=lake, target=model, until=since)
     metrics = pipeline.evaluate_model(
         spark,
+        settings,
         report,
         source=lake,
         model=model,
         target=out / "evaluation",
-        since=since,
-        until=None,
-        min_user_history=0,
-        allow_overlap=False,
+        measured=pipeline.Measured(since=since),
     )
     requests = out / "requests.csv"
     requests.write_text(_requests(), encoding="utf-8")

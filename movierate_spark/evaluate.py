@@ -169,6 +169,11 @@ def _ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
+def difference(one: float | None, other: float | None) -> float | None:
+    """One metric minus another; None where either is not defined."""
+    return None if one is None or other is None else one - other
+
+
 def evaluate(
     predictions: DataFrame, *, threshold: float, baseline_thresholds: Mapping[str, float]
 ) -> dict[str, Any]:

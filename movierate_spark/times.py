@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from movierate_spark.errors import InputError
+
+# How far ahead of this machine's clock a delivery's times may be.
+CLOCK_TOLERANCE = timedelta(days=1)
 
 
 def parse_time(text: str, option: str, *, now: datetime) -> datetime:

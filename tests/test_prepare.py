@@ -13,9 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from movierate_spark import lake, pipeline, validate
+from movierate_spark import clean, lake, pipeline, validate
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.pipeline import preparation
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import FORMATS, Delivery
 
@@ -172,7 +173,7 @@ def test_any_bytes_add_up_without_an_exception(
     header = b"userId,movieId,rating,timestamp\n" if format_name == "csv" else b""
     path.write_bytes(header + body)
     delivery = Delivery(known, {"ratings": path}, settings.input)
-    lines = pipeline._checked(spark, delivery, "ratings", settings).persist()
+    lines = preparation._checked(spark, delivery, "ratings", settings).persist()
     counts = lake.row_counts(validate.count_by_rule(lines))
     valid, rejected = validate.split_by_rule("ratings", lines)
     breaks = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -180,5 +181,5 @@ def test_any_bytes_add_up_without_an_exception(
     assert counts["read"] == expected
     assert (valid.count(), rejected.count()) == (counts["accepted"], counts["rejected"])
     assert counts["read"] == counts["accepted"] + counts["rejected"] + counts["blank"]
-    assert pipeline.clean.clean_ratings(valid).count() <= counts["accepted"]
+    assert clean.clean_ratings(valid).count() <= counts["accepted"]
     lines.unpersist()

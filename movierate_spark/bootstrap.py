@@ -1,0 +1,185 @@
+"""How sure a metric is: a Poisson bootstrap by user, in one distributed pass.
+
+Ratings of one user are not independent, so that users are drawn, not rows: in each resample a user counts
+as often as a Poisson(1) variable says (Chamandy et al. 2012, Estimating uncertainty for massive data
+streams), which is a hash of user, resample and seed. Tasks therefore agree without talking, and two models
+are compared on the same resamples. Within a resample probabilities are told apart to a thousandth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
+
+PIECES = 1000
+ECE_BINS = 20
+SMALLEST_PROBABILITY = 1e-15
+CONFIDENCE = 0.95
+SUMS = ("log_loss", "brier", "tp", "fp")
+METRICS = ("auc", "auc_pr", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
+
+Floats = NDArray[np.float64]
+_HISTOGRAMS = ("positives", "negatives", "expected")
+_PARTIAL = StructType(
+    [
+        StructField("model", StringType()),
+        StructField("resample", LongType()),
+        *(StructField(name, ArrayType(DoubleType())) for name in (*_HISTOGRAMS, "sums")),
+    ]
+)
+_RESULT = StructType(
+    [
+        StructField("model", StringType()),
+        StructField("resample", LongType()),
+        *(StructField(name, DoubleType()) for name in METRICS),
+    ]
+)
+
+
+def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str, dict[str, Floats]]:
+    """Metrics of each resample: model -> metric -> array of ``resamples`` values, NaN where undefined.
+
+    Without resamples there are no models either. ``rows`` have ``user_id``, ``model``, ``label`` (1 or true: liked), ``probability`` and ``threshold``.
+    """
+    if not resamples:
+        return {}
+    inputs = rows.select(
+        "user_id", "model", F.col("label").cast("double").alias("label"), "probability", "threshold"
+    )
+    partial_sums = inputs.mapInArrow(partial(_task, resamples=resamples, seed=seed), _PARTIAL)
+    found = partial_sums.repartition("model", "resample").mapInArrow(_combine, _RESULT).toPandas()
+    return {
+        str(model): {
+            name: group.sort_values("resample")[name].to_numpy(dtype=float, na_value=np.nan)
+            for name in METRICS
+        }
+        for model, group in found.groupby("model")
+    }
+
+
+def interval(resampled: Floats, *, point: float | None, signed: bool = False) -> list[float] | None:
+    """The 95% percentile interval, moved by the resamples' bias: their mean against the metric itself.
+
+    A metric such as the calibration error grows with every disturbance; without the move its interval
+    could lie above it. No metric is negative, but a ``signed`` difference may be. None where the metric, or
+    a resample's, is not defined.
+    """
+    if point is None or not len(resampled) or np.isnan(resampled).any():
+        return None
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, [tail, 1 - tail]) - (resampled.mean() - point)
+    return [float(low) if signed else max(float(low), 0.0), float(high)]
+
+
+def counts(user_id: NDArray[np.int64], *, resample: int, seed: int) -> NDArray[np.int64]:
+    """How often each user counts in a resample: Poisson(1), from a hash (splitmix64, Steele et al. 2014)."""
+    x = user_id.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    x ^= _mixed(np.array([seed], dtype=np.int64).astype(np.uint64) + np.uint64(resample))
+    uniform = (_mixed(x) >> np.uint64(11)).astype(np.float64) / 2**53
+    return np.searchsorted(_POISSON, uniform, side="right")
+
+
+def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+# P(X <= k) of Poisson(1), for k = 0, 1, ...: beyond 20 nothing is left of double precision.
+_POISSON = np.cumsum(np.exp(-1.0) / np.cumprod(np.maximum(np.arange(20), 1)))
+
+
+def _task(batches: Iterator[pa.RecordBatch], resamples: int, seed: int) -> Iterator[pa.RecordBatch]:
+    totals: dict[str, dict[str, Floats]] = {}
+    for batch in batches:
+        table = pa.table(batch)
+        for model in table["model"].unique().to_pylist():
+            rows = table.filter(pc.equal(table["model"], model))
+            added = _sums_of(rows, resamples, seed)
+            known = totals.setdefault(model, {name: np.zeros_like(values) for name, values in added.items()})
+            for name, values in added.items():
+                known[name] += values
+    for model, sums in totals.items():
+        columns = {name: pa.array(list(values)) for name, values in sums.items()}
+        yield pa.RecordBatch.from_pydict(
+            {"model": [model] * resamples, "resample": np.arange(resamples), **columns}
+        )
+
+
+def _sums_of(rows: pa.Table, resamples: int, seed: int) -> dict[str, Floats]:
+    """For each resample (first axis): histograms over pieces of probability, and plain sums."""
+    users, row_user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
+    label, p, threshold = (rows[name].to_numpy() for name in ("label", "probability", "threshold"))
+    piece = np.minimum((p * PIECES).astype(np.int64), PIECES - 1)
+    safe = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
+    called = p >= threshold
+    terms = np.stack(
+        [
+            -np.log(np.where(label > 0, safe, 1 - safe)),
+            (label - p) ** 2,
+            called * label,
+            called * (1 - label),
+        ]
+    )
+    found: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_HISTOGRAMS, "sums")}
+    for resample in range(resamples):
+        weight = counts(users, resample=resample, seed=seed)[row_user].astype(np.float64)
+        for name, value in zip(_HISTOGRAMS, (label, 1 - label, p), strict=True):
+            found[name].append(np.bincount(piece, weights=weight * value, minlength=PIECES))
+        found["sums"].append(terms @ weight)
+    return {name: np.stack(values) for name, values in found.items()}
+
+
+def _combine(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    totals: dict[tuple[str, int], dict[str, Floats]] = {}
+    for batch in batches:
+        for row in batch.to_pylist():  # a row per task, model and resample: few
+            sums = {name: np.array(row[name]) for name in (*_HISTOGRAMS, "sums")}
+            key = row["model"], row["resample"]
+            known = totals.get(key)
+            totals[key] = sums if known is None else {name: known[name] + sums[name] for name in sums}
+    if totals:
+        results = [
+            {"model": model, "resample": resample, **_metrics(sums)}
+            for (model, resample), sums in totals.items()
+        ]
+        yield pa.RecordBatch.from_pylist(results, schema=pa.schema(_arrow_fields()))
+
+
+def _arrow_fields() -> list[tuple[str, pa.DataType]]:
+    return [("model", pa.string()), ("resample", pa.int64()), *((name, pa.float64()) for name in METRICS)]
+
+
+def _metrics(sums: Mapping[str, Floats]) -> dict[str, float]:
+    """The metrics of one resample; formulas as in :mod:`movierate_spark.evaluate`."""
+    pos, neg, expected = (sums[name] for name in _HISTOGRAMS)
+    log_loss, brier, tp, fp = sums["sums"]
+    positives, negatives = pos.sum(), neg.sum()
+    rows = positives + negatives
+    above, called = np.cumsum(pos[::-1]), np.cumsum((pos + neg)[::-1])
+    middle = np.cumsum(pos + neg) - (pos + neg) / 2
+    bins = np.minimum((middle * ECE_BINS / max(rows, 1)).astype(np.int64), ECE_BINS - 1)
+    return {
+        "auc": _ratio(float(pos @ (np.cumsum(neg) - neg / 2)), positives * negatives),
+        "auc_pr": _ratio(float(pos[::-1] @ (above / np.maximum(called, 1))), positives),
+        "log_loss": _ratio(log_loss, rows),
+        "brier": _ratio(brier, rows),
+        "ece": _ratio(float(np.abs(np.bincount(bins, weights=pos - expected)).sum()), rows),
+        "accuracy": _ratio(tp + negatives - fp, rows),
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, positives),
+        "f1": _ratio(2 * tp, tp + fp + positives),
+    }
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else np.nan

@@ -1,0 +1,202 @@
+"""evaluate: a bundle's predictions of ratings it has not seen, and how good they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import functions as F
+
+from movierate_spark import bootstrap, evaluate, lake, schemas, score
+from movierate_spark import bundle as bundles
+from movierate_spark.bundle import Bundle
+from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
+from movierate_spark.lake import Lake
+from movierate_spark.pipeline.leakage import leakage_cost
+from movierate_spark.pipeline.measuring import measure
+from movierate_spark.pipeline.rows import before, feature_rows, labelled
+from movierate_spark.progress import Reporter
+from movierate_spark.tables import attempt_to_write, commit, replace_json
+
+MODEL, AGAINST = "model", "against"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Which ratings are measured: made from ``since`` on and before ``until``.
+
+    Only those of users with ``min_user_history`` earlier ratings in the order (rated_at, user_id,
+    movie_id); ``allow_overlap`` lets in ratings that the model was trained on.
+    """
+
+    since: datetime
+    until: datetime | None = None
+    min_user_history: int = 0
+    allow_overlap: bool = False
+
+
+def evaluate_model(
+    spark: SparkSession,
+    settings: Settings,
+    report: Reporter,
+    *,
+    source: Path,
+    model: Path,
+    target: Path,
+    measured: Measured,
+    against: Path | None = None,
+    with_leakage_cost: bool = False,
+) -> dict[str, Any]:
+    """Measure a bundle, and another one on the same rows; leave the predictions and ``metrics.json``.
+
+    Raises:
+        InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
+            mean the same by liked.
+    """
+    opened = before(lake.open_lake(spark, source), measured.until)
+    found = bundles.open_bundle(model)
+    other = None if against is None else bundles.open_bundle(against)
+    _check_evaluation_folder(target)
+    overlap = _check_unseen(measured, found, "--model")
+    if other is not None:
+        overlap |= _check_unseen(measured, other, "--against")
+        _check_same_label(found, other)
+    predicted = predictions(opened, found, measured).persist()
+    try:
+        with report.step(f"predict ratings from {measured.since.isoformat()} on"):
+            if not predicted.count():
+                raise InputError(f"--since {measured.since.isoformat()}: no ratings to evaluate in {source}")
+        with report.step("metrics"):
+            metrics = measure(
+                predicted,
+                calibration=found.manifest["calibration"],
+                threshold=found.manifest["threshold"],
+                baselines=found.manifest["baselines"],
+            )
+        with report.step("intervals"):
+            sides = {MODEL: _called(predicted, found)}
+            if other is not None:
+                sides[AGAINST] = _called(predictions(opened, other, measured), other)
+            metrics |= _sureness(sides, metrics, settings)
+        if other is not None:
+            metrics[AGAINST] |= {"model_version": other.version}
+        if with_leakage_cost:
+            metrics["leakage_cost"] = leakage_cost(opened, found, measured.since, settings, report)
+        document = {
+            **metrics,
+            "model_version": found.version,
+            "since": measured.since.isoformat(),
+            "until": measured.until.isoformat() if measured.until else None,
+            "min_user_history": measured.min_user_history,
+            "overlap": overlap,
+        }
+        with report.step(f"write {target}"):
+            _leave_evaluation(target, _predictions_table(predicted, found), document)
+    finally:
+        predicted.unpersist()
+    return document
+
+
+def _check_unseen(measured: Measured, found: Bundle, option: str) -> bool:
+    overlap = measured.since < found.training_end
+    if overlap and not measured.allow_overlap:
+        raise InputError(
+            f"--since {measured.since.isoformat()}: the model of {option} has seen ratings up to"
+            f" {found.training_end.isoformat()}; take a later time, train with --until, or say"
+            " --allow-overlap"
+        )
+    return overlap
+
+
+def _check_same_label(found: Bundle, other: Bundle) -> None:
+    mine, theirs = (bundle.manifest["label"]["threshold"] for bundle in (found, other))
+    if mine != theirs:
+        raise InputError(f"--against {other.path}: it calls {theirs:g} stars liked, --model {mine:g}")
+
+
+def _check_evaluation_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file: name a folder")
+    ours = {"metrics.json", "predictions", "report.html"}
+    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - ours)):
+        raise InputError(f"--out {path} holds something else ({strangers[0]}): name a new folder")
+
+
+def predictions(opened: Lake, found: Bundle, measured: Measured) -> DataFrame:
+    """The measured ratings with label, attributes, history and the bundle's ``logit``."""
+    label_threshold = found.manifest["label"]["threshold"]
+    rows = feature_rows(opened, found.features, label_threshold=label_threshold)
+    rows = labelled(rows, threshold=label_threshold)
+    if measured.min_user_history:
+        rows = _with_user_history(rows, at_least=measured.min_user_history)
+    return score.with_logit(found.pipeline().transform(rows.where(F.col("at") >= F.lit(measured.since))))
+
+
+def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
+    order = Window.partitionBy("user_id").orderBy("at", "movie_id")
+    earlier = rows.withColumn("earlier", F.row_number().over(order) - 1)
+    return earlier.where(F.col("earlier") >= at_least).drop("earlier")
+
+
+def _called(predicted: DataFrame, found: Bundle) -> DataFrame:
+    """What metrics need of a bundle's predictions: user, label, probability, threshold."""
+    rows = score.with_probability(predicted, found.manifest["calibration"])
+    threshold = F.lit(float(found.manifest["threshold"]))
+    return rows.select("user_id", "label", F.col("p_like").alias("probability"), threshold.alias("threshold"))
+
+
+def _sureness(
+    sides: Mapping[str, DataFrame], metrics: Mapping[str, Any], settings: Settings
+) -> dict[str, Any]:
+    """Intervals of the metrics, and of their differences where two models are compared."""
+    stacked = [rows.withColumn("model", F.lit(name)) for name, rows in sides.items()]
+    whole = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
+    options = settings.evaluate
+    resampled = bootstrap.resampled_metrics(whole, resamples=options.resamples, seed=options.seed)
+    names = bootstrap.METRICS
+    mine = resampled.get(MODEL, {name: np.array([]) for name in names})
+    found: dict[str, Any] = {
+        "intervals": {name: bootstrap.interval(mine[name], point=metrics[name]) for name in names}
+    }
+    if AGAINST in sides:
+        theirs = evaluate.metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
+        gaps = {name: evaluate.difference(metrics[name], theirs[name]) for name in names}
+        apart = {name: mine[name] - resampled[AGAINST][name] for name in names} if resampled else mine
+        found[AGAINST] = {
+            **{name: value for name, value in theirs.items() if name != "model"},
+            "difference": gaps,
+            "difference_intervals": {
+                name: bootstrap.interval(apart[name], point=gaps[name], signed=True) for name in names
+            },
+        }
+        whole.unpersist()
+    return found
+
+
+def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
+    rows = score.with_probability(predicted, found.manifest["calibration"])
+    return rows.select(
+        "user_id",
+        "movie_id",
+        "at",
+        "rating",
+        F.col("label").cast("boolean").alias("liked"),
+        "logit",
+        "p_like",
+        score.is_called_liked(F.col("p_like"), threshold=found.manifest["threshold"]).alias("predicted"),
+        "user_known",
+        "movie_known",
+        F.lit(found.version).alias("model_version"),
+    )
+
+
+def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any]) -> None:
+    with attempt_to_write(table, target / "predictions", schemas.PREDICTIONS) as attempt:
+        commit(attempt)
+        replace_json(target / "metrics.json", document)

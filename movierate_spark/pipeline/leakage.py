@@ -1,0 +1,83 @@
+"""What looking ahead would buy: the same model under honest and flattering ways to measure it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pyspark.ml import PipelineModel
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark import evaluate, score, train
+from movierate_spark.bundle import Bundle
+from movierate_spark.config import Settings
+from movierate_spark.features.stages import FEATURES, feature_pipeline
+from movierate_spark.lake import Lake
+from movierate_spark.pipeline.rows import feature_rows, labelled
+from movierate_spark.progress import Reporter
+
+BUCKETS = 1_000_000
+
+
+def leakage_cost(
+    opened: Lake, found: Bundle, since: datetime, settings: Settings, report: Reporter
+) -> dict[str, Any]:
+    """Metrics of the bundle's model fitted anew four times: split -> history -> metrics.
+
+    ``time_split`` measures the ratings from ``since`` on, ``random_split`` as large a share of all
+    ratings, drawn by a hash. ``as_of`` history knows strictly earlier seconds; ``looking_ahead`` is what
+    means over the whole log give: later ratings, and the row's own, are in them. Only the first of
+    the four says what the model will do.
+    """
+    histories = {"as_of": _as_of(opened, found), "looking_ahead": _looking_ahead(opened, found)}
+    panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
+    for history, rows in histories.items():
+        with report.step(f"leakage cost: history {history.replace('_', ' ')}"):
+            kept = train.laid_out(rows, partitions=settings.train.partitions).persist()
+            for split, unseen in _splits(kept, since).items():
+                panel[split][history] = _fit_and_measure(kept, unseen, found, settings)
+            kept.unpersist()
+    return panel
+
+
+def _as_of(opened: Lake, found: Bundle) -> DataFrame:
+    threshold = found.manifest["label"]["threshold"]
+    return labelled(feature_rows(opened, found.features, label_threshold=threshold), threshold=threshold)
+
+
+def _looking_ahead(opened: Lake, found: Bundle) -> DataFrame:
+    """Every rating with the history of the second after the last one."""
+    threshold = found.manifest["label"]["threshold"]
+    end = F.timestamp_seconds(F.lit(1) + F.unix_seconds("last"))
+    last = opened.ratings.agg(F.max("rated_at").alias("last")).select(end.alias("at"))
+    asked = opened.ratings.select("user_id", "movie_id").crossJoin(F.broadcast(last))
+    history = feature_rows(opened, found.features, label_threshold=threshold, asked=asked)
+    rated = opened.ratings.withColumnRenamed("rated_at", "at")
+    rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])
+    return labelled(rows, threshold=threshold)
+
+
+def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
+    late = F.col("at") >= F.lit(since)
+    counted = rows.agg(F.avg(late.cast("double")).alias("share")).head()
+    share = counted["share"] if counted else 0.0
+    bucket = F.pmod(F.xxhash64("user_id", "movie_id"), F.lit(BUCKETS))
+    return {"time_split": late, "random_split": bucket < F.lit(int(share * BUCKETS))}
+
+
+def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: Settings) -> dict[str, Any]:
+    manifest = found.manifest
+    seen = rows.where(~unseen)
+    features = feature_pipeline(found.features, with_month=manifest["with_month"]).fit(seen)
+    vectors = features.transform(seen).select(FEATURES, train.LABEL).persist()
+    model = train.logistic_regression(settings.train, **manifest["params"]).fit(vectors)
+    vectors.unpersist()
+    predicted = score.with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
+    called = score.with_probability(predicted, {"method": "none"}).select(
+        F.lit("all").alias("all"),
+        train.LABEL,
+        F.col("p_like").alias("probability"),
+        F.lit(0.5).alias("threshold"),
+    )
+    return {name: value for name, value in evaluate.metrics_by(called, "all")[0].items() if name != "all"}

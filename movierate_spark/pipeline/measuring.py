@@ -1,0 +1,23 @@
+"""Metrics of labelled rows with log odds: the same for training's test slice and for evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame
+
+from movierate_spark import evaluate, score
+
+
+def measure(
+    rows: DataFrame,
+    *,
+    calibration: Mapping[str, Any],
+    threshold: float,
+    baselines: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Metrics of labelled rows with ``logit``, attributes and history: see :func:`evaluate.evaluate`."""
+    predictions = score.with_baselines(score.with_probability(rows, calibration), baselines)
+    cuts = {name: spec["threshold"] for name, spec in baselines.items()}
+    return evaluate.evaluate(predictions, threshold=threshold, baseline_thresholds=cuts)

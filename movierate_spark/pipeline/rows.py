@@ -1,0 +1,47 @@
+"""The one way from the lake to the rows that a feature pipeline reads."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark.columns import is_liked
+from movierate_spark.config import FeatureSettings
+from movierate_spark.features.history import heavy_cuts, with_history, with_priors
+from movierate_spark.join import with_attributes
+from movierate_spark.lake import Lake
+
+
+def feature_rows(
+    opened: Lake, settings: FeatureSettings, *, label_threshold: float, asked: DataFrame | None = None
+) -> DataFrame:
+    """Rows with history and attributes: every rating, or, where ``asked`` is given, its rows only.
+
+    The one way from the lake to the feature pipeline. ``asked`` has user_id, movie_id and at.
+    """
+    timeline = opened.ratings.select("user_id", "movie_id", F.col("rated_at").alias("at"), "rating")
+    if asked is not None:
+        no_rating = F.lit(None).cast("double")
+        timeline = timeline.withColumn("asked", F.lit(False)).unionByName(
+            asked.select("user_id", "movie_id", "at", no_rating.alias("rating"), F.lit(True).alias("asked"))
+        )
+    cuts = heavy_cuts(timeline, settings)
+    known_then = with_priors(timeline, threshold=label_threshold)
+    described = with_attributes(known_then, opened.users, opened.movies)
+    history = with_history(described, cuts, settings, threshold=label_threshold)
+    rows = history if asked is None else history.where("asked").drop("asked")
+    return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
+
+
+def labelled(rows: DataFrame, *, threshold: float) -> DataFrame:
+    """Add ``label``: 1.0 for liked, 0.0 for not."""
+    return rows.withColumn("label", is_liked(F.col("rating"), threshold=threshold).cast("double"))
+
+
+def before(opened: Lake, until: datetime | None) -> Lake:
+    """The lake without the ratings from ``until`` on."""
+    if until is None:
+        return opened
+    return Lake(**{**vars(opened), "ratings": opened.ratings.where(F.col("rated_at") < F.lit(until))})

@@ -1,0 +1,186 @@
+"""train: the lake to a bundle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from movierate_spark import bundle as bundles
+from movierate_spark import evaluate, lake, score, train
+from movierate_spark.bundle import Bundle
+from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
+from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.lake import Lake
+from movierate_spark.pipeline.measuring import measure
+from movierate_spark.pipeline.rows import before, feature_rows, labelled
+from movierate_spark.progress import Reporter
+from movierate_spark.split import TimeSplit, split_by_time, utc
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A model that has not seen the test rows, and what was measured on those."""
+
+    metrics: dict[str, Any]
+    params: dict[str, float]
+    threshold: float
+    calibration: dict[str, Any]
+    path: list[dict[str, Any]]
+    pipeline: PipelineModel
+    baselines: dict[str, Any]
+
+
+def train_model(
+    spark: SparkSession,
+    settings: Settings,
+    report: Reporter,
+    *,
+    source: Path,
+    target: Path,
+    until: datetime | None,
+) -> Bundle:
+    """Fit, choose and measure on ratings before ``until``; leave the bundle.
+
+    Raises:
+        InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
+    """
+    opened = lake.open_lake(spark, source)
+    bundles.check_free(target)
+    opened = before(opened, until)
+    first, end = _interval(opened, until)
+    month = uses_month(settings.features.month, first, end)
+    threshold = settings.label.threshold
+    rows = labelled(feature_rows(opened, settings.features, label_threshold=threshold), threshold=threshold)
+    rows = train.laid_out(rows, partitions=settings.train.partitions).persist()
+    try:
+        with report.step("features of every rating as of its second"):
+            split = _split(rows, settings)
+        fitted = _fit_and_measure(rows, split, settings, report, with_month=month)
+        published, seen_until = fitted, utc(split.test)
+        if settings.train.refit:
+            with report.step("fit once more on every rating"):
+                published, seen_until = _refit(rows, fitted, settings, with_month=month), end
+        names = feature_names(published.pipeline.transform(rows.limit(0)).schema)
+        rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
+    finally:
+        rows.unpersist()
+    training = {
+        "from": first.isoformat(),
+        "until": seen_until.isoformat(),
+        "rows": rows_used,
+        "refit": settings.train.refit,
+        "tune_from": utc(split.tune).isoformat(),
+        "test_from": utc(split.test).isoformat(),
+        "test_until": end.isoformat(),
+    }
+    manifest = {
+        "training": training,
+        "lake": {"path": str(source.resolve()), "versions": opened.ledger["versions"]},
+        "label": settings.label.model_dump(),
+        "features": settings.features.model_dump(),
+        "with_month": month,
+        "threshold": fitted.threshold,
+        "threshold_maximises": settings.train.threshold,
+        "calibration": fitted.calibration,
+        "params": fitted.params,
+        "cross_validation": fitted.path,
+        "feature_names": names,
+        "baselines": published.baselines,
+        "metrics": fitted.metrics,
+    }
+    return bundles.save_bundle(target, published.pipeline, manifest)
+
+
+def _split(rows: DataFrame, settings: Settings) -> TimeSplit:
+    _check_classes(rows, settings.label.threshold)
+    options = settings.train
+    return split_by_time(
+        rows,
+        tune_fraction=options.tune_fraction,
+        test_fraction=options.test_fraction,
+        folds=options.folds,
+    )
+
+
+def _interval(opened: Lake, until: datetime | None) -> tuple[datetime, datetime]:
+    second = F.unix_seconds("rated_at")
+    found = opened.ratings.agg(F.min(second).alias("first"), F.max(second).alias("last")).head()
+    if found is None or found["first"] is None:
+        before = f" before {until.isoformat()}" if until else ""
+        raise InputError(f"--lake {opened.path}: no ratings{before} to train on")
+    return utc(found["first"]), until or utc(found["last"] + 1)
+
+
+def _check_classes(rows: DataFrame, threshold: float) -> None:
+    counted = rows.agg(F.sum("label").alias("liked"), F.count("label").alias("all")).head()
+    liked, total = (int(counted["liked"]), int(counted["all"])) if counted else (0, 0)
+    if liked in (0, total):
+        raise InputError(
+            f"{liked} of {total} ratings reach label.threshold {threshold:g}: a model needs liked and"
+            " other ratings; check the scale, or set label.threshold"
+        )
+
+
+def _fit_and_measure(
+    rows: DataFrame, split: TimeSplit, settings: Settings, report: Reporter, *, with_month: bool
+) -> Fitted:
+    second = F.unix_seconds("at")
+    past = rows.where(second < split.tune)
+    _check_classes(past, settings.label.threshold)
+    features = feature_pipeline(settings.features, with_month=with_month).fit(past)
+    blocks = features.transform(past).select(FEATURES, train.LABEL, split.block(second).alias(train.BLOCK))
+    blocks = blocks.persist()
+    options = settings.train
+    fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
+    try:
+        with report.steps("cross-validation", fits) as advance:
+            chosen = train.cross_validate(blocks, options, done=advance)
+    finally:
+        blocks.unpersist()
+    pipeline = PipelineModel([*features.stages, chosen.model])
+    with report.step("calibration, threshold and test metrics"):
+        baselines = train.fit_baselines(past)
+        unseen = score.with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
+        tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
+        calibration = train.fit_calibration(tune, method=options.calibration)
+        tuned = score.with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
+        threshold = evaluate.best_threshold(tuned, maximise=options.threshold)
+        metrics = measure(test, calibration=calibration, threshold=threshold, baselines=baselines)
+        unseen.unpersist()
+    return Fitted(
+        metrics,
+        chosen.params,
+        threshold,
+        calibration,
+        chosen.path,
+        pipeline,
+        baselines,
+    )
+
+
+def _refit(rows: DataFrame, fitted: Fitted, settings: Settings, *, with_month: bool) -> Fitted:
+    """The chosen model fitted on all rows; its metrics, threshold and calibration stay those measured."""
+    features = feature_pipeline(settings.features, with_month=with_month).fit(rows)
+    slots, slots_before = (
+        feature_names(model.transform(rows).schema) for model in (features, fitted.pipeline)
+    )
+    start = train.start_of(cast("LogisticRegressionModel", fitted.pipeline.stages[-1]))
+    estimator = train.logistic_regression(settings.train, **fitted.params)
+    vectors = features.transform(rows).select(FEATURES, train.LABEL).persist()
+    try:
+        model = estimator.fit_from(start.for_slots(slots_before, slots), vectors)
+    finally:
+        vectors.unpersist()
+    return replace(
+        fitted,
+        pipeline=PipelineModel([*features.stages, model]),
+        baselines=train.fit_baselines(rows, start=fitted.baselines),
+    )
