@@ -48,7 +48,8 @@ _RESULT = StructType(
 def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str, dict[str, Floats]]:
     """Metrics of each resample: model -> metric -> array of ``resamples`` values, NaN where undefined.
 
-    Without resamples there are no models either. ``rows`` have ``user_id``, ``model``, ``label`` (1 or true: liked), ``probability`` and ``threshold``.
+    Empty where no resamples are asked for. ``rows`` have ``user_id``, ``model``, ``label`` (1 or true:
+    liked), ``probability`` and ``threshold``.
     """
     if not resamples:
         return {}

@@ -20,13 +20,29 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 sys.path.insert(0, str(Path(__file__).parent))
 
 
+# A query over a few rows runs in less time than Spark takes to compile it.
+INTERPRETED = {"spark.sql.codegen.wholeStage": "false", "spark.sql.codegen.factoryMode": "NO_CODEGEN"}
+COMPILED = {"spark.sql.codegen.wholeStage": "true", "spark.sql.codegen.factoryMode": "FALLBACK"}
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """One session for all tests: few shuffle partitions, as the frames are small."""
-    properties = local_properties(cores="2", driver_memory="3g") | {"spark.sql.shuffle.partitions": "4"}
+    """One session for all tests: few shuffle partitions and no compiled queries, as the frames are small."""
+    properties = local_properties(cores="2", driver_memory="3g") | INTERPRETED
+    properties["spark.sql.shuffle.partitions"] = "4"
     session = build_session("tests", properties)
     yield session
     session.stop()
+
+
+@pytest.fixture
+def compiled(spark: SparkSession) -> Iterator[None]:
+    """For tests of many rows: queries compiled, as outside of tests."""
+    for name, value in COMPILED.items():
+        spark.conf.set(name, value)
+    yield
+    for name, value in INTERPRETED.items():
+        spark.conf.set(name, value)
 
 
 @pytest.fixture(scope="session")

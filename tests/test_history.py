@@ -14,7 +14,7 @@ from movierate_spark.config import FeatureSettings, load_settings
 from movierate_spark.features.history import (
     MOVIE_COLUMNS,
     USER_COLUMNS,
-    heavy_cuts,
+    layouts,
     movie_history,
     user_history,
     with_history,
@@ -57,8 +57,8 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
 
 def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
-    cuts = heavy_cuts(frame, chosen)
-    return with_history(with_priors(frame, threshold=4.0), cuts, chosen, threshold=4.0)
+    laid = layouts(frame, chosen)
+    return with_history(with_priors(frame, threshold=4.0), laid, chosen, threshold=4.0)
 
 
 def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession) -> None:
@@ -316,20 +316,19 @@ def test_history_is_the_same_at_any_partitioning(spark: SparkSession) -> None:
         assert history(shuffled).sort(order).collect() == expected
 
 
-@pytest.mark.parametrize("max_rows", [1, 20])
-def test_a_heavy_user_or_movie_is_cut_by_time_without_a_trace(spark: SparkSession, max_rows: int) -> None:
+def test_a_heavy_user_or_movie_is_cut_by_time_without_a_trace(spark: SparkSession) -> None:
     frame = timeline(spark, many_ratings())
     expected = history(frame).sort("user_id", "movie_id", "at").collect()
-    assert history(frame, task_max_rows=max_rows).sort("user_id", "movie_id", "at").collect() == expected
+    assert history(frame, task_max_rows=8).sort("user_id", "movie_id", "at").collect() == expected
 
 
 def test_no_task_is_given_more_of_a_heavy_movie_than_its_share(spark: SparkSession) -> None:
     rows: list[Row] = [(u, 2, u * 3600, 4.0) for u in range(100)] + [(u, 3, u, 4.0) for u in range(10)]
     frame = timeline(spark, rows)
-    cuts = heavy_cuts(frame, options(task_max_rows=20))
-    assert cuts["user_id"] is None
-    assert cuts["movie_id"] is not None
-    blocks = cuts["movie_id"].groupBy("movie_id", "block").count().sort("block").collect()
+    laid = layouts(frame, options(task_max_rows=20))
+    assert (laid["user_id"].hours, laid["user_id"].tasks) == (None, 6)
+    assert laid["movie_id"].hours is not None
+    blocks = laid["movie_id"].hours.groupBy("movie_id", "block").count().sort("block").collect()
     assert [(row["movie_id"], row["block"], row["count"]) for row in blocks] == [
         (2, block, 20) for block in range(5)
     ]

@@ -117,6 +117,50 @@ def test_predictions_are_one_row_per_rating_from_since_on(
     assert some.count() == len(late) - sum(max(0, 5 - n) for n in early.values())
 
 
+def test_a_model_is_compared_with_another_on_the_same_ratings(
+    movierate: Callable[..., Outcome], home: Path, fast: Path, tmp_path: Path
+) -> None:
+    slow_learner = tmp_path / "plain.toml"
+    slow_learner.write_text("[features]\nhistory = false\n[train]\nrefit = false\n")
+    settings = ("--config", fast, "--config", slow_learner)
+    paths = ("--lake", home / "lake", "--until", T)
+    assert movierate("train", *paths, "--model", tmp_path / "plain", *settings).status == 0
+    common = ("--lake", home / "lake", "--model", home / "model", "--since", T)
+    outcome = movierate(
+        "evaluate", *common, "--against", tmp_path / "plain", "--leakage-cost", "--out", tmp_path / "e"
+    )
+    assert outcome.status == 0, outcome.err
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    for name, (low, high) in metrics["intervals"].items():
+        assert low <= metrics[name] <= high, name
+    other = metrics["against"]
+    assert other["rows"] == metrics["rows"]
+    assert other["difference"]["auc"] == pytest.approx(metrics["auc"] - other["auc"])
+    low, high = other["difference_intervals"]["auc"]
+    assert low <= other["difference"]["auc"] <= high
+    panel = metrics["leakage_cost"]
+    assert {split: set(histories) for split, histories in panel.items()} == {
+        "time_split": {"as_of", "looking_ahead"},
+        "random_split": {"as_of", "looking_ahead"},
+    }
+    assert panel["time_split"]["as_of"]["rows"] == metrics["rows"]
+    assert panel["time_split"]["looking_ahead"]["auc"] > panel["time_split"]["as_of"]["auc"] + 0.05
+    assert "What looking ahead would buy" in outcome.out
+
+
+def test_models_that_mean_different_things_by_liked_are_not_compared(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(home / "model", tmp_path / "other")
+    manifest = json.loads((tmp_path / "other" / "bundle.json").read_text())
+    (tmp_path / "other" / "bundle.json").write_text(json.dumps({**manifest, "label": {"threshold": 3.0}}))
+    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    outcome = movierate("evaluate", *common, "--against", tmp_path / "other")
+    assert outcome.status == 2
+    assert "it calls 3 stars liked, --model 4" in outcome.err
+    assert not (tmp_path / "e").exists()
+
+
 def score(
     movierate: Callable[..., Outcome], home: Path, requests: Path, scores: Path, day: str = "2000-12-31"
 ) -> Outcome:
@@ -170,6 +214,17 @@ def test_a_run_date_is_replaced_and_the_others_stay(
     assert days() == {"2000-12-30": 2, "2000-12-31": 2}
     assert score(movierate, home, tmp_path / "none.csv", scores, "2000-12-31").status == 0
     assert days() == {"2000-12-30": 2}
+
+
+def test_users_are_given_different_movies_first(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    pairs = [f"{user},{movie}" for user in range(1, 9) for movie in range(1, 31)]
+    write(tmp_path / "requests.csv", ["user_id,movie_id", *pairs])
+    score(movierate, home, tmp_path / "requests.csv", tmp_path / "scores")
+    rows = read_table(spark, tmp_path / "scores", schemas.SCORES).sort("p_like", ascending=False).collect()
+    first = {user: [row["movie_id"] for row in rows if row["user_id"] == user][:10] for user in range(1, 9)}
+    assert len({frozenset(movies) for movies in first.values()}) > 4
 
 
 def test_scores_do_not_depend_on_partitions_nor_on_the_other_requests(

@@ -7,7 +7,9 @@ Totals of whole numbers add up exactly, so that a key's features are the same ho
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
@@ -17,15 +19,40 @@ SECONDS_PER_HOUR = 3600
 BEFORE_ALL = -(2**62)
 
 
-def heavy_hours(rows: DataFrame, key: str, *, max_rows: int) -> DataFrame | None:
-    """The block of each hour of each heavy key: ``key``, ``hour``, ``block``; None without heavy keys.
+@dataclass(frozen=True)
+class Layout:
+    """How the rows of a key's groups are spread over tasks.
 
-    ``rows`` have the key and ``second``. A block begins with the first hour after ``max_rows`` rows, so
-    that it holds at most as many and the rest of its last hour. Counts the rows of each key (an action).
+    ``tasks`` is None where Spark's own number will do; ``hours`` (key, hour, block) tells the block of each
+    hour of the heavy keys, None where there are none.
     """
-    heavy = rows.groupBy(key).count().where(F.col("count") > max_rows).select(key)
-    if heavy.isEmpty():
-        return None
+
+    key: str
+    tasks: int | None
+    hours: DataFrame | None
+
+    def spread(self, blocked: DataFrame) -> DataFrame:
+        """Bring the rows of each key and block into one task."""
+        by = (self.key, "block")
+        return blocked.repartition(*by) if self.tasks is None else blocked.repartition(self.tasks, *by)
+
+
+def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
+    """Tasks of about ``max_rows`` rows each; counts the rows of each key (an action).
+
+    ``rows`` have the key and ``second``. A block of a heavy key begins with the first hour after
+    ``max_rows`` rows, so that it holds at most as many and the rest of its last hour.
+    """
+    counts = rows.groupBy(key).count()
+    found = counts.agg(F.sum("count").alias("rows"), F.max("count").alias("most")).head()
+    total, most = (found["rows"] or 0, found["most"] or 0) if found else (0, 0)
+    tasks = math.ceil(total / max_rows)
+    usual = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
+    heavy = counts.where(F.col("count") > max_rows).select(key) if most > max_rows else None
+    return Layout(key, tasks if tasks > usual else None, heavy and _heavy_hours(rows, heavy, key, max_rows))
+
+
+def _heavy_hours(rows: DataFrame, heavy: DataFrame, key: str, max_rows: int) -> DataFrame:
     hours = rows.join(F.broadcast(heavy), key).groupBy(key, _hour().alias("hour")).count()
     before = Window.partitionBy(key).orderBy("hour").rowsBetween(Window.unboundedPreceding, -1)
     rows_before = F.coalesce(F.sum("count").over(before), F.lit(0))
@@ -34,8 +61,7 @@ def heavy_hours(rows: DataFrame, key: str, *, max_rows: int) -> DataFrame | None
 
 def in_blocks(
     events: DataFrame,
-    key: str,
-    hours: DataFrame | None,
+    layout: Layout,
     *,
     within: Sequence[str] = (),
     sums: Sequence[str],
@@ -46,6 +72,7 @@ def in_blocks(
     ``within`` names the columns that totals are wanted by, ``sums`` the whole numbers that add up, and
     ``recent`` how many of the key's last ratings a block is given. Other columns of summary rows are null.
     """
+    key, hours = layout.key, layout.hours
     if hours is None:
         return events.withColumns({"block": F.lit(0).cast("long"), "kind": F.lit(ORDINARY)})
     located = events.withColumn("hour", _hour()).join(F.broadcast(hours), [key, "hour"], "left").drop("hour")

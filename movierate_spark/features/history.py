@@ -23,7 +23,7 @@ from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
-from movierate_spark.features.blocks import ORDINARY, RECENT, TOTALS, heavy_hours, in_blocks
+from movierate_spark.features.blocks import ORDINARY, RECENT, TOTALS, Layout, in_blocks, layout
 from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
 
 GROUPS = ("gender", "age_group", "occupation")
@@ -46,7 +46,7 @@ RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 ROWS_PER_BATCH = 65_536
 
 Columns = dict[str, Ints | Floats]
-Cuts = Mapping[str, DataFrame | None]
+Layouts = Mapping[str, Layout]
 History = Callable[[pa.Table], Columns]
 
 
@@ -68,13 +68,13 @@ def with_priors(timeline: DataFrame, *, threshold: float) -> DataFrame:
     return timeline.withColumn("day", F.to_date("at")).join(F.broadcast(priors), "day").drop("day")
 
 
-def heavy_cuts(timeline: DataFrame, settings: FeatureSettings) -> Cuts:
-    """Where the history of users and movies with too many rows for a task is cut (runs two counts)."""
+def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
+    """How the rows of movies and of users are spread over tasks (counts both)."""
     keys = timeline.select("user_id", "movie_id", F.unix_seconds("at").alias("second"))
-    return {key: heavy_hours(keys, key, max_rows=settings.task_max_rows) for key in ("movie_id", "user_id")}
+    return {key: layout(keys, key, max_rows=settings.task_max_rows) for key in ("movie_id", "user_id")}
 
 
-def with_history(rows: DataFrame, cuts: Cuts, settings: FeatureSettings, *, threshold: float) -> DataFrame:
+def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, threshold: float) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS` and :data:`USER_COLUMNS` to a timeline with priors and attributes.
 
     ``*_count`` are ratings; ``*_mean`` stars and ``*_like_rate`` fractions, drawn towards the priors. The
@@ -89,18 +89,19 @@ def with_history(rows: DataFrame, cuts: Cuts, settings: FeatureSettings, *, thre
     They are 0 where the attribute is unknown or nothing is known yet. The grain stays.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **_added(threshold)})
-    by_movie = in_blocks(events, "movie_id", cuts["movie_id"], within=GROUPS, sums=SUMS)
+    by_movie = in_blocks(events, laid["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
-    with_movie = _by_key(by_movie, "movie_id", movie_pass, [*MOVIE_COLUMNS, "residual"])
+    with_movie = _by_key(laid["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])
     by_user = in_blocks(
         with_movie.drop("block", "kind"),
-        "user_id",
-        cuts["user_id"],
+        laid["user_id"],
         within=("genres", "year"),
         sums=[*SUMS, "residual"],
         recent=max(RECENT_RATINGS),
     )
-    with_user = _by_key(by_user, "user_id", partial(user_history, settings=settings), USER_COLUMNS)
+    with_user = _by_key(
+        laid["user_id"].spread(by_user), partial(user_history, settings=settings), USER_COLUMNS
+    )
     return with_user.select(*rows.columns, *MOVIE_COLUMNS, *USER_COLUMNS)
 
 
@@ -185,13 +186,13 @@ def _means(
 # ---- from Spark to NumPy and back ---------------------------------------------------------------
 
 
-def _by_key(rows: DataFrame, key: str, function: History, added: Sequence[str]) -> DataFrame:
-    """Apply ``function`` to the rows of whole keys (whole blocks of heavy ones) and add its columns."""
+def _by_key(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
+    """Apply ``function`` to tasks of whole keys (whole blocks of heavy ones) and add its columns."""
     whole = [*COUNTS, "residual"]
     fields = [StructField(name, LongType() if name in whole else DoubleType()) for name in added]
     schema = StructType([*rows.schema.fields, *fields])
     task = partial(_task, function=function, names=schema.names)
-    return rows.repartition(key, "block").mapInArrow(task, schema)
+    return rows.mapInArrow(task, schema)
 
 
 def _task(

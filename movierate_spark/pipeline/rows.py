@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
-from movierate_spark.features.history import heavy_cuts, with_history, with_priors
+from movierate_spark.features.history import layouts, with_history, with_priors
 from movierate_spark.join import with_attributes
 from movierate_spark.lake import Lake
 
@@ -27,10 +27,10 @@ def feature_rows(
         timeline = timeline.withColumn("asked", F.lit(False)).unionByName(
             asked.select("user_id", "movie_id", "at", no_rating.alias("rating"), F.lit(True).alias("asked"))
         )
-    cuts = heavy_cuts(timeline, settings)
+    laid = layouts(timeline, settings)
     known_then = with_priors(timeline, threshold=label_threshold)
     described = with_attributes(known_then, opened.users, opened.movies)
-    history = with_history(described, cuts, settings, threshold=label_threshold)
+    history = with_history(described, laid, settings, threshold=label_threshold)
     rows = history if asked is None else history.where("asked").drop("asked")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
