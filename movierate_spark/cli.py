@@ -137,7 +137,7 @@ def evaluate(
         str,
         typer.Option("--since", metavar="T", help="Ratings from T on: epoch seconds or ISO 8601 (UTC)."),
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where metrics.json goes.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and metrics.json go.")],
     until: UntilOption = None,
     min_user_history: Annotated[
         int,
@@ -174,6 +174,7 @@ def evaluate(
             with_leakage_cost=leakage_cost,
         )
     say_metrics(run, metrics)
+    run.say(f"report: {out / 'report.html'}")
     run.say(f"metrics: {out / 'metrics.json'}")
 
 

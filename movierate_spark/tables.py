@@ -139,9 +139,14 @@ def commit(attempt: Attempt) -> int:
 
 def replace_json(path: Path, document: object) -> None:
     """Write a JSON file so that a reader sees the old or the new one, never a part."""
+    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text file (UTF-8) so that a reader sees the old or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.write_text(json.dumps(document, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

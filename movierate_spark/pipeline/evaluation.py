@@ -22,7 +22,8 @@ from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
-from movierate_spark.tables import attempt_to_write, commit, replace_json
+from movierate_spark.report import evaluation_report
+from movierate_spark.tables import attempt_to_write, commit, replace_json, replace_text
 
 MODEL, AGAINST = "model", "against"
 
@@ -53,7 +54,7 @@ def evaluate_model(
     against: Path | None = None,
     with_leakage_cost: bool = False,
 ) -> dict[str, Any]:
-    """Measure a bundle, and another one on the same rows; leave the predictions and ``metrics.json``.
+    """Measure a bundle, and another one on the same rows; leave predictions, metrics and report.
 
     Raises:
         InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
@@ -97,7 +98,8 @@ def evaluate_model(
             "overlap": overlap,
         }
         with report.step(f"write {target}"):
-            _leave_evaluation(target, _predictions_table(predicted, found), document)
+            page = evaluation_report(document, found.manifest)
+            _leave_evaluation(target, _predictions_table(predicted, found), document, page)
     finally:
         predicted.unpersist()
     return document
@@ -196,7 +198,8 @@ def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
     )
 
 
-def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any]) -> None:
+def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any], page: str) -> None:
     with attempt_to_write(table, target / "predictions", schemas.PREDICTIONS) as attempt:
         commit(attempt)
+        replace_text(target / "report.html", page)
         replace_json(target / "metrics.json", document)
