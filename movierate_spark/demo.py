@@ -38,6 +38,7 @@ class Demo:
             f"test AUC {self.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
             f" demographics, genres and time alone {base:.4f}",
             "requests: read {read} = scored {scored} + rejected {rejected}".format(**self.counts),
+            f"report: {self.out / 'evaluation' / 'report.html'}",
             f"metrics: {self.out / 'evaluation' / 'metrics.json'}",
             f"scores: {self.out / 'scores'}",
             f"bundle: {self.out / 'model' / 'bundle.json'}",

@@ -1,20 +1,22 @@
-"""Whole runs: on simulated data against its known truth, on MovieLens 1M, and by spark-submit."""
+"""Whole runs: on simulated data against its known truth, and on MovieLens 1M."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
-import subprocess
-import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from conftest import Outcome
-from deliveries import START, ml_1m
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
+from pyspark.sql import functions as F
 
+from movierate_spark.config import load_settings
+from movierate_spark.lake import open_lake
+from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.simulate import simulate
 
 ROOT = Path(__file__).parent.parent
@@ -22,11 +24,10 @@ ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nm
 BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
 
 
-@pytest.mark.usefixtures("compiled")
 def test_base_features_come_close_to_the_best_that_they_could_do(
     spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    truth = simulate(spark, tmp_path / "input", ratings=40_000, seed=3)
+    truth = simulate(spark, tmp_path / "input", ratings=30_000, seed=3)
     (tmp_path / "base.toml").write_text(BASE_ONLY)
     paths = ("--lake", tmp_path / "lake", "--model", tmp_path / "model")
     since = truth["last_tenth"]["since"]
@@ -49,7 +50,7 @@ def movielens_1m() -> Path:
 
 @pytest.mark.usefixtures("compiled")
 def test_movielens_1m_is_accounted_for_and_the_model_beats_always_like(
-    movierate: Callable[..., Outcome], tmp_path: Path
+    spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
 ) -> None:
     source = movielens_1m()
     (tmp_path / "one.toml").write_text(f"{ONE_FIT}refit = false\n")
@@ -71,43 +72,23 @@ def test_movielens_1m_is_accounted_for_and_the_model_beats_always_like(
         for baseline in cell["baselines"].values():
             assert cell["auc"] >= baseline["auc"]
             assert cell["log_loss"] <= baseline["log_loss"]
+    no_feature_changes_when_its_future_does(spark, tmp_path / "lake")
 
 
-def test_spark_submit_trains_like_the_command_line(movierate: Callable[..., Outcome], tmp_path: Path) -> None:
-    (tmp_path / "fast.toml").write_text(ONE_FIT)
-    movierate("prepare", "--input", ml_1m(tmp_path / "input"), "--lake", tmp_path / "lake")
-    options = [
-        "--lake",
-        tmp_path / "lake",
-        "--until",
-        START + 150 * 86_400,
-        "--config",
-        tmp_path / "fast.toml",
-    ]
-    movierate("train", *options, "--model", tmp_path / "here")
-    submit = [
-        Path(sys.executable).with_name("spark-submit"),
-        *("--master", "local[2]", "--properties-file", ROOT / "conf" / "spark-defaults.conf"),
-        *("--conf", "spark.sql.shuffle.partitions=4"),
-        *(
-            "--conf",
-            f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={ROOT}/conf/log4j2.properties",
-        ),
-        *(ROOT / "jobs" / "train.py", *options, "--model", tmp_path / "submitted"),
-    ]
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
-    done = subprocess.run(
-        [str(part) for part in submit],
-        env=environment,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"^bundle: .*submitted", done.stdout, re.MULTILINE)
-    here, there = (
-        json.loads((tmp_path / name / "bundle.json").read_text()) for name in ("here", "submitted")
-    )
-    assert there["metrics"]["auc"] == pytest.approx(here["metrics"]["auc"], abs=1e-9)
-    assert there["feature_names"] == here["feature_names"]
+def no_feature_changes_when_its_future_does(spark: SparkSession, lake: Path) -> None:
+    """Compare all features before a cut bit by bit: later ratings removed, and later ratings relabelled."""
+    opened = open_lake(spark, lake)
+    cut = datetime(2000, 8, 3, 12, 34, 56, tzinfo=UTC)
+    late = F.col("rated_at") >= F.lit(cut)
+    rating = F.when(late, 6 - F.col("rating")).otherwise(F.col("rating"))
+    features = load_settings().features
+
+    def before_the_cut(ratings: DataFrame) -> Row | None:
+        rows = feature_rows(replace(opened, ratings=ratings), features, label_threshold=4.0)
+        seen = rows.where(F.col("at") < F.lit(cut))
+        return seen.agg(F.count("*"), F.bit_xor(F.xxhash64(*sorted(seen.columns)))).head()
+
+    removed = before_the_cut(opened.ratings.where(~late))
+    assert removed is not None
+    assert removed[0] > 250_000
+    assert before_the_cut(opened.ratings.withColumn("rating", rating)) == removed

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, listing
+from conftest import INTERPRETED, Outcome, listing
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.tables import read_table
 
+ROOT = Path(__file__).parent.parent
 DAY = 86_400
 T = START + 150 * DAY
 FAST = """
@@ -371,3 +376,30 @@ def test_doctor_finds_this_machine_fine(movierate: Callable[..., Outcome]) -> No
     outcome = movierate("doctor")
     assert outcome.status == 0, outcome.out
     assert "fine  Java: " in outcome.out
+
+
+def test_spark_submit_trains_like_the_command_line(home: Path, fast: Path, tmp_path: Path) -> None:
+    interpreted = [part for pair in INTERPRETED.items() for part in ("--conf", "=".join(pair))]
+    quiet = f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={ROOT}/conf/log4j2.properties"
+    submit = [
+        Path(sys.executable).with_name("spark-submit"),
+        *("--master", "local[2]", "--properties-file", ROOT / "conf" / "spark-defaults.conf", *interpreted),
+        *("--conf", "spark.sql.shuffle.partitions=4", "--conf", quiet, ROOT / "jobs" / "train.py"),
+        *("--lake", home / "lake", "--until", T, "--config", fast, "--model", tmp_path / "submitted"),
+    ]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    done = subprocess.run(
+        [str(part) for part in submit],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^bundle: .*submitted", done.stdout, re.MULTILINE)
+    here, there = (
+        json.loads((model / "bundle.json").read_text()) for model in (home / "model", tmp_path / "submitted")
+    )
+    assert there["metrics"]["auc"] == pytest.approx(here["metrics"]["auc"], abs=1e-9)
+    assert there["feature_names"] == here["feature_names"]
