@@ -247,7 +247,11 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
     return {name: values.tolist() for name, values in found.items() if name != "residual"}
 
 
-logs = st.lists(rating, min_size=1, max_size=40, unique_by=lambda row: row[:2])
+# Two users and many movies, so that the last five ratings begin within a second.
+busy_rating = st.tuples(
+    st.integers(1, 2), st.integers(0, 15), rating.map(lambda row: row[2]), rating.map(lambda row: row[3])
+)
+logs = st.lists(rating | busy_rating, min_size=1, max_size=40, unique_by=lambda row: row[:2])
 
 
 @settings(max_examples=200, deadline=None)
