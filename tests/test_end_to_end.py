@@ -27,7 +27,7 @@ BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
 def test_base_features_come_close_to_the_best_that_they_could_do(
     spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
 ) -> None:
-    truth = simulate(spark, tmp_path / "input", ratings=20_000, seed=3)
+    truth = simulate(spark, tmp_path / "input", ratings=30_000, seed=3)
     (tmp_path / "base.toml").write_text(BASE_ONLY)
     paths = ("--lake", tmp_path / "lake", "--model", tmp_path / "model")
     since = truth["last_tenth"]["since"]
