@@ -20,12 +20,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
 
-PIECES = 1000
-ECE_BINS = 20
-SMALLEST_PROBABILITY = 1e-15
+from movierate_spark.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+
 CONFIDENCE = 0.95
 SUMS = ("log_loss", "brier", "tp", "fp")
-METRICS = ("auc", "auc_pr", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
 
 Floats = NDArray[np.float64]
 _HISTOGRAMS = ("positives", "negatives", "expected")
@@ -143,17 +141,24 @@ def _sums_of(rows: pa.Table, resamples: int, seed: int) -> dict[str, Floats]:
 def _combine(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     totals: dict[tuple[str, int], dict[str, Floats]] = {}
     for batch in batches:
-        for row in batch.to_pylist():  # a row per task, model and resample: few
-            sums = {name: np.array(row[name]) for name in (*_HISTOGRAMS, "sums")}
-            key = row["model"], row["resample"]
-            known = totals.get(key)
-            totals[key] = sums if known is None else {name: known[name] + sums[name] for name in sums}
+        keys = zip(batch["model"].to_pylist(), batch["resample"].to_pylist(), strict=True)
+        parts = {name: _matrix(batch[name]) for name in (*_HISTOGRAMS, "sums")}
+        for row, key in enumerate(keys):
+            known = totals.setdefault(key, {name: np.zeros(len(part[row])) for name, part in parts.items()})
+            for name, part in parts.items():
+                known[name] += part[row]
     if totals:
         results = [
             {"model": model, "resample": resample, **_metrics(sums)}
             for (model, resample), sums in totals.items()
         ]
         yield pa.RecordBatch.from_pylist(results, schema=pa.schema(_arrow_fields()))
+
+
+def _matrix(lists: pa.ListArray) -> Floats:
+    """Lists of one length as the rows of a matrix."""
+    values: Floats = lists.flatten().to_numpy(zero_copy_only=False)
+    return values.reshape(len(lists), -1)
 
 
 def _arrow_fields() -> list[tuple[str, pa.DataType]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from enum import StrEnum
@@ -15,15 +15,14 @@ import typer
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from rich.console import Console
-from rich.table import Table
 from typer.exceptions import TyperException
 
 from movierate_spark import demo as demonstration
 from movierate_spark import doctor as examination
 from movierate_spark import pipeline
 from movierate_spark.config import Settings, load_settings
+from movierate_spark.display import ledger_lines, show_metrics
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.evaluate import comparison
 from movierate_spark.progress import Reporter
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulate import simulate as make_data
@@ -95,6 +94,11 @@ class Run:
         """A line of the result."""
         self.out.print(line, markup=False)
 
+    def say_all(self, lines: Iterable[str]) -> None:
+        """The lines of the result."""
+        for line in lines:
+            self.say(line)
+
 
 @app.command()
 def prepare(
@@ -109,7 +113,7 @@ def prepare(
         ledger = pipeline.prepare(
             spark, run.settings, run.report, source=source, target=lake, format_name=format_.value
         )
-    say_ledger(run, ledger)
+    run.say_all(ledger_lines(ledger))
     run.say(f"lake: {lake}")
 
 
@@ -125,7 +129,7 @@ def train(
     training = bundle.manifest["training"]
     run.say(f"trained on {training['rows']} ratings before {training['until']}")
     run.say(f"measured on ratings from {training['test_from']} on, which the measured model had not seen")
-    say_metrics(run, bundle.manifest["metrics"])
+    show_metrics(run.out, bundle.manifest["metrics"])
     run.say(f"bundle: {model} (version {bundle.version})")
 
 
@@ -173,7 +177,7 @@ def evaluate(
             against=against,
             with_leakage_cost=leakage_cost,
         )
-    say_metrics(run, metrics)
+    show_metrics(run.out, metrics)
     run.say(f"report: {out / 'report.html'}")
     run.say(f"metrics: {out / 'metrics.json'}")
 
@@ -238,10 +242,9 @@ def demo(
     run = Run("demo", config)
     with run.spark() as spark:
         result = demonstration.run(spark, run.settings, run.report, out)
-    say_ledger(run, result.ledger)
-    say_metrics(run, result.metrics)
-    for line in result.lines():
-        run.say(line)
+    run.say_all(ledger_lines(result.ledger))
+    show_metrics(run.out, result.metrics)
+    run.say_all(result.lines())
 
 
 @app.command()
@@ -255,64 +258,6 @@ def doctor() -> None:
         console.print(f"{state}  {finding.what}: {finding.found}{remedy}", markup=False)
     if not all(finding.fine for finding in findings):
         raise typer.Exit(2)
-
-
-def say_ledger(run: Run, ledger: dict[str, Any]) -> None:
-    """A line per table that adds up."""
-    for name, table in ledger["tables"].items():
-        rules = ", ".join(f"{rule} {n}" for rule, n in table["by_rule"].items())
-        parts = [f"accepted {table['accepted']}"]
-        parts += [f"rejected {table['rejected']} ({rules})"] if rules else []
-        parts += [f"{part} {table[part]}" for part in ("blank", "superseded") if table[part]]
-        unknown = ", ".join(f"{column} {n}" for column, n in table.get("unknown", {}).items() if n)
-        orphans = f"; orphans {table['orphans']}" if table.get("orphans") else ""
-        note = f"; unknown: {unknown}" if unknown else ""
-        run.say(f"{name}: read {table['read']} = {' + '.join(parts)}{orphans}{note}")
-
-
-def say_metrics(run: Run, metrics: dict[str, Any]) -> None:
-    """The model beside its baselines."""
-    shown = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
-    table = Table(title=f"{metrics['rows']} ratings, {metrics['positives']} liked", title_justify="left")
-    table.add_column("")
-    for name in shown:
-        table.add_column(name, justify="right", no_wrap=True)
-    for label, values in comparison(metrics, shown).items():
-        table.add_row(label.replace("_", " "), *map(_figure, values))
-        if label == "model" and any(metrics.get("intervals", {}).values()):
-            table.add_row(
-                "  95% interval", *(_range(metrics["intervals"][name]) for name in shown), style="dim"
-            )
-    if other := metrics.get("against"):
-        table.add_section()
-        table.add_row(f"against {other['model_version']}", *(_figure(other[name]) for name in shown))
-        table.add_row("  difference", *(_figure(other["difference"][name], "+.4f") for name in shown))
-        ranges = (_range(other["difference_intervals"][name], "+.4f") for name in shown)
-        table.add_row("  95% interval", *ranges, style="dim")
-    Console(highlight=False, width=max(run.out.width, 120)).print(table)
-    if "leakage_cost" in metrics:
-        say_leakage_cost(run, metrics["leakage_cost"])
-
-
-def say_leakage_cost(run: Run, panel: dict[str, Any]) -> None:
-    """The same model under honest and flattering ways to measure it."""
-    table = Table(title="What looking ahead would buy", title_justify="left")
-    shown = ("auc", "log_loss", "accuracy")
-    for name in ("split", "history", *shown):
-        table.add_column(name, justify="right" if name in shown else "left")
-    for split, histories in panel.items():
-        for history, metrics in histories.items():
-            names = (split.replace("_split", ""), history.replace("_", " "))
-            table.add_row(*names, *(_figure(metrics[name]) for name in shown))
-    run.out.print(table)
-
-
-def _figure(value: float | None, form: str = ".4f") -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _range(values: Sequence[float] | None, form: str = ".4f") -> str:
-    return "-" if values is None else "\n".join(format(value, form) for value in values)
 
 
 def _time(text: str | None, option: str) -> datetime | None:

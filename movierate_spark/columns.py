@@ -5,6 +5,8 @@ from __future__ import annotations
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
+LABEL = "label"
+
 
 def decoded(line: Column) -> Column:
     """The text of a line as it lies in the file: UTF-8 where it is valid, else ISO-8859-1.

@@ -12,12 +12,10 @@ from typing import Any, Literal
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-ECE_BINS = 20
-PIECES = 1000
+from movierate_spark.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+
 SIDES = ("liked", "disliked")
-SMALLEST_PROBABILITY = 1e-15
 SEGMENTS = ("gender", "age_group", "occupation", "genre")
-METRICS = ("auc", "auc_pr", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
 MODEL = "model"
 
 

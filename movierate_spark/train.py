@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import operator
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import reduce
 from multiprocessing.pool import ThreadPool
 from typing import Any, Literal, cast
 
@@ -19,17 +17,15 @@ from pyspark.ml.classification import LogisticRegression, LogisticRegressionMode
 from pyspark.ml.common import _py2java
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.linalg import Vectors
-from pyspark.ml.regression import IsotonicRegression
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
 from movierate_spark.features.stages import FEATURES
 
-LABEL = "label"
 BLOCK = "block"
-BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "movie_mean")}
 
 
 class LogisticPath(LogisticRegression):
@@ -229,106 +225,3 @@ def validation_path(
         }
         for i, params in enumerate(sets)
     ]
-
-
-def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
-    """Plain numbers that make a probability of ``logit``, from rows with ``logit`` and ``label``.
-
-    ``platt``: the calibrated log odds are ``slope * logit + intercept`` (Platt 1999). ``isotonic``: the
-    probability is interpolated between ``logits`` and ``probabilities``, neither ever falling (Zadrozny and
-    Elkan 2002), fitted on the like rates of logits rounded to a tenth. Rows of a single class, or a slope
-    that would turn the order round, leave the logit as it is.
-    """
-    if method != "none" and rows.select(LABEL).distinct().count() == 2:
-        if method == "isotonic":
-            return _isotonic(rows)
-        intercept, (slope,) = fit_plain(rows, {"platt": ("logit",)})["platt"]
-        if slope > 0:
-            return {"method": "platt", "slope": slope, "intercept": intercept}
-    return {"method": "none"}
-
-
-def _isotonic(rows: DataFrame) -> dict[str, Any]:
-    binned = rows.groupBy(F.round("logit", 1).alias("bin")).agg(
-        F.avg("logit").alias("features"),
-        # Half a like and half a dislike more: no probability is ever 0 or 1.
-        ((F.sum(LABEL) + 0.5) / (F.count(LABEL) + 1)).alias(LABEL),
-        F.count(LABEL).cast("double").alias("rows"),
-    )
-    model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
-    logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
-    return {"method": "isotonic", "logits": logits.tolist(), "probabilities": probabilities.tolist()}
-
-
-Plain = tuple[float, list[float]]
-
-
-def fit_plain(
-    rows: DataFrame, models: Mapping[str, Sequence[str]], *, start: Mapping[str, Plain] | None = None
-) -> dict[str, Plain]:
-    """Intercept and coefficients of unpenalised logistic regressions of ``label``, each on few columns.
-
-    Newton's method (iteratively reweighted least squares; McCullagh and Nelder, Generalized Linear
-    Models, section 4.4): each step is one aggregation over the rows for all models together. Where the
-    rows can be parted without error there is no finite optimum, and the last of 25 steps stands.
-    """
-    begun = start or {}
-    betas = {
-        name: np.array([begun[name][0], *begun[name][1]]) if name in begun else np.zeros(len(columns) + 1)
-        for name, columns in models.items()
-    }
-    unfinished = list(models)
-    for _ in range(25):
-        steps = _newton_steps(rows, {name: (models[name], betas[name]) for name in unfinished})
-        for name, step in steps.items():
-            betas[name] = betas[name] + step
-        unfinished = [name for name, step in steps.items() if np.abs(step).max() >= 1e-10]
-        if not unfinished:
-            break
-    return {name: (float(beta[0]), [float(value) for value in beta[1:]]) for name, beta in betas.items()}
-
-
-def _newton_steps(
-    rows: DataFrame, models: Mapping[str, tuple[Sequence[str], NDArray[np.float64]]]
-) -> dict[str, NDArray[np.float64]]:
-    sums: list[Column] = []
-    for columns, beta in models.values():
-        x = [F.lit(1.0), *(F.col(name).cast("double") for name in columns)]
-        odds = reduce(operator.add, (F.lit(float(b)) * column for b, column in zip(beta, x, strict=True)))
-        p = F.lit(1.0) / (F.lit(1.0) + F.exp(-odds))
-        sums += [F.sum((F.col(LABEL) - p) * column) for column in x]
-        sums += [F.sum(p * (1 - p) * a * b) for a in x for b in x]
-    found = np.array(rows.agg(*sums).head(), dtype=float)
-    steps = {}
-    for name, (_, beta) in models.items():
-        size = len(beta)
-        gradient, information, found = np.split(found, [size, size + size * size])
-        steps[name] = np.linalg.lstsq(information.reshape(size, size), gradient, rcond=None)[0]
-    return steps
-
-
-def fit_baselines(
-    rows: DataFrame, *, start: Mapping[str, Mapping[str, Any]] | None = None
-) -> dict[str, dict[str, Any]]:
-    """What a model must beat, as plain logistic models: ``intercept``, ``coefficients``, ``threshold``.
-
-    ``always_like`` knows the like rate only and always says liked; the others know the movie's mean
-    as of the row, and the user's too. ``rows`` have ``label`` and the history's columns; ``start``, earlier
-    baselines, only saves time.
-    """
-    liked, total = rows.agg(F.sum(LABEL), F.count(LABEL)).head() or (0, 0)
-    always = {"intercept": math.log(liked / (total - liked)), "coefficients": {}, "threshold": 0.0}
-    begun = {
-        name: (start[name]["intercept"], list(start[name]["coefficients"].values()))
-        for name in BASELINES
-        if start
-    }
-    fitted = fit_plain(rows, BASELINES, start=begun)
-    return {"always_like": always} | {
-        name: {
-            "intercept": intercept,
-            "coefficients": dict(zip(BASELINES[name], values, strict=True)),
-            "threshold": 0.5,
-        }
-        for name, (intercept, values) in fitted.items()
-    }

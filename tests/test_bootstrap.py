@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark import bootstrap
 from movierate_spark.evaluate import metrics_by
+from movierate_spark.metrics import METRICS
 
 USERS = 400
 
@@ -64,7 +65,7 @@ def test_a_resample_is_the_metric_of_rows_repeated_as_often_as_their_user_is_dra
     )
     expected = points(repeated)["a"]
     found = bootstrap.resampled_metrics(rows, resamples=4, seed=1)["a"]
-    for name in bootstrap.METRICS:
+    for name in METRICS:
         assert found[name][3] == pytest.approx(expected[name], abs=2e-4), name
 
 
@@ -80,7 +81,7 @@ def test_resamples_are_the_same_at_any_partitioning(spark: SparkSession) -> None
     rows = predictions(spark)
     expected = bootstrap.resampled_metrics(rows.coalesce(1), resamples=3, seed=1)["a"]
     found = bootstrap.resampled_metrics(rows.repartition(5), resamples=3, seed=1)["a"]
-    for name in bootstrap.METRICS:
+    for name in METRICS:
         assert found[name] == pytest.approx(expected[name], abs=1e-12)
 
 

@@ -4,7 +4,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 from movierate_spark import report
-from movierate_spark.bootstrap import METRICS
+from movierate_spark.metrics import METRICS
 
 
 def figures(rows: int, **changes: Any) -> dict[str, Any]:

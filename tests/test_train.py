@@ -10,7 +10,7 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import score, train
+from movierate_spark import baselines, calibrate, score, train
 from movierate_spark.config import Settings
 
 
@@ -87,17 +87,17 @@ def test_calibration_mends_a_logit_that_is_too_sure(spark: SparkSession) -> None
     rows = spark.createDataFrame(
         [(float(a), float(b)) for a, b in zip(logit, y, strict=True)], "logit double, label double"
     )
-    found = train.fit_calibration(rows, method="platt")
+    found = calibrate.fit_calibration(rows, method="platt")
     assert found["slope"] == pytest.approx(0.5, abs=0.1)
     assert found["intercept"] == pytest.approx(0.3, abs=0.1)
-    assert train.fit_calibration(rows, method="none") == {"method": "none"}
+    assert calibrate.fit_calibration(rows, method="none") == {"method": "none"}
 
 
 def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: SparkSession) -> None:
     # Logits of -2, 0 and 2, of which 10%, 10% and 60% are liked: a step, not a line.
     likes = {-2.0: 10, 0.0: 10, 2.0: 60}
     data = [(logit, float(i < count)) for logit, count in likes.items() for i in range(100)]
-    found = train.fit_calibration(
+    found = calibrate.fit_calibration(
         spark.createDataFrame(data, "logit double, label double"), method="isotonic"
     )
     asked = spark.createDataFrame([(-9.0,), (-2.0,), (0.0,), (1.0,), (2.0,), (9.0,)], "logit double")
@@ -120,7 +120,7 @@ def test_calibration_never_turns_the_order_round(spark: SparkSession) -> None:
     rows = spark.createDataFrame(
         [(1.0, 0.0), (2.0, 0.0), (0.5, 1.0), (-1.0, 1.0), (1.5, 1.0)], "logit double, label double"
     )
-    assert train.fit_calibration(rows, method="platt")["method"] == "none"
+    assert calibrate.fit_calibration(rows, method="platt")["method"] == "none"
 
 
 def test_always_like_knows_the_like_rate_only(spark: SparkSession) -> None:
@@ -132,7 +132,7 @@ def test_always_like_knows_the_like_rate_only(spark: SparkSession) -> None:
         (0.0, 3.5, 3.0),
         (1.0, 2.5, 3.5),
     ]
-    found = train.fit_baselines(
+    found = baselines.fit_baselines(
         spark.createDataFrame(rows, "label double, user_mean double, movie_mean double")
     )
     assert found["always_like"]["intercept"] == pytest.approx(math.log(4 / 2))

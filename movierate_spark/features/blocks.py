@@ -48,11 +48,12 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
     total, most = (found["rows"] or 0, found["most"] or 0) if found else (0, 0)
     tasks = math.ceil(total / max_rows)
     usual = int(rows.sparkSession.conf.get("spark.sql.shuffle.partitions") or 1)
-    heavy = counts.where(F.col("count") > max_rows).select(key) if most > max_rows else None
-    return Layout(key, tasks if tasks > usual else None, heavy and _heavy_hours(rows, heavy, key, max_rows))
+    hours = None if most <= max_rows else _heavy_hours(rows, counts, key, max_rows)
+    return Layout(key, tasks if tasks > usual else None, hours)
 
 
-def _heavy_hours(rows: DataFrame, heavy: DataFrame, key: str, max_rows: int) -> DataFrame:
+def _heavy_hours(rows: DataFrame, counts: DataFrame, key: str, max_rows: int) -> DataFrame:
+    heavy = counts.where(F.col("count") > max_rows).select(key)
     hours = rows.join(F.broadcast(heavy), key).groupBy(key, _hour().alias("hour")).count()
     before = Window.partitionBy(key).orderBy("hour").rowsBetween(Window.unboundedPreceding, -1)
     rows_before = F.coalesce(F.sum("count").over(before), F.lit(0))

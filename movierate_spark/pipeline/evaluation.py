@@ -18,6 +18,7 @@ from movierate_spark.bundle import Bundle
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.lake import Lake
+from movierate_spark.metrics import METRICS
 from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.rows import before, feature_rows, labelled
@@ -161,20 +162,19 @@ def _sureness(
     whole = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
     options = settings.evaluate
     resampled = bootstrap.resampled_metrics(whole, resamples=options.resamples, seed=options.seed)
-    names = bootstrap.METRICS
-    mine = resampled.get(MODEL, {name: np.array([]) for name in names})
+    mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
     found: dict[str, Any] = {
-        "intervals": {name: bootstrap.interval(mine[name], point=metrics[name]) for name in names}
+        "intervals": {name: bootstrap.interval(mine[name], point=metrics[name]) for name in METRICS}
     }
     if AGAINST in sides:
         theirs = evaluate.metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
-        gaps = {name: evaluate.difference(metrics[name], theirs[name]) for name in names}
-        apart = {name: mine[name] - resampled[AGAINST][name] for name in names} if resampled else mine
+        gaps = {name: evaluate.difference(metrics[name], theirs[name]) for name in METRICS}
+        apart = {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
         found[AGAINST] = {
             **{name: value for name, value in theirs.items() if name != "model"},
             "difference": gaps,
             "difference_intervals": {
-                name: bootstrap.interval(apart[name], point=gaps[name], signed=True) for name in names
+                name: bootstrap.interval(apart[name], point=gaps[name], signed=True) for name in METRICS
             },
         }
         whole.unpersist()

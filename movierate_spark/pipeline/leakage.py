@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark import evaluate, score, train
 from movierate_spark.bundle import Bundle
+from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.features.stages import FEATURES, feature_pipeline
 from movierate_spark.lake import Lake
@@ -70,13 +71,13 @@ def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: S
     manifest = found.manifest
     seen = rows.where(~unseen)
     features = feature_pipeline(found.features, with_month=manifest["with_month"]).fit(seen)
-    vectors = features.transform(seen).select(FEATURES, train.LABEL).persist()
+    vectors = features.transform(seen).select(FEATURES, LABEL).persist()
     model = train.logistic_regression(settings.train, **manifest["params"]).fit(vectors)
     vectors.unpersist()
     predicted = score.with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
     called = score.with_probability(predicted, {"method": "none"}).select(
         F.lit("all").alias("all"),
-        train.LABEL,
+        LABEL,
         F.col("p_like").alias("probability"),
         F.lit(0.5).alias("threshold"),
     )

@@ -14,7 +14,10 @@ from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
 from movierate_spark import evaluate, lake, score, train
+from movierate_spark.baselines import fit_baselines
 from movierate_spark.bundle import Bundle
+from movierate_spark.calibrate import fit_calibration
+from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
@@ -136,7 +139,7 @@ def _fit_and_measure(
     past = rows.where(second < split.tune)
     _check_classes(past, settings.label.threshold)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
-    blocks = features.transform(past).select(FEATURES, train.LABEL, split.block(second).alias(train.BLOCK))
+    blocks = features.transform(past).select(FEATURES, LABEL, split.block(second).alias(train.BLOCK))
     blocks = blocks.persist()
     options = settings.train
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
@@ -147,10 +150,10 @@ def _fit_and_measure(
         blocks.unpersist()
     pipeline = PipelineModel([*features.stages, chosen.model])
     with report.step("calibration, threshold and test metrics"):
-        baselines = train.fit_baselines(past)
+        baselines = fit_baselines(past)
         unseen = score.with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
-        calibration = train.fit_calibration(tune, method=options.calibration)
+        calibration = fit_calibration(tune, method=options.calibration)
         tuned = score.with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
         threshold = evaluate.best_threshold(tuned, maximise=options.threshold)
         metrics = measure(test, calibration=calibration, threshold=threshold, baselines=baselines)
@@ -174,7 +177,7 @@ def _refit(rows: DataFrame, fitted: Fitted, settings: Settings, *, with_month: b
     )
     start = train.start_of(cast("LogisticRegressionModel", fitted.pipeline.stages[-1]))
     estimator = train.logistic_regression(settings.train, **fitted.params)
-    vectors = features.transform(rows).select(FEATURES, train.LABEL).persist()
+    vectors = features.transform(rows).select(FEATURES, LABEL).persist()
     try:
         model = estimator.fit_from(start.for_slots(slots_before, slots), vectors)
     finally:
@@ -182,5 +185,5 @@ def _refit(rows: DataFrame, fitted: Fitted, settings: Settings, *, with_month: b
     return replace(
         fitted,
         pipeline=PipelineModel([*features.stages, model]),
-        baselines=train.fit_baselines(rows, start=fitted.baselines),
+        baselines=fit_baselines(rows, start=fitted.baselines),
     )

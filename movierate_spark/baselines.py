@@ -1,0 +1,42 @@
+"""What a model must beat: the like rate, and the means of movie and user."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark.columns import LABEL
+from movierate_spark.newton import fit_plain
+
+BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "movie_mean")}
+
+
+def fit_baselines(
+    rows: DataFrame, *, start: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """What a model must beat, as plain logistic models: ``intercept``, ``coefficients``, ``threshold``.
+
+    ``always_like`` knows the like rate only and always says liked; the others know the movie's mean
+    as of the row, and the user's too. ``rows`` have ``label`` and the history's columns; ``start``, earlier
+    baselines, only saves time.
+    """
+    liked, total = rows.agg(F.sum(LABEL), F.count(LABEL)).head() or (0, 0)
+    always = {"intercept": math.log(liked / (total - liked)), "coefficients": {}, "threshold": 0.0}
+    begun = {
+        name: (start[name]["intercept"], list(start[name]["coefficients"].values()))
+        for name in BASELINES
+        if start
+    }
+    fitted = fit_plain(rows, BASELINES, start=begun)
+    return {"always_like": always} | {
+        name: {
+            "intercept": intercept,
+            "coefficients": dict(zip(BASELINES[name], values, strict=True)),
+            "threshold": 0.5,
+        }
+        for name, (intercept, values) in fitted.items()
+    }

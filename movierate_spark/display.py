@@ -1,0 +1,70 @@
+"""Results in the terminal: the ledger in lines, metrics in tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from movierate_spark.evaluate import comparison
+
+SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
+
+
+def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
+    """A line per table that adds up."""
+    for name, table in ledger["tables"].items():
+        rules = ", ".join(f"{rule} {n}" for rule, n in table["by_rule"].items())
+        parts = [f"accepted {table['accepted']}"]
+        parts += [f"rejected {table['rejected']} ({rules})"] if rules else []
+        parts += [f"{part} {table[part]}" for part in ("blank", "superseded") if table[part]]
+        unknown = ", ".join(f"{column} {n}" for column, n in table.get("unknown", {}).items() if n)
+        orphans = f"; orphans {table['orphans']}" if table.get("orphans") else ""
+        note = f"; unknown: {unknown}" if unknown else ""
+        yield f"{name}: read {table['read']} = {' + '.join(parts)}{orphans}{note}"
+
+
+def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
+    """The model beside its baselines, with what else was measured."""
+    table = Table(title=f"{metrics['rows']} ratings, {metrics['positives']} liked", title_justify="left")
+    table.add_column("")
+    for name in SHOWN:
+        table.add_column(name, justify="right", no_wrap=True)
+    for label, values in comparison(metrics, SHOWN).items():
+        table.add_row(label.replace("_", " "), *map(_figure, values))
+        if label == "model" and any(metrics.get("intervals", {}).values()):
+            table.add_row(
+                "  95% interval", *(_range(metrics["intervals"][name]) for name in SHOWN), style="dim"
+            )
+    if other := metrics.get("against"):
+        table.add_section()
+        table.add_row(f"against {other['model_version']}", *(_figure(other[name]) for name in SHOWN))
+        table.add_row("  difference", *(_figure(other["difference"][name], "+.4f") for name in SHOWN))
+        ranges = (_range(other["difference_intervals"][name], "+.4f") for name in SHOWN)
+        table.add_row("  95% interval", *ranges, style="dim")
+    Console(highlight=False, width=max(out.width, 120)).print(table)
+    if "leakage_cost" in metrics:
+        _show_leakage_cost(out, metrics["leakage_cost"])
+
+
+def _show_leakage_cost(out: Console, panel: dict[str, Any]) -> None:
+    """The same model under honest and flattering ways to measure it."""
+    table = Table(title="What looking ahead would buy", title_justify="left")
+    shown = ("auc", "log_loss", "accuracy")
+    for name in ("split", "history", *shown):
+        table.add_column(name, justify="right" if name in shown else "left")
+    for split, histories in panel.items():
+        for history, metrics in histories.items():
+            names = (split.replace("_split", ""), history.replace("_", " "))
+            table.add_row(*names, *(_figure(metrics[name]) for name in shown))
+    out.print(table)
+
+
+def _figure(value: float | None, form: str = ".4f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _range(values: Sequence[float] | None, form: str = ".4f") -> str:
+    return "-" if values is None else "\n".join(format(value, form) for value in values)
