@@ -118,6 +118,20 @@ def prepare(
 
 
 @app.command()
+def explore(
+    lake: LakeOption,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and its tables go.")],
+    config: ConfigOption = None,
+) -> None:
+    """Show what is in the lake and who likes what, in a report to look at."""
+    run = Run("explore", config)
+    with run.spark() as spark:
+        totals = pipeline.explore_lake(spark, run.settings, run.report, source=lake, target=out)
+    run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
+    run.say(f"report: {out / 'report.html'}")
+
+
+@app.command()
 def train(
     lake: LakeOption, model: ModelOption, until: UntilOption = None, config: ConfigOption = None
 ) -> None:

@@ -105,6 +105,13 @@ class EvaluateSettings(Section):
     seed: int
 
 
+class ReportSettings(Section):
+    """What a report may show."""
+
+    min_cell: Annotated[int, Field(ge=2)]
+    min_support: Annotated[int, Field(ge=2)]
+
+
 class SparkSettings(Section):
     """How a local run starts Spark."""
 
@@ -127,6 +134,7 @@ class Settings(BaseSettings):
     features: FeatureSettings
     train: TrainSettings
     evaluate: EvaluateSettings
+    report: ReportSettings
     spark: SparkSettings
 
     @model_validator(mode="after")

@@ -183,7 +183,7 @@ def evaluate(
     """
     models = {MODEL: ("p_like", threshold)}
     models |= {name: (name, cut) for name, cut in baseline_thresholds.items()}
-    groups = metrics_by(_stacked(predictions, models), "scope", "value", "model")
+    groups = metrics_by(by_group(predictions, models), "scope", "value", "model")
     found = {
         (group["scope"], group["value"], group["model"]): {
             name: x for name, x in group.items() if name not in ("scope", "value", "model")
@@ -208,8 +208,12 @@ def evaluate(
     }
 
 
-def _stacked(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
-    """A row per prediction, model and group that it counts in."""
+def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
+    """A row per prediction, model and group that it counts in.
+
+    Columns ``user_id, label, scope, value, model, probability, threshold``; ``models`` name the column of
+    each one's probability and its threshold. Only :data:`MODEL` is counted by segment.
+    """
     state = F.concat_ws(
         "/",
         F.when(F.col("user_known"), "known user").otherwise("new user"),
@@ -228,7 +232,34 @@ def _stacked(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
     named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
     by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, threshold))
     exploded = F.explode(F.concat(F.array(*groups), by_genre)).alias("group")
-    return predictions.select("label", exploded).select("label", "group.*")
+    return predictions.select("user_id", "label", exploded).select("user_id", "label", "group.*")
+
+
+def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
+    """One row per (keys, hundredth of probability): ``people``, ``liked``, ``disliked``, ``expected`` likes.
+
+    ``first`` and ``last`` are the hundredths' ends. ``rows`` have the keys, user_id, label and probability.
+    """
+    liked, p = F.col("label").cast("boolean"), F.col("probability")
+    hundredth = F.least(F.floor(p * 100), F.lit(99))
+    return (
+        rows.groupBy(*keys, hundredth.alias("hundredth"))
+        .agg(
+            F.count_distinct("user_id").alias("people"),
+            F.count_if(liked).alias("liked"),
+            F.count_if(~liked).alias("disliked"),
+            F.sum(p).alias("expected"),
+        )
+        .select(
+            *keys,
+            (F.col("hundredth") / 100).alias("first"),
+            ((F.col("hundredth") + 1) / 100).alias("last"),
+            "people",
+            "liked",
+            "disliked",
+            "expected",
+        )
+    )
 
 
 def _group(scope: str, value: Column, model: str, column: str, threshold: float) -> Column:

@@ -1,8 +1,9 @@
 """The order of things: each job from its inputs to what it leaves. The only part that knows it."""
 
 from movierate_spark.pipeline.evaluation import Measured, evaluate_model
+from movierate_spark.pipeline.exploration import explore_lake
 from movierate_spark.pipeline.preparation import prepare
 from movierate_spark.pipeline.scoring import score_requests
 from movierate_spark.pipeline.training import train_model
 
-__all__ = ["Measured", "evaluate_model", "prepare", "score_requests", "train_model"]
+__all__ = ["Measured", "evaluate_model", "explore_lake", "prepare", "score_requests", "train_model"]

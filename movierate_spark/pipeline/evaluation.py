@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
@@ -21,10 +22,12 @@ from movierate_spark.lake import Lake
 from movierate_spark.metrics import METRICS
 from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
+from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
 from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
-from movierate_spark.report import evaluation_report
-from movierate_spark.tables import attempt_to_write, commit, replace_json, replace_text
+from movierate_spark.report import Report, evaluation_report
+from movierate_spark.standard_errors import people_and_intervals
+from movierate_spark.tables import attempt_to_write, commit, replace_json
 
 MODEL, AGAINST = "model", "against"
 
@@ -64,7 +67,7 @@ def evaluate_model(
     opened = before(lake.open_lake(spark, source), measured.until)
     found = bundles.open_bundle(model)
     other = None if against is None else bundles.open_bundle(against)
-    _check_evaluation_folder(target)
+    check_free(target, {"metrics.json", "predictions", *REPORT_FILES})
     overlap = _check_unseen(measured, found, "--model")
     if other is not None:
         overlap |= _check_unseen(measured, other, "--against")
@@ -82,6 +85,7 @@ def evaluate_model(
                 baselines=found.manifest["baselines"],
             )
         with report.step("intervals"):
+            _add_by_group(metrics, predicted, found)
             sides = {MODEL: _called(predicted, found)}
             if other is not None:
                 sides[AGAINST] = _called(predictions(opened, other, measured), other)
@@ -99,7 +103,12 @@ def evaluate_model(
             "overlap": overlap,
         }
         with report.step(f"write {target}"):
-            page = evaluation_report(document, found.manifest)
+            page = evaluation_report(
+                document,
+                found.manifest,
+                histogram=_histogram(predicted, found),
+                min_cell=settings.report.min_cell,
+            )
             _leave_evaluation(target, _predictions_table(predicted, found), document, page)
     finally:
         predicted.unpersist()
@@ -121,14 +130,6 @@ def _check_same_label(found: Bundle, other: Bundle) -> None:
     mine, theirs = (bundle.manifest["label"]["threshold"] for bundle in (found, other))
     if mine != theirs:
         raise InputError(f"--against {other.path}: it calls {theirs:g} stars liked, --model {mine:g}")
-
-
-def _check_evaluation_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise InputError(f"--out {path} is a file: name a folder")
-    ours = {"metrics.json", "predictions", "report.html"}
-    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - ours)):
-        raise InputError(f"--out {path} holds something else ({strangers[0]}): name a new folder")
 
 
 def predictions(opened: Lake, found: Bundle, measured: Measured) -> DataFrame:
@@ -181,6 +182,31 @@ def _sureness(
     return found
 
 
+def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, found: Bundle) -> None:
+    """Add ``people`` and ``intervals`` to each segment and each kind of cold start."""
+    rows = score.with_probability(predicted, found.manifest["calibration"])
+    models = {evaluate.MODEL: ("p_like", found.manifest["threshold"])}
+    sure = people_and_intervals(evaluate.by_group(rows, models), "scope", "value")
+    metrics["people"] = sure["all", "all"]["people"]
+    for scope, groups in {**metrics["segments"], "cold_start": metrics["cold_start"]}.items():
+        for value, group in groups.items():
+            group |= sure[scope, value]
+
+
+def _histogram(predicted: DataFrame, found: Bundle) -> pd.DataFrame:
+    """Likes by hundredth of the probability, of the model and of each baseline."""
+    rows = score.with_probability(predicted, found.manifest["calibration"])
+    rows = score.with_baselines(rows, found.manifest["baselines"])
+    columns = {MODEL: "p_like", **{name: name for name in found.manifest["baselines"]}}
+    models = F.array(
+        *(F.struct(F.lit(name).alias("model"), F.col(p).alias("probability")) for name, p in columns.items())
+    )
+    stacked = rows.select("user_id", "label", F.explode(models).alias("each")).select(
+        "user_id", "label", "each.*"
+    )
+    return evaluate.score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+
+
 def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
     rows = score.with_probability(predicted, found.manifest["calibration"])
     return rows.select(
@@ -198,8 +224,8 @@ def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
     )
 
 
-def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any], page: str) -> None:
+def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any], page: Report) -> None:
     with attempt_to_write(table, target / "predictions", schemas.PREDICTIONS) as attempt:
         commit(attempt)
-        replace_text(target / "report.html", page)
+        leave_report(target, page)
         replace_json(target / "metrics.json", document)

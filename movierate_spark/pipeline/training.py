@@ -21,6 +21,7 @@ from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.information import coefficient_table
 from movierate_spark.lake import Lake
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.rows import before, feature_rows, labelled
@@ -39,6 +40,7 @@ class Fitted:
     path: list[dict[str, Any]]
     pipeline: PipelineModel
     baselines: dict[str, Any]
+    coefficients: list[dict[str, Any]]
 
 
 def train_model(
@@ -71,7 +73,6 @@ def train_model(
         if settings.train.refit:
             with report.step("fit once more on every rating"):
                 published, seen_until = _refit(rows, fitted, settings, with_month=month), end
-        names = feature_names(published.pipeline.transform(rows.limit(0)).schema)
         rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
     finally:
         rows.unpersist()
@@ -95,7 +96,8 @@ def train_model(
         "calibration": fitted.calibration,
         "params": fitted.params,
         "cross_validation": fitted.path,
-        "feature_names": names,
+        "feature_names": [each["feature"] for each in published.coefficients],
+        "coefficients": published.coefficients,
         "baselines": published.baselines,
         "metrics": fitted.metrics,
     }
@@ -146,6 +148,9 @@ def _fit_and_measure(
     try:
         with report.steps("cross-validation", fits) as advance:
             chosen = train.cross_validate(blocks, options, done=advance)
+        names = feature_names(blocks.schema)
+        # A refit has coefficients of its own.
+        coefficients = [] if options.refit else coefficient_table(blocks, chosen.model, names, chosen.params)
     finally:
         blocks.unpersist()
     pipeline = PipelineModel([*features.stages, chosen.model])
@@ -166,6 +171,7 @@ def _fit_and_measure(
         chosen.path,
         pipeline,
         baselines,
+        coefficients,
     )
 
 
@@ -180,10 +186,12 @@ def _refit(rows: DataFrame, fitted: Fitted, settings: Settings, *, with_month: b
     vectors = features.transform(rows).select(FEATURES, LABEL).persist()
     try:
         model = estimator.fit_from(start.for_slots(slots_before, slots), vectors)
+        coefficients = coefficient_table(vectors, model, slots, fitted.params)
     finally:
         vectors.unpersist()
     return replace(
         fitted,
         pipeline=PipelineModel([*features.stages, model]),
         baselines=fit_baselines(rows, start=fitted.baselines),
+        coefficients=coefficients,
     )

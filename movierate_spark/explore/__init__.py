@@ -1,0 +1,5 @@
+"""Explore the lake: counts, rates and differences for the report, aggregated in Spark."""
+
+from movierate_spark.explore.exploration import Exploration, explore
+
+__all__ = ["Exploration", "explore"]

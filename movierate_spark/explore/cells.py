@@ -1,0 +1,88 @@
+"""Who rated how much and liked how much, by user and cell: one pass over the ratings for many figures."""
+
+from __future__ import annotations
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark.columns import is_liked
+
+ALL, UNKNOWN = "all", "unknown"
+GENRE, STARS, MONTH, WEEKDAY, HOUR = "genre", "stars", "month", "weekday", "hour"
+DEMOGRAPHICS = ("gender", "age_group", "occupation")
+ACTIVITY = "activity"
+COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "liked_squared")
+
+
+def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFrame:
+    """Totals of every cell: a row per (figure, value, attribute, group), in this order.
+
+    ``rows`` are ratings with their movies' ``genres``. Figures are ``all``, ``stars``, ``month``,
+    ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, in which a film counts once in each
+    of its genres. ``attribute`` ``all`` counts everybody; by ``gender``, ``age_group`` and ``occupation``
+    are ``all`` and ``genre``; ``all`` is by ``activity`` too, the user's number of ratings. Unknown is a
+    value of its own. Counts are of people, ratings and likes; the last three sum squares and products
+    over people, from which :mod:`movierate_spark.explore.rates` makes standard errors. All are whole.
+    """
+    grouped = (
+        _by_user(rows, threshold=threshold)
+        .join(users.select("user_id", *DEMOGRAPHICS), "user_id", "left")
+        .select("figure", "value", "n", "likes", F.explode(_groups()).alias("group"))
+        .groupBy("figure", "value", "group.attribute", "group.group")
+        .agg(
+            F.count("*").alias("people"),
+            F.sum("n").alias("ratings"),
+            F.sum("likes").alias("liked"),
+            F.sum(F.col("n") * F.col("n")).alias("ratings_squared"),
+            F.sum(F.col("n") * F.col("likes")).alias("ratings_liked"),
+            F.sum(F.col("likes") * F.col("likes")).alias("liked_squared"),
+        )
+    )
+    keys = ["figure", "value", "attribute", "group"]
+    return grouped.toPandas().sort_values(keys, ignore_index=True)
+
+
+def _by_user(rows: DataFrame, *, threshold: float) -> DataFrame:
+    """One row per (user_id, figure, value) with ``n`` ratings and ``likes``; a single shuffle, of ratings."""
+    at = F.col("rated_at")
+    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
+    named = F.when(F.size(genres) > 0, F.array_distinct(genres)).otherwise(F.array(F.lit(UNKNOWN)))
+    figures = F.concat(
+        F.array(
+            _cell(ALL, F.lit(ALL)),
+            _cell(STARS, F.col("rating").cast("string")),
+            _cell(MONTH, F.date_format(at, "yyyy-MM")),
+            _cell(WEEKDAY, (F.weekday(at) + 1).cast("string")),
+            _cell(HOUR, F.format_string("%02d", F.hour(at))),
+        ),
+        F.transform(named, lambda genre: _cell(GENRE, genre)),
+    )
+    liked = is_liked(F.col("rating"), threshold=threshold).cast("long")
+    exploded = rows.repartition("user_id").select(
+        "user_id", liked.alias("liked"), F.explode(figures).alias("cell")
+    )
+    return exploded.groupBy("user_id", "cell.figure", "cell.value").agg(
+        F.count("*").alias("n"), F.sum("liked").alias("likes")
+    )
+
+
+def _cell(figure: str, value: Column) -> Column:
+    return F.struct(F.lit(figure).alias("figure"), value.alias("value"))
+
+
+def _groups() -> Column:
+    """The groups that a user's row counts in."""
+    everybody = F.array(_group(ALL, F.lit(ALL)))
+    people = F.array(*(_group(name, F.coalesce(F.col(name), F.lit(UNKNOWN))) for name in DEMOGRAPHICS))
+    active = F.array(_group(ACTIVITY, F.col("n").cast("string")))
+    figure = F.col("figure")
+    return (
+        F.when(figure == ALL, F.concat(everybody, people, active))
+        .when(figure == GENRE, F.concat(everybody, people))
+        .otherwise(everybody)
+    )
+
+
+def _group(attribute: str, group: Column) -> Column:
+    return F.struct(F.lit(attribute).alias("attribute"), group.alias("group"))

@@ -1,0 +1,203 @@
+"""What is in the ratings: every figure of the exploration as a small table, safe to show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark.disclosure import merged, shown
+from movierate_spark.explore import cells as by_user
+from movierate_spark.explore import movies as by_movie
+from movierate_spark.explore import rates
+from movierate_spark.explore.cells import ACTIVITY, ALL, DEMOGRAPHICS, GENRE, HOUR, MONTH, STARS, WEEKDAY
+
+TOP = 20
+MOST_RATED, GEMS, POLARISING = "most_rated", "hidden_gems", "polarising"
+PEOPLE = ["people", "ratings", "liked", "like_rate", "low", "high"]
+COMPARED = [
+    "like_rate", "genre_like_rate", "difference", "difference_low", "difference_high", "group_difference",
+    "p_value", "q_value", "discovered",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """Totals by name, and a table for each figure; no cell is about fewer than ``min_cell`` people."""
+
+    totals: Mapping[str, Any]
+    tables: Mapping[str, pd.DataFrame]
+
+
+def explore(
+    ratings: DataFrame,
+    users: DataFrame,
+    movies: DataFrame,
+    *,
+    threshold: float,
+    min_cell: int,
+    min_support: int,
+    shrinkage: float,
+) -> Exploration:
+    """Two passes over the ratings, one over the movies; what comes back is small whatever their number.
+
+    ``min_support`` people must have rated a movie that is named for how it is liked, whose like rate
+    counts as if ``shrinkage`` average ratings came on top of its own.
+    """
+    films = movies.select("movie_id", "year", "genres")
+    rows = ratings.join(films, "movie_id", "left")
+    cells = by_user.cells(rows, users, threshold=threshold)
+    aged = rows.join(users.select("user_id", "age_group"), "user_id", "left")
+    # A row per movie is little: kept in as many pieces as there are cores, later queries start fewer tasks.
+    tasks = ratings.sparkSession.sparkContext.defaultParallelism
+    totals = by_movie.movie_totals(aged, threshold=threshold).coalesce(tasks).persist()
+    try:
+        per_movie = by_movie.ratings_per_movie(totals)
+        sums = by_movie.number_sums(totals)
+        overall = _overall(cells)
+        orders = _orders(per_movie, overall, min_cell=min_cell, min_support=min_support, shrinkage=shrinkage)
+        leading = by_movie.leading_movies(totals, movies, orders, top=TOP)
+    finally:
+        totals.unpersist()
+    per_user = _activity(cells)
+    tables = {
+        **{name: _over_all(cells, name, min_cell=min_cell) for name in (STARS, MONTH, WEEKDAY, HOUR)},
+        "ratings_per_user": merged(_in_bins(per_user, "people"), at_least={"people": min_cell}),
+        "ratings_per_movie": merged(_in_bins(per_movie, "movies"), at_least={"ratings": min_cell}),
+        **{name: _named(leading, name) for name in orders},
+        **_by_genre(cells, min_cell=min_cell),
+        "correlations": rates.correlations(sums),
+        "genres_together": by_movie.genres_together(movies),
+    }
+    return Exploration({**overall, **_concentration(per_user, per_movie)}, tables)
+
+
+def _overall(cells: pd.DataFrame) -> dict[str, Any]:
+    found = cells[(cells["figure"] == ALL) & (cells["attribute"] == ALL)]
+    return {} if found.empty else {name: int(found[name].iloc[0]) for name in ("people", "ratings", "liked")}
+
+
+def _over_all(cells: pd.DataFrame, figure: str, *, min_cell: int) -> pd.DataFrame:
+    """A figure's cells over everybody, in order of their values, without those that may not be shown."""
+    found = cells[(cells["figure"] == figure) & (cells["attribute"] == ALL)]
+    by_value = pd.to_numeric if figure != MONTH else None
+    found = found.sort_values("value", key=by_value, ignore_index=True)
+    found = found[shown(found, within=(), min_cell=min_cell)]
+    return (
+        rates.with_like_rate(found)
+        .rename(columns={"value": figure})[[figure, *PEOPLE]]
+        .reset_index(drop=True)
+    )
+
+
+def _activity(cells: pd.DataFrame) -> pd.DataFrame:
+    """How many people have how many ratings: a row per number of ratings, ascending."""
+    found = cells[(cells["figure"] == ALL) & (cells["attribute"] == ACTIVITY)]
+    counted = pd.DataFrame({"ratings": pd.to_numeric(found["group"]), "people": found["people"]})
+    return counted.sort_values("ratings", ignore_index=True)
+
+
+def _in_bins(counts: pd.DataFrame, what: str) -> pd.DataFrame:
+    """Numbers of ratings in bins, three to a doubling: ``first`` to ``last``, ``what``, their ``ratings``."""
+    edges = np.unique(np.round(2 ** (np.arange(0, 120) / 3)).astype(np.int64))
+    bin_ = np.searchsorted(edges, counts["ratings"], side="right")
+    grouped = (
+        pd.DataFrame({what: counts[what], "ratings": counts["ratings"] * counts[what]}).groupby(bin_).sum()
+    )
+    first, last = edges[grouped.index - 1], edges[grouped.index] - 1
+    return pd.DataFrame(
+        {"first": first, "last": last, what: grouped[what].array, "ratings": grouped["ratings"].array}
+    )
+
+
+def _orders(
+    per_movie: pd.DataFrame, overall: Mapping[str, int], *, min_cell: int, min_support: int, shrinkage: float
+) -> dict[str, Any]:
+    """Which movies each list holds, and in which order."""
+    supported = per_movie[per_movie["ratings"] >= min_support]
+    usual = _median(supported["ratings"], supported["movies"])
+    average = overall["liked"] / overall["ratings"]
+    count, stars, squares = F.col("ratings"), F.col("tenths"), F.col("tenths_squared")
+    shrunk = (F.col("liked") + F.lit(shrinkage * average)) / (count + F.lit(shrinkage))
+    deviation = F.sqrt((count * squares - stars * stars) / (count * (count - 1))) / by_movie.TENTHS
+    support = F.lit(max(min_support, min_cell))
+    return {
+        MOST_RATED: (count >= min_cell, count),
+        GEMS: (count.between(support, F.lit(usual)), shrunk),
+        POLARISING: (count >= support, deviation),
+    }
+
+
+def _named(leading: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A list's movies: title, ratings (as many people), mean stars, like rate and what they are ordered by."""
+    found = leading[leading["list"] == name].reset_index(drop=True)
+    value = {GEMS: "shrunk_like_rate", POLARISING: "standard_deviation"}.get(name)
+    columns = {
+        "title": found["title"],
+        "ratings": found["ratings"],
+        "mean_stars": found["tenths"] / found["ratings"] / by_movie.TENTHS,
+        "like_rate": found["liked"] / found["ratings"],
+    }
+    return pd.DataFrame(columns | ({value: found["value"]} if value else {}))
+
+
+def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
+    """Like rate by genre, and how each group's differs: ``genre``, ``genre_<attribute>``, ``differences``."""
+    by_genre = cells[cells["figure"] == GENRE]
+    everybody = by_genre[by_genre["attribute"] == ALL]
+    genres = everybody[everybody["people"] >= min_cell]
+    groups = cells[(cells["figure"] == ALL) & cells["attribute"].isin([ALL, *DEMOGRAPHICS])]
+    parts = by_genre[by_genre["attribute"].isin(DEMOGRAPHICS) & by_genre["value"].isin(genres["value"])]
+    parts = parts[shown(parts, within=("value", "attribute"), min_cell=min_cell)]
+    found = rates.against_genre(parts, genres, _shown_groups(groups, min_cell=min_cell))
+    found = found.rename(columns={"value": "genre"})
+    columns = ["genre", "group", "people", "ratings", "liked", *COMPARED]
+    rated = rates.with_like_rate(genres).rename(columns={"value": "genre"})
+    pairs = found[found["discovered"]].sort_values(
+        ["difference", "genre", "attribute", "group"], key=_largest_first, ignore_index=True
+    )
+    return {
+        "genre": rated.sort_values(["like_rate", "genre"], ascending=[False, True], ignore_index=True)[
+            ["genre", *PEOPLE]
+        ],
+        **{
+            f"genre_{name}": found[found["attribute"] == name][columns].reset_index(drop=True)
+            for name in DEMOGRAPHICS
+        },
+        "differences": pairs[["attribute", *columns]].head(TOP),
+    }
+
+
+def _shown_groups(groups: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
+    return groups[shown(groups, within=("attribute",), min_cell=min_cell)]
+
+
+def _largest_first(column: pd.Series) -> pd.Series:
+    return -column.abs() if column.name == "difference" else column
+
+
+def _median(values: pd.Series, weights: pd.Series) -> int:
+    """The lower weighted median; 0 of nothing."""
+    if values.empty:
+        return 0
+    half = weights.cumsum().searchsorted(weights.sum() / 2)
+    return int(values.iloc[int(half)])
+
+
+def _concentration(per_user: pd.DataFrame, per_movie: pd.DataFrame) -> dict[str, Any]:
+    """How long the tail is: medians, and the smallest share of movies that has half of all ratings."""
+    most_first = per_movie.iloc[::-1]
+    ratings = (most_first["ratings"] * most_first["movies"]).cumsum()
+    half = int(ratings.searchsorted(ratings.iloc[-1] / 2)) if len(ratings) else 0
+    movies = int(per_movie["movies"].sum())
+    return {
+        "movies": movies,
+        "median_per_user": _median(per_user["ratings"], per_user["people"]),
+        "median_per_movie": _median(per_movie["ratings"], per_movie["movies"]),
+        "movies_with_half": int(most_first["movies"].cumsum().iloc[half]) if movies else 0,
+    }

@@ -1,0 +1,114 @@
+"""What is known of each movie and of numbers beside the label: the second pass over the ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark.columns import is_liked
+
+GROUP_AGES = {"under 18": 1, "18-24": 18, "25-34": 25, "35-44": 35, "45-49": 45, "50-55": 50, "56+": 56}
+TENTHS = 10
+SUMS = ("n", "x", "x_squared", "x_liked", "liked")
+
+
+def numbers() -> dict[str, Column]:
+    """Whole numbers of a rating that may go along with its being liked; null where unknown.
+
+    The age is the first year of the user's age group (1 for under 18); times are UTC.
+    """
+    age = F.lit(None).cast("long")
+    for name, years in GROUP_AGES.items():
+        age = F.when(F.col("age_group") == name, F.lit(years).cast("long")).otherwise(age)
+    year, at = F.col("year").cast("long"), F.col("rated_at")
+    genres = F.size("genres").cast("long")
+    return {
+        "user's age": age,
+        "year of release": year,
+        "film's age when rated (years)": F.year(at).cast("long") - year,
+        "number of genres": F.when(genres > 0, genres),
+        "hour of the day": F.hour(at).cast("long"),
+        "day of the week": (F.weekday(at) + 1).cast("long"),
+        "day of the rating": F.unix_date(F.to_date(at)).cast("long"),
+    }
+
+
+def movie_totals(rows: DataFrame, *, threshold: float) -> DataFrame:
+    """One row per rated movie: ``ratings`` (as many people), ``liked``, and sums of stars and of numbers.
+
+    ``rows`` are ratings with all attributes. ``tenths`` are stars times ten, so that sums are whole.
+    """
+    liked = is_liked(F.col("rating"), threshold=threshold).cast("long")
+    tenths = F.round(F.col("rating") * TENTHS).cast("long")
+    values = numbers()
+    named = [value.alias(f"x{i}") for i, value in enumerate(values.values())]
+    narrow = rows.select("movie_id", liked.alias("liked"), tenths.alias("tenths"), *named)
+    sums = [column for i in range(len(values)) for column in _sums(f"x{i}")]
+    return narrow.groupBy("movie_id").agg(
+        F.count("*").alias("ratings"),
+        F.sum("liked").alias("liked"),
+        F.sum("tenths").alias("tenths"),
+        F.sum(F.col("tenths") * F.col("tenths")).alias("tenths_squared"),
+        *sums,
+    )
+
+
+def _sums(name: str) -> list[Column]:
+    x, liked = F.col(name), F.col("liked")
+    sums = {"n": F.count(x), "x": F.sum(x), "x_squared": F.sum(x * x), "x_liked": F.sum(x * liked)}
+    sums["liked"] = F.sum(F.when(x.isNotNull(), liked))
+    return [F.coalesce(sums[part], F.lit(0)).alias(f"{name}_{part}") for part in SUMS]
+
+
+def number_sums(totals: DataFrame) -> pd.DataFrame:
+    """One row per number: over ratings where it is known, ``n`` and the sums that a correlation needs."""
+    names = list(numbers())
+    columns = [f"x{i}_{part}" for i in range(len(names)) for part in SUMS]
+    found = totals.agg(*(F.sum(name).alias(name) for name in columns)).head()
+    values = found.asDict() if found else {}
+    rows = [[name, *(values[f"x{i}_{part}"] or 0 for part in SUMS)] for i, name in enumerate(names)]
+    return pd.DataFrame(rows, columns=["number", *SUMS])
+
+
+def ratings_per_movie(totals: DataFrame) -> pd.DataFrame:
+    """How many movies have how many ratings: a row per number of ratings, ascending."""
+    counted = totals.groupBy("ratings").agg(F.count("*").alias("movies")).toPandas()
+    return counted.sort_values("ratings", ignore_index=True)
+
+
+def leading_movies(
+    totals: DataFrame, movies: DataFrame, orders: Mapping[str, tuple[Column, Column]], *, top: int
+) -> pd.DataFrame:
+    """The first ``top`` movies of each list, best first: a row per (list, place).
+
+    ``orders`` name each list's condition and its value, largest first; movies of one value are in order
+    of their id. Each list is a small sort over the movies.
+    """
+    described = totals.join(movies.select("movie_id", "title", "year", "genres"), "movie_id", "left")
+    found = []
+    for name, (condition, value) in orders.items():
+        chosen = described.where(condition).select(
+            F.lit(name).alias("list"),
+            "movie_id",
+            F.coalesce("title", F.concat(F.lit("movie "), "movie_id")).alias("title"),
+            "ratings",
+            "liked",
+            "tenths",
+            "tenths_squared",
+            value.alias("value"),
+        )
+        found.append(chosen.sort(F.desc("value"), "movie_id").limit(top).toPandas())
+    return pd.concat(found, ignore_index=True)
+
+
+def genres_together(movies: DataFrame) -> pd.DataFrame:
+    """How many movies are in both genres: a row per ordered pair, a genre with itself counts its movies."""
+    distinct = movies.select(F.array_distinct("genres").alias("genres"))
+    pairs = distinct.select(F.explode("genres").alias("genre"), "genres").select(
+        "genre", F.explode("genres").alias("other")
+    )
+    counted = pairs.groupBy("genre", "other").agg(F.count("*").alias("movies")).toPandas()
+    return counted.sort_values(["genre", "other"], ignore_index=True)

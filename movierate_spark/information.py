@@ -1,0 +1,98 @@
+"""How sure coefficients are: the observed information at the fit, in one pass over the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame
+
+MOST_FEATURES = 1000
+
+Floats = NDArray[np.float64]
+
+
+def coefficient_table(
+    vectors: DataFrame, model: LogisticRegressionModel, names: Sequence[str], params: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """One entry per feature: ``feature, coefficient, standard_error, deviation, indicator``.
+
+    ``vectors`` are the rows that the model was fitted on, ``params`` its penalty. Under a ridge the fit is
+    the mode of a posterior whose precision is the observed information, X'WX with W = p (1 - p), plus the
+    penalty (Hastie, Tibshirani and Friedman 2009, The Elements of Statistical Learning, section 4.4); Spark
+    penalises coefficients of standardised features, summed over the rows. The standard error is the root of
+    its inverse's diagonal: approximate, as ratings of one user are not independent. It is None for a zero
+    coefficient, under a lasso, and beyond 1,000 features. ``deviation`` is the feature's standard deviation;
+    an ``indicator`` is only ever 0 or 1.
+    """
+    found = coefficients = model.coefficients.toArray()
+    rows, information, total, squares, off = _sums(vectors, coefficients, model.intercept)
+    variance = np.maximum(squares - total * total / max(rows, 1), 0) / max(rows - 1, 1)
+    errors: list[float | None] = [None] * len(names)
+    if params["elasticNetParam"] == 0 and information is not None:
+        penalised = information + np.diag([0.0, *(rows * params["regParam"] * variance)])
+        errors = _standard_errors(penalised, found)
+    return [
+        {
+            "feature": name,
+            "coefficient": float(found[i]),
+            "standard_error": errors[i],
+            "deviation": float(np.sqrt(variance[i])),
+            "indicator": bool(off[i] == 0),
+        }
+        for i, name in enumerate(names)
+    ]
+
+
+def _standard_errors(information: Floats, coefficients: Floats) -> list[float | None]:
+    """The intercept, at index 0 of ``information``, is in, as it is not known either."""
+    used = np.flatnonzero(coefficients)
+    kept = np.array([0, *(used + 1)])
+    try:
+        covariance = np.linalg.inv(information[np.ix_(kept, kept)])
+    except np.linalg.LinAlgError:  # no penalty, and features that say the same
+        return [None] * len(coefficients)
+    errors: list[float | None] = [None] * len(coefficients)
+    for place, feature in enumerate(used, start=1):
+        value = covariance[place, place]
+        errors[feature] = float(np.sqrt(value)) if value > 0 else None
+    return errors
+
+
+def _sums(
+    vectors: DataFrame, coefficients: Floats, intercept: float
+) -> tuple[int, Floats | None, Floats, Floats, Floats]:
+    """Rows, X'WX with the intercept first, and for each feature its sum, squares and distance from 0 or 1."""
+    size = len(coefficients)
+    wide = size > MOST_FEATURES
+    arrays = vectors.select(vector_to_array("features").alias("x"))
+    task = partial(_task, coefficients=coefficients, intercept=intercept, with_information=not wide)
+    parts = arrays.mapInArrow(task, "rows long, sums array<double>").toPandas()
+    length = 3 * size + (0 if wide else (size + 1) ** 2)
+    sums = np.sum(np.stack([np.zeros(length), *parts["sums"]]), axis=0)
+    total, squares, off = sums[: 3 * size].reshape(3, size)
+    information = None if wide else sums[3 * size :].reshape(size + 1, size + 1)
+    return int(parts["rows"].sum()), information, total, squares, off
+
+
+def _task(
+    batches: Iterator[pa.RecordBatch], coefficients: Floats, intercept: float, *, with_information: bool
+) -> Iterator[pa.RecordBatch]:
+    rows, sums = 0, 0.0
+    for batch in batches:
+        x = batch["x"].flatten().to_numpy(zero_copy_only=False).reshape(len(batch["x"]), -1)
+        parts = [x.sum(axis=0), (x * x).sum(axis=0), np.abs(x * x - x).sum(axis=0)]
+        if with_information:
+            p = 1 / (1 + np.exp(-(x @ coefficients + intercept)))
+            design = np.column_stack([np.ones(len(x)), x])
+            parts.append(((design.T * (p * (1 - p))) @ design).ravel())
+        sums = sums + np.concatenate(parts)
+        rows += len(x)
+    if rows:
+        yield pa.RecordBatch.from_pydict({"rows": [rows], "sums": [np.asarray(sums)]})

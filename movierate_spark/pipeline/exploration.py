@@ -1,0 +1,39 @@
+"""explore: the lake to a report about what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from movierate_spark import lake
+from movierate_spark.config import Settings
+from movierate_spark.explore import explore
+from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
+from movierate_spark.progress import Reporter
+from movierate_spark.report import exploration_report
+
+
+def explore_lake(
+    spark: SparkSession, settings: Settings, report: Reporter, *, source: Path, target: Path
+) -> Mapping[str, Any]:
+    """Leave the report and the tables of its figures; returns the totals.
+
+    Raises:
+        InputError: there is no lake, or ``target`` holds something else.
+    """
+    opened = lake.open_lake(spark, source)
+    check_free(target, REPORT_FILES)
+    rules = {
+        "threshold": settings.label.threshold,
+        "min_cell": settings.report.min_cell,
+        "min_support": settings.report.min_support,
+        "shrinkage": settings.features.shrinkage_movie,
+    }
+    with report.step("count, compare, correlate"):
+        found = explore(opened.ratings, opened.users, opened.movies, **rules)
+    with report.step(f"write {target}"):
+        leave_report(target, exploration_report(found, opened.ledger, **rules))
+    return found.totals

@@ -1,0 +1,38 @@
+"""Where a report and the tables of its figures are left."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from movierate_spark.errors import InputError
+from movierate_spark.report import Report
+from movierate_spark.report.spreadsheet import to_csv
+from movierate_spark.tables import replace_text
+
+PAGE, FIGURES = "report.html", "figures"
+REPORT_FILES = (PAGE, FIGURES)
+
+
+def check_free(path: Path, ours: Collection[str]) -> None:
+    """Refuse a folder that holds anything but what the job leaves.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file: name a folder")
+    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - set(ours))):
+        raise InputError(f"--out {path} holds something else ({strangers[0]}): name a new folder")
+
+
+def leave_report(target: Path, report: Report) -> None:
+    """Write the figures' tables, then the page; tables of figures that are gone are removed."""
+    folder = target / FIGURES
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, table in report.tables.items():
+        replace_text(folder / f"{name}.csv", to_csv(table))
+    replace_text(target / PAGE, report.html)
+    for file in folder.glob("*.csv"):
+        if file.stem not in report.tables:
+            file.unlink()

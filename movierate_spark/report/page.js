@@ -1,0 +1,27 @@
+"use strict";
+(() => {
+  const dark = window.matchMedia("(prefers-color-scheme: dark)");
+  const config = { displayModeBar: false, responsive: true, scrollZoom: false };
+  const printedWidth = 660;
+  const palette = JSON.parse(document.getElementById("palette").textContent);
+  const charts = [...document.querySelectorAll(".chart")];
+
+  // The charts' colours are those of the light page; each has one that stands for it in the dark.
+  const coloured = (value, inDark) => {
+    if (Array.isArray(value)) return value.map((item) => coloured(item, inDark));
+    if (value && typeof value === "object") {
+      return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, coloured(item, inDark)]));
+    }
+    return inDark && typeof value === "string" && Object.hasOwn(palette, value) ? palette[value] : value;
+  };
+  const draw = (inDark, width) => Promise.all(charts.map((chart) => {
+    const spec = JSON.parse(document.getElementById(chart.dataset.spec).textContent);
+    const size = width ? { width, autosize: false } : {};
+    return Plotly.react(chart, coloured(spec.data, inDark), { ...coloured(spec.layout, inDark), ...size }, config);
+  }));
+
+  draw(dark.matches).then(() => document.documentElement.setAttribute("data-drawn", charts.length));
+  dark.addEventListener("change", () => draw(dark.matches));
+  window.addEventListener("beforeprint", () => draw(false, printedWidth));
+  window.addEventListener("afterprint", () => draw(dark.matches));
+})();

@@ -1,0 +1,165 @@
+"""A page that holds everything it needs: figures with tables under them, styles and scripts inside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import pandas as pd
+import plotly.graph_objects as go
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from movierate_spark.report.charts import PALETTE
+
+HEADINGS: Mapping[str, tuple[str, str]] = {
+    "first": ("From", "count"),
+    "last": ("To", "count"),
+    "people": ("People", "count"),
+    "movies": ("Movies", "count"),
+    "ratings": ("Ratings", "count"),
+    "liked": ("Likes", "count"),
+    "disliked": ("Other ratings", "count"),
+    "like_rate": ("Like rate", "percent"),
+    "genre_like_rate": ("Genre's like rate", "percent"),
+    "shrunk_like_rate": ("Shrunk like rate", "percent"),
+    "mean_stars": ("Mean stars", "decimal"),
+    "standard_deviation": ("Standard deviation", "decimal"),
+    "low": ("95% from", "percent"),
+    "high": ("95% to", "percent"),
+    "difference": ("Difference", "points"),
+    "group_difference": ("Group's over all genres", "points"),
+    "difference_low": ("95% from", "points"),
+    "difference_high": ("95% to", "points"),
+    "q_value": ("q", "small"),
+    "p_value": ("p", "small"),
+    "correlation": ("Correlation", "signed"),
+    "coefficient": ("Coefficient", "signed"),
+    "standard_error": ("Standard error", "small"),
+    "odds_ratio": ("Odds ratio", "ratio"),
+    "odds_ratio_low": ("95% from", "ratio"),
+    "odds_ratio_high": ("95% to", "ratio"),
+    "threshold": ("Threshold", "decimal"),
+    "probability": ("Mean probability", "percent"),
+}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart, what it shows in words, and its numbers.
+
+    ``data`` is left as ``figures/<id>.csv``; ``table``, where given, is what stands under the chart instead.
+    """
+
+    id: str
+    title: str
+    text: str
+    alt: str
+    chart: go.Figure | None
+    data: pd.DataFrame
+    table: pd.DataFrame | None = None
+
+    @property
+    def spec(self) -> Markup:
+        """The chart for the page's script; no character in it can end the element that holds it."""
+        text = "" if self.chart is None else str(self.chart.to_json())
+        return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
+
+    def headings(self) -> list[str]:
+        """The titles of the table's columns."""
+        return [HEADINGS.get(name, (_words(name), ""))[0] for name in self._shown().columns]
+
+    def rows(self) -> list[list[str]]:
+        """The table's cells as text."""
+        shown = self._shown()
+        forms = [HEADINGS.get(str(name), ("", ""))[1] for name in shown.columns]
+        return [
+            [formatted(value, form) for value, form in zip(row, forms, strict=True)]
+            for row in shown.itertuples(index=False, name=None)
+        ]
+
+    def _shown(self) -> pd.DataFrame:
+        return self.data if self.table is None else self.table
+
+
+@dataclass(frozen=True)
+class Insight:
+    """A sentence made from a figure: what it says, what stands behind it, and what it can't say."""
+
+    text: str
+    figure: str
+    support: str
+    limit: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """A page and the tables beside it, by file name without ``.csv``."""
+
+    html: str
+    tables: Mapping[str, pd.DataFrame]
+
+
+def render(template: str, figures: Sequence[Figure], **values: Any) -> Report:
+    """The report of a template; in it figures are known by their ids."""
+    by_id = {figure.id: figure for figure in figures}
+    page = _environment().get_template(template).render(figures=by_id, **values)
+    return Report(page, {figure.id: figure.data for figure in figures})
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("movierate_spark.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"formatted": formatted, "words": _words}
+    environment.globals |= {
+        # Files of this package and of Plotly, not data: markup that is not escaped.
+        "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704
+        "styles": Markup(own_file("page.css")),  # noqa: S704
+        "script": Markup(own_file("page.js")),  # noqa: S704
+        "as_of": Markup(own_file("as-of.svg")),  # noqa: S704
+        "palette": Markup(json.dumps(PALETTE)),  # noqa: S704
+    }
+    return environment
+
+
+def own_file(name: str) -> str:
+    """The text of a file of this package."""
+    return (resources.files("movierate_spark.report") / name).read_text(encoding="utf-8")
+
+
+def formatted(value: Any, form: str = "") -> str:
+    """A value as a person reads it; missing ones are a dash."""
+    if value is None or (not isinstance(value, str) and pd.isna(value)):
+        return "–"
+    match form:
+        case "count":
+            return f"{int(value):,}"
+        case "percent":
+            return f"{100 * value:.1f}%"
+        case "points":
+            return f"{100 * value:+.1f}"
+        case "decimal":
+            return f"{value:.2f}"
+        case "metric":
+            return f"{value:.4f}"
+        case "signed":
+            return f"{value:+.3f}"
+        case "ratio":
+            return f"{value:.3f}"
+        case "small":
+            return f"{value:.2g}"
+    return str(value)
+
+
+def _words(name: object) -> str:
+    text = str(name).replace("_", " ")
+    return text[:1].upper() + text[1:]
