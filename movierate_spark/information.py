@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark.features.stages import FEATURES
 
 MOST_FEATURES = 1000
 
@@ -71,7 +74,7 @@ def _sums(
     """Rows, X'WX with the intercept first, and for each feature its sum, squares and distance from 0 or 1."""
     size = len(coefficients)
     wide = size > MOST_FEATURES
-    arrays = vectors.select(vector_to_array("features").alias("x"))
+    arrays = vectors.select(vector_to_array(F.col(FEATURES)).alias("x"))
     task = partial(_task, coefficients=coefficients, intercept=intercept, with_information=not wide)
     parts = arrays.mapInArrow(task, "rows long, sums array<double>").toPandas()
     length = 3 * size + (0 if wide else (size + 1) ** 2)
@@ -84,7 +87,7 @@ def _sums(
 def _task(
     batches: Iterator[pa.RecordBatch], coefficients: Floats, intercept: float, *, with_information: bool
 ) -> Iterator[pa.RecordBatch]:
-    rows, sums = 0, 0.0
+    rows, sums = 0, np.zeros(1)
     for batch in batches:
         x = batch["x"].flatten().to_numpy(zero_copy_only=False).reshape(len(batch["x"]), -1)
         parts = [x.sum(axis=0), (x * x).sum(axis=0), np.abs(x * x - x).sum(axis=0)]
@@ -95,4 +98,4 @@ def _task(
         sums = sums + np.concatenate(parts)
         rows += len(x)
     if rows:
-        yield pa.RecordBatch.from_pydict({"rows": [rows], "sums": [np.asarray(sums)]})
+        yield pa.RecordBatch.from_pydict({"rows": [rows], "sums": [sums]})

@@ -31,8 +31,8 @@ RATIOS = {
 def people_and_intervals(rows: DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
     """``people`` and 95% ``intervals`` of metrics, by the values of the keys.
 
-    ``rows`` have the keys (never null), ``user_id``, ``label``, ``probability`` and ``threshold``. An interval
-    is [low, high], or None where the metric is not defined, does not vary or is known from one user only.
+    ``rows`` have the keys (never null), ``user_id``, ``label``, ``probability`` and ``threshold``. An
+    interval is [low, high], or None where the metric is not defined, does not vary or has one user only.
     """
     sums = {name for pair in RATIOS.values() for name in pair}
     by_user = (
@@ -115,6 +115,8 @@ def _group(row: Row, metrics: list[str]) -> dict[str, Any]:
                 row["people"],
                 *(row[f"{metric}_{part}"] for part in ("a", "b", "aa", "ab", "bb")),
                 most=math.inf if metric == "log_loss" else 1.0,
+                # A mean over pairs changes by both of their ratings.
+                degree=2 if metric == "auc" else 1,
             )
             for metric in metrics
         },
@@ -122,7 +124,15 @@ def _group(row: Row, metrics: list[str]) -> dict[str, Any]:
 
 
 def _interval(
-    people: int, a: float | None, b: float | None, aa: float, ab: float, bb: float, *, most: float
+    people: int,
+    a: float | None,
+    b: float | None,
+    aa: float,
+    ab: float,
+    bb: float,
+    *,
+    most: float,
+    degree: int,
 ) -> list[float] | None:
     if people < 2 or not b or a is None:
         return None
@@ -131,5 +141,6 @@ def _interval(
     # Sums of doubles leave a trace where nothing varies.
     if variance <= 1e-12 * aa:
         return None
-    half = float(stats.t.isf((1 - CONFIDENCE) / 2, people - 1)) * math.sqrt(variance) / b
+    error = degree * math.sqrt(variance) / b
+    half = float(stats.t.isf((1 - CONFIDENCE) / 2, people - 1)) * error
     return [max(ratio - half, 0.0), min(ratio + half, most)]

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
@@ -15,6 +17,7 @@ from movierate_spark import cli
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.progress import Reporter
 from movierate_spark.session import build_session, local_properties
+from movierate_spark.simulate import simulate
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 sys.path.insert(0, str(Path(__file__).parent))
@@ -96,6 +99,66 @@ def movierate(
         return Outcome(int(exit_.value.code or 0), captured.out, captured.err)
 
     return run
+
+
+ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"
+BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
+HOSTILE_TITLES = (
+    "<script>alert(1)</script> (1999)",
+    "=cmd() (2000)",
+    '<a href="javascript:alert(1)">x</a> & (2001)',
+)
+
+
+@dataclass
+class Simulated:
+    """A whole run on simulated data, whose most rated movies have hostile titles."""
+
+    folder: Path
+    truth: dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def simulations() -> dict[str, Simulated]:
+    """Where the first test that needs the run leaves it for the others."""
+    return {}
+
+
+@pytest.fixture
+def simulated(
+    spark: SparkSession,
+    movierate: Callable[..., Outcome],
+    simulations: dict[str, Simulated],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Simulated:
+    """Simulate, prepare, explore, train and evaluate, once for all tests."""
+    if not simulations:
+        home = tmp_path_factory.mktemp("simulated")
+        truth = simulate(spark, home / "input", ratings=30_000, seed=3)
+        _make_hostile(home / "input")
+        (home / "base.toml").write_text(BASE_ONLY)
+        since, lake = truth["last_tenth"]["since"], ("--lake", home / "lake")
+        model = (*lake, "--model", home / "model")
+        for command in (
+            ("prepare", "--input", home / "input", *lake),
+            ("explore", *lake, "--out", home / "exploration"),
+            ("train", *model, "--until", since, "--config", home / "base.toml"),
+            ("evaluate", *model, "--since", since, "--out", home / "evaluation"),
+        ):
+            outcome = movierate(*command)
+            assert outcome.status == 0, outcome.err
+        simulations["base"] = Simulated(home, truth)
+    return simulations["base"]
+
+
+def _make_hostile(folder: Path) -> None:
+    rated = [line.split("::")[1] for line in (folder / "ratings.dat").read_text().splitlines()]
+    most = [movie for movie, _ in Counter(rated).most_common(len(HOSTILE_TITLES))]
+    new = dict(zip(most, HOSTILE_TITLES, strict=True))
+    lines = (folder / "movies.dat").read_text(encoding="iso-8859-1").splitlines()
+    fields = [line.split("::") for line in lines]
+    titled = ["::".join((movie, new.get(movie, title), genres)) for movie, title, genres in fields]
+    (folder / "movies.dat").write_text("\n".join(titled) + "\n", encoding="iso-8859-1")
 
 
 def listing(folder: Path) -> Sequence[str]:

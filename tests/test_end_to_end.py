@@ -10,34 +10,23 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import Outcome
+from conftest import ONE_FIT, Outcome, Simulated
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import load_settings
 from movierate_spark.lake import open_lake
 from movierate_spark.pipeline.rows import feature_rows
-from movierate_spark.simulate import simulate
 
 ROOT = Path(__file__).parent.parent
-ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"
-BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
 
 
-def test_base_features_come_close_to_the_best_that_they_could_do(
-    spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
-) -> None:
-    truth = simulate(spark, tmp_path / "input", ratings=30_000, seed=3)
-    (tmp_path / "base.toml").write_text(BASE_ONLY)
-    paths = ("--lake", tmp_path / "lake", "--model", tmp_path / "model")
-    since = truth["last_tenth"]["since"]
-    assert movierate("prepare", "--input", tmp_path / "input", "--lake", tmp_path / "lake").status == 0
-    assert movierate("train", *paths, "--until", since, "--config", tmp_path / "base.toml").status == 0
-    assert movierate("evaluate", *paths, "--since", since, "--out", tmp_path / "evaluation").status == 0
-    metrics = json.loads((tmp_path / "evaluation" / "metrics.json").read_text())
-    assert metrics["rows"] == truth["last_tenth"]["rows"]
-    assert metrics["auc"] > truth["last_tenth"]["best_auc_base"] - 0.02
-    assert metrics["auc"] < truth["last_tenth"]["best_auc"]
+def test_base_features_come_close_to_the_best_that_they_could_do(simulated: Simulated) -> None:
+    metrics = json.loads((simulated.folder / "evaluation" / "metrics.json").read_text())
+    best = simulated.truth["last_tenth"]
+    assert metrics["rows"] == best["rows"]
+    assert metrics["auc"] > best["best_auc_base"] - 0.02
+    assert metrics["auc"] < best["best_auc"]
     assert metrics["log_loss"] < metrics["baselines"]["always_like"]["log_loss"]
 
 

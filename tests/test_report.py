@@ -1,23 +1,35 @@
 from __future__ import annotations
 
+import json
+import math
 from html.parser import HTMLParser
 from typing import Any
 
-from movierate_spark import report
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from movierate_spark.metrics import METRICS
+from movierate_spark.report import Report, evaluation_report
+from movierate_spark.report.page import MISSING, formatted
+from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
+
+HOSTILE = "<script>alert(1)</script>"
+INTERVALS = {name: [0.7, 0.8] for name in METRICS}
 
 
 def figures(rows: int, **changes: Any) -> dict[str, Any]:
-    return {**dict.fromkeys(METRICS, 0.75), "rows": rows, "positives": rows // 2, "threshold": 0.5, **changes}
+    counted = {"rows": rows, "people": rows // 2, "positives": rows // 2, "threshold": 0.5}
+    return {**dict.fromkeys(METRICS, 0.75), **counted, "intervals": INTERVALS, **changes}
 
 
 def metrics(**changes: Any) -> dict[str, Any]:
     return {
         **figures(1000),
-        "intervals": {name: [0.7, 0.8] for name in METRICS},
-        "baselines": {"always_like": figures(1000, auc=0.5)},
-        "segments": {"gender": {"F": figures(40, auc=0.61), "M": figures(10, auc=0.62)}},
-        "cold_start": {"new user/known movie": {**figures(12), "baselines": {}}},
+        "baselines": {"always_like": figures(1000, auc=0.5), "movie_mean": figures(1000, auc=0.7)},
+        "segments": {"gender": {"F": figures(40, auc=0.61), "M": figures(80, auc=0.64)}},
+        "cold_start": {"new user/known movie": {**figures(120), "baselines": {}}},
         "model_version": "v1",
         "since": "2000-12-02T23:47:24+00:00",
         "until": None,
@@ -27,64 +39,175 @@ def metrics(**changes: Any) -> dict[str, Any]:
     }
 
 
-MANIFEST = {
-    "training": {"rows": 9000, "until": "2000-12-02T23:47:24+00:00"},
-    "cross_validation": [
-        {"regParam": 0.01, "elasticNetParam": 0.0, "log_loss": 0.5, "folds": [0.4, 0.6], "difference": 0.0,
-         "standard_error": 0.0, "chosen": True},
-    ],
-}  # fmt: skip
+def manifest(**changes: Any) -> dict[str, Any]:
+    path = {"regParam": 0.01, "elasticNetParam": 0.0, "log_loss": 0.5, "folds": [0.4, 0.6], "difference": 0.0}
+    return {
+        "training": {"rows": 9000, "until": "2000-12-02T23:47:24+00:00"},
+        "cross_validation": [{**path, "standard_error": 0.0, "chosen": True}],
+        "params": {"regParam": 0.01, "elasticNetParam": 0.0},
+        "coefficients": [
+            coefficient("genre=War", 0.5, error=0.1, indicator=True),
+            coefficient("user: mean", 2.0, error=0.2, deviation=0.5),
+            coefficient("zero", 0.0),
+        ],
+        **changes,
+    }
+
+
+def coefficient(
+    name: str, value: float, *, error: float | None = None, deviation: float = 1.0, indicator: bool = False
+) -> dict[str, Any]:
+    spread = {"standard_error": error, "deviation": deviation, "indicator": indicator}
+    return {"feature": name, "coefficient": value, **spread}
+
+
+def histogram(people: int = 20) -> pd.DataFrame:
+    rows = [
+        [model, first, first + 0.01, people, liked, 100 - liked, 100 * (first + 0.005)]
+        for model in ("model", "always_like", "movie_mean")
+        for first, liked in ((0.2, 10), (0.5, 50), (0.8, 90))
+    ]
+    return pd.DataFrame(rows, columns=["model", "first", "last", "people", "liked", "disliked", "expected"])
+
+
+def report(
+    given_metrics: dict[str, Any] | None = None, given_manifest: dict[str, Any] | None = None
+) -> Report:
+    return evaluation_report(
+        given_metrics or metrics(), given_manifest or manifest(), histogram=histogram(), min_cell=11
+    )
 
 
 class Page(HTMLParser):
-    """Ids, links and text of a page; fails on a script or on anything fetched."""
+    """Ids, links and text of a page; fails on anything fetched."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
         self.ids: list[str] = []
         self.links: list[str] = []
         self.text: list[str] = []
+        self.specs: list[dict[str, Any]] = []
+        self._inside: dict[str, str | None] = {}
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
-        assert tag not in ("script", "iframe", "img", "link")
+        assert tag not in ("iframe", "img", "link", "object", "embed")
         assert not any(name.startswith("on") or name == "src" for name in given)
+        self._inside = {"tag": tag, **given}
         self.ids += [given["id"] or ""] if "id" in given else []
         self.links += [given["href"] or ""] if "href" in given else []
 
+    def handle_endtag(self, _: str) -> None:
+        self._inside = {}
+
     def handle_data(self, data: str) -> None:
-        self.text.append(data)
+        if self._inside.get("tag") != "script":
+            self.text.append(data)
+        elif (self._inside.get("id") or "").endswith("-spec"):
+            self.specs.append(json.loads(data))
 
 
 def test_every_link_of_the_contents_leads_somewhere_on_the_page() -> None:
-    page = Page(
-        report.evaluation_report(metrics(leakage_cost={"time_split": {"as_of": figures(9)}}), MANIFEST)
-    )
-    assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
+    found = report(metrics(leakage_cost={"time_split": {"as_of": figures(9)}}))
+    page = Page(found.html)
+    inside = {link.removeprefix("#") for link in page.links if link.startswith("#")}
+    files = {link for link in page.links if not link.startswith("#")}
+    assert inside <= set(page.ids)
+    assert files <= {f"figures/{name}.csv" for name in found.tables}
     assert len(page.ids) == len(set(page.ids))
     assert "leakage" in page.ids
 
 
 def test_the_figures_are_those_of_the_metrics() -> None:
-    text = " ".join(Page(report.evaluation_report(metrics(auc=0.8123), MANIFEST)).text)
+    text = " ".join(Page(report(metrics(auc=0.8123)).html).text)
     assert "0.8123" in text
     assert "0.7000 to 0.8000" in text
-    assert "0.6100" in text
+    assert "0.6100 (0.7000 to 0.8000)" in text
+    assert "2000-12-02 23:47:24 UTC" in text
 
 
-def test_a_segment_of_few_ratings_is_not_shown() -> None:
-    assert "0.6200" not in report.evaluation_report(metrics(), MANIFEST)
+def test_a_segment_of_few_people_and_the_one_beside_it_are_not_shown() -> None:
+    small = {"F": figures(20, auc=0.6111), "M": figures(80, auc=0.6222), "X": figures(90, auc=0.6333)}
+    found = report(metrics(segments={"gender": small}))
+    assert list(found.tables["by-gender"]["value"]) == ["X"]
+    assert "0.6333" in found.html
+    assert "0.6111" not in found.html
+    assert "0.6222" not in found.html
+
+
+def test_a_figure_of_too_few_people_says_so_instead_of_being_drawn() -> None:
+    page = Page(report(metrics(segments={"gender": {"F": figures(20)}})).html)
+    assert "Nothing to show: too little data, or too few people." in page.text
+    assert "by-gender" in page.ids
+    assert "by-gender-spec" not in page.ids
 
 
 def test_what_comes_from_data_is_text_and_never_markup() -> None:
-    hostile = "<script>alert(1)</script>"
-    segments = {"genre": {hostile: figures(50)}}
-    page = Page(report.evaluation_report(metrics(segments=segments), MANIFEST))
-    assert hostile in page.text
+    page = Page(report(metrics(segments={"genre": {HOSTILE: figures(50)}})).html)
+    assert HOSTILE in page.text
+    ticks = [label for spec in page.specs for label in spec["layout"]["yaxis"].get("ticktext", [])]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in ticks  # Plotly reads a little HTML in labels
 
 
 def test_a_metric_that_is_not_defined_is_a_dash() -> None:
-    intervals = dict.fromkeys(METRICS)
-    page = report.evaluation_report(metrics(auc=None, precision=None, intervals=intervals), MANIFEST)
-    assert "None" not in page
+    page = report(metrics(auc=None, precision=None, intervals=dict.fromkeys(METRICS)))
+    text = " ".join(Page(page.html).text)
+    assert "None" not in text
+    assert "nan" not in text
+
+
+def test_odds_ratios_are_of_one_step_with_intervals() -> None:
+    table = report().tables["odds-ratios"].set_index("feature")
+    assert list(table.index) == ["user: mean", "genre=War"]  # strongest first, none of zero
+    assert table.loc["user: mean", "odds_ratio"] == pytest.approx(math.exp(2.0 * 0.5))
+    assert table.loc["user: mean", "odds_ratio_low"] == pytest.approx(math.exp((2.0 - 1.959964 * 0.2) * 0.5))
+    assert table.loc["genre=War", "odds_ratio_high"] == pytest.approx(math.exp(0.5 + 1.959964 * 0.1))
+
+
+def test_the_curves_are_those_of_the_histogram() -> None:
+    tables = report().tables
+    roc = tables["roc"][tables["roc"]["model"] == "model"]
+    assert roc["true_positive_rate"].tolist() == pytest.approx([0, 90 / 150, 140 / 150, 1])
+    assert roc["false_positive_rate"].tolist() == pytest.approx([0, 10 / 150, 60 / 150, 1])
+    trade_off = tables["trade-off"]
+    assert trade_off["threshold"].tolist() == [0.2, 0.5, 0.8]
+    assert trade_off["precision"].tolist() == pytest.approx([150 / 300, 140 / 200, 90 / 100])
+    assert trade_off["accuracy"].tolist() == pytest.approx([150 / 300, 230 / 300, 230 / 300])
+    calibration = tables["calibration"]
+    assert calibration["like_rate"].tolist() == pytest.approx([0.1, 0.5, 0.9])
+    assert calibration["probability"].tolist() == pytest.approx([0.205, 0.505, 0.805])
+
+
+def test_hundredths_of_few_people_are_shown_together() -> None:
+    few = histogram(people=5)
+    few.loc[few["first"] == 0.8, "people"] = 30
+    found = evaluation_report(metrics(), manifest(), histogram=few, min_cell=11)
+    distribution = found.tables["distribution"]
+    assert distribution[["probability_from", "liked", "disliked"]].to_numpy().tolist() == [[0.2, 150, 150]]
+
+
+@given(st.text(max_size=12))
+def test_no_text_of_a_file_is_a_formula(text: str) -> None:
+    line = to_csv(pd.DataFrame({"title": [text], "n": [-1]})).split("\r\n", 1)[1]
+    assert not line.removeprefix('"').startswith(FORMULA_STARTS)
+
+
+def test_numbers_and_plain_text_are_left_as_they_are() -> None:
+    table = pd.DataFrame({"title": ["=cmd()", "a, b"], "difference": [-0.5, None]})
+    assert to_csv(table) == 'title,difference\r\n\'=cmd(),-0.5\r\n"a, b",\r\n'
+
+
+@pytest.mark.parametrize(
+    ("value", "form", "expected"),
+    [
+        (1234, "count", "1,234"),
+        (0.1234, "percent", "12.3%"),
+        (-0.05, "points", "-5.0"),
+        (None, "metric", MISSING),
+        (float("nan"), "metric", MISSING),
+        ("as it is", "percent", "as it is"),
+    ],
+)
+def test_values_as_a_person_reads_them(value: Any, form: str, expected: str) -> None:
+    assert formatted(value, form) == expected

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -44,7 +45,7 @@ def explore(
     min_support: int,
     shrinkage: float,
 ) -> Exploration:
-    """Two passes over the ratings, one over the movies; what comes back is small whatever their number.
+    """Two passes over the ratings (at least one), one over the movies; what comes back is small.
 
     ``min_support`` people must have rated a movie that is named for how it is liked, whose like rate
     counts as if ``shrinkage`` average ratings came on top of its own.
@@ -77,9 +78,9 @@ def explore(
     return Exploration({**overall, **_concentration(per_user, per_movie)}, tables)
 
 
-def _overall(cells: pd.DataFrame) -> dict[str, Any]:
+def _overall(cells: pd.DataFrame) -> dict[str, int]:
     found = cells[(cells["figure"] == ALL) & (cells["attribute"] == ALL)]
-    return {} if found.empty else {name: int(found[name].iloc[0]) for name in ("people", "ratings", "liked")}
+    return {name: int(found[name].iloc[0]) for name in ("people", "ratings", "liked")}
 
 
 def _over_all(cells: pd.DataFrame, figure: str, *, min_cell: int) -> pd.DataFrame:
@@ -134,7 +135,7 @@ def _orders(
 
 
 def _named(leading: pd.DataFrame, name: str) -> pd.DataFrame:
-    """A list's movies: title, ratings (as many people), mean stars, like rate and what they are ordered by."""
+    """A list's movies: title, ratings (as many people), mean stars, like rate, and what orders them."""
     found = leading[leading["list"] == name].reset_index(drop=True)
     value = {GEMS: "shrunk_like_rate", POLARISING: "standard_deviation"}.get(name)
     columns = {
@@ -190,14 +191,20 @@ def _median(values: pd.Series, weights: pd.Series) -> int:
 
 
 def _concentration(per_user: pd.DataFrame, per_movie: pd.DataFrame) -> dict[str, Any]:
-    """How long the tail is: medians, and the smallest share of movies that has half of all ratings."""
-    most_first = per_movie.iloc[::-1]
-    ratings = (most_first["ratings"] * most_first["movies"]).cumsum()
-    half = int(ratings.searchsorted(ratings.iloc[-1] / 2)) if len(ratings) else 0
-    movies = int(per_movie["movies"].sum())
+    """How long the tail is: medians, and the fewest movies that have half of all ratings."""
     return {
-        "movies": movies,
+        "movies": int(per_movie["movies"].sum()),
         "median_per_user": _median(per_user["ratings"], per_user["people"]),
         "median_per_movie": _median(per_movie["ratings"], per_movie["movies"]),
-        "movies_with_half": int(most_first["movies"].cumsum().iloc[half]) if movies else 0,
+        "movies_with_half": _with_half(per_movie),
     }
+
+
+def _with_half(per_movie: pd.DataFrame) -> int:
+    left, movies = (per_movie["ratings"] * per_movie["movies"]).sum() / 2, 0
+    for ratings, as_many in per_movie.iloc[::-1].itertuples(index=False, name=None):
+        needed = min(as_many, math.ceil(left / ratings))
+        left, movies = left - needed * ratings, movies + needed
+        if left <= 0:
+            break
+    return movies

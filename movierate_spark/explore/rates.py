@@ -44,10 +44,10 @@ def against_genre(cells: pd.DataFrame, genres: pd.DataFrame, groups: pd.DataFram
     ``cells``: a row per (value, attribute, group), value being the genre; ``genres``: a row per genre over
     everybody; ``groups``: a row per (attribute, group) over all genres, and one of attribute ``all``. Adds
     ``difference``, its ``standard_error``, ``p_value`` (two-sided), ``q_value`` (Benjamini and Hochberg
-    1995, over all cells given), ``discovered`` (q at most 0.05) and ``group_difference``, how far the group's
-    like rate over all genres lies above everybody's. The interval ``difference_low`` to ``difference_high`` of
-    discovered cells is widened so that of those intervals 95% hold (Benjamini and Yekutieli 2005); the others'
-    is a plain 95%.
+    1995, over all cells given), ``discovered`` (q at most 0.05) and ``group_difference``, how far the
+    group's like rate over all genres lies above everybody's. The interval ``difference_low`` to
+    ``difference_high`` of discovered cells is widened so that of those intervals 95% hold (Benjamini and
+    Yekutieli 2005); the others' is a plain 95%.
     """
     whole = genres.set_index("value").loc[cells["value"]].reset_index(drop=True)
     part = cells.reset_index(drop=True)
@@ -115,5 +115,4 @@ def _squares(sums: pd.DataFrame, one: Any, other: Any) -> Any:
 
 
 def _t(people: pd.Series, tail: Any) -> Floats:
-    quantile: Floats = stats.t.isf(tail, np.maximum(people - 1, 1))
-    return quantile
+    return np.asarray(stats.t.isf(tail, np.maximum(people - 1, 1)), dtype=float)

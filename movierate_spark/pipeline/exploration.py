@@ -26,7 +26,7 @@ def explore_lake(
     """
     opened = lake.open_lake(spark, source)
     check_free(target, REPORT_FILES)
-    rules = {
+    rules: dict[str, Any] = {
         "threshold": settings.label.threshold,
         "min_cell": settings.report.min_cell,
         "min_support": settings.report.min_support,

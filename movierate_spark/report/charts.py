@@ -6,9 +6,10 @@ Colours are those of the light page; :data:`PALETTE` pairs each with the one tha
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
@@ -29,7 +30,7 @@ PALETTE = {
 }
 SERIES = (ACCENT, SECOND, THIRD, FOURTH)
 CLEAR = "rgba(0,0,0,0)"
-LONGEST_LABEL = 26
+LONGEST_LABEL = 44
 ROW_HEIGHT = 24
 
 
@@ -97,7 +98,7 @@ def counts_and_rates(x: Sequence[Any], table: pd.DataFrame, *, x_title: str) -> 
 
 
 def bars(
-    labels: Sequence[Any],
+    labels: Iterable[Any],
     values: pd.Series,
     *,
     x_title: str,
@@ -113,7 +114,7 @@ def bars(
 
 
 def rows(
-    labels: Sequence[Any],
+    labels: Iterable[Any],
     values: pd.Series,
     *,
     title: str,
@@ -125,7 +126,8 @@ def rows(
     as_bars: bool = False,
 ) -> go.Figure:
     """A row per label, first on top: a bar or a dot, with its interval where one is given."""
-    places = list(range(len(labels)))
+    names = [plain(label) for label in labels]
+    places = list(range(len(names)))
     error = None
     if low is not None and high is not None:
         error = {
@@ -155,7 +157,7 @@ def heat_map(
     grid: pd.DataFrame, *, form: str, title: str, diverging: bool = True, full: float | None = None
 ) -> go.Figure:
     """Cells of a grid by colour, missing ones left blank; diverging scales have zero in the middle."""
-    widest = full if full is not None else float(grid.abs().max(axis=None, skipna=True) or 1)
+    widest = full if full is not None else _largest(grid)
     scale = [[0, SECOND], [0.5, MIDDLE], [1, ACCENT]] if diverging else [[0, MIDDLE], [1, ACCENT]]
     figure = go.Figure(
         go.Heatmap(
@@ -171,6 +173,11 @@ def heat_map(
     figure.update_xaxes(type="category", showgrid=False, tickangle=-45 if len(grid.columns) > 3 else 0)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
+
+
+def _largest(grid: pd.DataFrame) -> float:
+    values = np.abs(grid.to_numpy(dtype=float))
+    return float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
 
 
 def lines(
@@ -190,8 +197,8 @@ def lines(
     figure = go.Figure()
     if diagonal:
         mark = go.Scatter(
-            x=[0, 1], y=[0, 1], mode="lines", line={"color": SOFT, "width": 1, "dash": "dot"}, hoverinfo="skip",
-            showlegend=False, name="diagonal",
+            x=[0, 1], y=[0, 1], mode="lines", line={"color": SOFT, "width": 1, "dash": "dot"},
+            hoverinfo="skip", showlegend=False, name="diagonal",
         )  # fmt: skip
         figure.add_trace(mark)
     for i, (name, x, y) in enumerate(series):
@@ -229,7 +236,7 @@ def panels(labels: Sequence[Any], values: dict[str, pd.Series]) -> go.Figure:
         figure.add_trace(mark, row=1, col=column)
     layout = base(height=110 + ROW_HEIGHT * len(places), margin={"l": 8, "r": 12, "t": 40, "b": 8})
     figure.update_layout(**{name: value for name, value in layout.items() if name not in ("xaxis", "yaxis")})
-    figure.update_xaxes(**layout["xaxis"], nticks=3, tickformat=".2f")
+    figure.update_xaxes(**layout["xaxis"], nticks=3, tickformat=".2f", tickangle=0)
     figure.update_yaxes(**{**layout["yaxis"], "zeroline": False}, autorange="reversed")
     figure.update_yaxes(tickvals=places, ticktext=[plain(label, longest=LONGEST_LABEL) for label in labels])
     figure.update_annotations(font={"color": INK, "size": 12})

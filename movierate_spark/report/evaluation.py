@@ -31,6 +31,7 @@ MODEL = "model"
 SURE = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier")
 CALIBRATION_BINS = 20
 STRONGEST = 30
+WHOLE = (-0.01, 1.01)
 Z = float(stats.norm.isf(0.025))
 
 
@@ -94,7 +95,8 @@ def _side_by_side(metrics: Mapping[str, Any]) -> Figure:
         labels, {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy", "f1")}
     )
     text = (
-        "The model and what it must beat, on the same ratings: saying liked always, the movie's mean as of the rating,"
+        "The model and what it must beat, on the same ratings: saying liked always, the movie's mean as of"
+        " the rating,"
         " and the user's mean with it. Less is better for log loss, Brier score and calibration error."
     )
     alt = "Dots for four metrics, the model beside each baseline."
@@ -143,10 +145,11 @@ def _roc(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure
         data.append(called.assign(model=name, true_positive_rate=recall, false_positive_rate=fall_out))
     chart = charts.lines(
         series, x_title="Share of the others called liked", y_title="Share of the likes found", diagonal=True,
-        form=(".0%", ".0%"), height=460,
+        form=(".0%", ".0%"), height=460, x_range=WHOLE, y_range=WHOLE,
     )  # fmt: skip
     text = (
-        "For every threshold: how many of the likes are found, and how many of the others are called liked with them."
+        "For every threshold: how many of the likes are found, and how many of the others are called liked"
+        " with them."
         " In brackets the area below, the chance that a like is ranked above another rating."
     )
     alt = f"Curve above the diagonal; the model's area is {formatted(metrics['auc'], 'ratio')}."
@@ -161,7 +164,7 @@ def _ranked(metrics: Mapping[str, Any], metric: str = "auc") -> list[tuple[str, 
 
 
 def _share(counts: pd.Series) -> pd.Series:
-    return counts / max(counts.iloc[-1], 1)
+    return counts.astype(float) / max(int(counts.iloc[-1]), 1)
 
 
 def _precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
@@ -177,7 +180,10 @@ def _precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, An
         y_title="Precision: share of likes",
         form=(".0%", ".0%"),
     )
-    text = "How pure the ratings called liked are, the more of the likes are to be found. In brackets the area below."
+    text = (
+        "How pure the ratings called liked are, the more of the likes are to be found."
+        " In brackets the area below."
+    )
     alt = "Curves falling from few ratings that are sure to all of them."
     columns = ["model", "threshold", "precision", "recall"]
     return Figure("precision-recall", "Precision and recall", text, alt, chart, pd.concat(data)[columns])
@@ -197,9 +203,12 @@ def _calibration(bins: pd.DataFrame, *, min_cell: int) -> Figure:
     chart = charts.lines(
         [("model", data["probability"].tolist(), data["like_rate"].tolist())],
         x_title="Mean probability", y_title="Share that was liked", diagonal=True, markers=True,
-        form=(".0%", ".0%"), height=420,
+        form=(".0%", ".0%"), height=420, x_range=WHOLE, y_range=WHOLE,
     )  # fmt: skip
-    text = "Of ratings given a probability of 70%, 70% should be likes: on the dotted line the model keeps its word."
+    text = (
+        "Of ratings given a probability of 70%, 70% should be likes:"
+        " on the dotted line the model keeps its word."
+    )
     gap = (data["probability"] - data["like_rate"]).abs().max()
     alt = (
         f"Dots near the diagonal; the farthest is {formatted(100 * gap, 'decimal')} points off."
@@ -351,12 +360,14 @@ def _odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
         reference=1.0, log=True, title="Odds ratio (logarithmic)", form=".2f",
     )  # fmt: skip
     text = (
-        "What one step of a feature multiplies the odds of liking by, all others held: a step is yes against no, or one"
+        "What one step of a feature multiplies the odds of liking by, all others held: a step is yes"
+        " against no, or one"
         f" standard deviation. The {len(first)} strongest of {len(table)}; all of them are in the numbers."
     )
     if table["standard_error"].notna().any():
         text += (
-            " The 95% intervals are approximate: from the observed information at the fit with its penalty, as if"
+            " The 95% intervals are approximate: from the observed information at the fit with its penalty,"
+            " as if"
             " ratings were independent."
         )
     elif manifest["params"]["elasticNetParam"] > 0:
@@ -393,7 +404,8 @@ def _path(path: list[dict[str, Any]]) -> Figure:
     )  # fmt: skip
     chosen = data[data["chosen"]].iloc[0]
     text = (
-        f"Cross-validation over {len(folds)} folds, none of which trains on its future. Each penalty is compared with"
+        f"Cross-validation over {len(folds)} folds, none of which trains on its future. Each penalty is"
+        " compared with"
         " the best one on the same rows; the strongest within one standard error of it is taken:"
         f" {chosen['regParam']:g}."
     )
@@ -416,7 +428,8 @@ def _leakage(panel: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
         list(data["way"]), {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy")}
     )
     text = (
-        "The same model, fitted anew four times with the same penalty. Only the first line says what it will do; the"
+        "The same model, fitted anew four times with the same penalty. Only the first line says what it"
+        " will do; the"
         " others show how much a flattering way to measure promises."
     )
     alt = "Dots for four ways to measure; looking ahead flatters."

@@ -10,11 +10,12 @@ import pandas as pd
 from movierate_spark.explore import Exploration
 from movierate_spark.report import charts
 from movierate_spark.report.insights import exploration_insights
-from movierate_spark.report.page import Figure, Report, formatted, render
+from movierate_spark.report.page import Figure, Report, formatted, largest, render
 
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ATTRIBUTES = {"gender": "gender", "age_group": "age group", "occupation": "occupation"}
 AGES = ("under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+", "unknown")
+NO_DATA = "No data."
 HIDDEN = "Blank cells are about too few people, or would give such a cell away."
 
 
@@ -109,8 +110,8 @@ def _few(n: int, min_cell: int) -> str:
 
 def _stars(table: pd.DataFrame, *, threshold: float) -> Figure:
     colours = [charts.ACCENT if stars >= threshold else charts.SOFT for stars in table["stars"].astype(float)]
-    most = table.loc[table["ratings"].idxmax()] if len(table) else None
-    alt = f"Bars by number of stars; most ratings have {most['stars']}." if most is not None else ""
+    most = largest(table, "ratings")
+    alt = f"Bars by number of stars; most ratings have {most['stars']}." if most else NO_DATA
     chart = charts.bars(table["stars"], table["ratings"], x_title="Stars", y_title="Ratings", colours=colours)
     shown = table[["stars", "people", "ratings"]]
     share = shown.assign(share=[formatted(n / table["ratings"].sum(), "percent") for n in table["ratings"]])
@@ -126,12 +127,13 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str) -> Figur
     table = table.assign(**{column: labels})
     chart = charts.counts_and_rates(list(labels), table, x_title=axis)
     text = "Above the number of ratings, below the share of likes among them with its 95% interval."
-    alt = "No data."
+    alt = NO_DATA
     if len(table):
-        busiest, best = table.loc[table["ratings"].idxmax()], table.loc[table["like_rate"].idxmax()]
+        busiest, best = largest(table, "ratings"), largest(table, "like_rate")
         alt = (
             f"Bars of ratings over a line of the like rate. Most ratings: {busiest[column]} with"
-            f" {busiest['ratings']:,}; highest like rate: {best[column]} with {formatted(best['like_rate'], 'percent')}."
+            f" {busiest['ratings']:,}; highest like rate: {best[column]} with"
+            f" {formatted(best['like_rate'], 'percent')}."
         )
     return Figure(column, title, text, alt, chart, table)
 
@@ -160,7 +162,7 @@ def _genres(table: pd.DataFrame, *, average: float) -> Figure:
         table["genre"], table["like_rate"], low=table["low"], high=table["high"], reference=average,
         title="Like rate",
     )  # fmt: skip
-    alt = "No data."
+    alt = NO_DATA
     if len(table):
         ends = [
             f"{table['genre'].iloc[i]} {formatted(table['like_rate'].iloc[i], 'percent')}" for i in (0, -1)
@@ -169,7 +171,8 @@ def _genres(table: pd.DataFrame, *, average: float) -> Figure:
     return Figure(
         "genre",
         "Like rate by genre",
-        "With 95% intervals; the dotted line is the like rate of all ratings. A film counts in each of its genres.",
+        "With 95% intervals; the dotted line is the like rate of all ratings. A film counts in each of its"
+        " genres.",
         alt,
         chart,
         table,
@@ -186,25 +189,28 @@ def _genre_by(table: pd.DataFrame, attribute: str) -> Figure:
         f"How far the like rate of a genre in each {name} lies above the genre's own, in percentage points."
         f" {HIDDEN}"
     )
-    strongest = table.loc[table["difference"].abs().idxmax()] if len(table) else None
-    alt = "No data." if strongest is None else (
-        f"Heat map of genres by {name}; the strongest cell is {strongest['genre']} among {strongest['group']},"
-        f" {formatted(strongest['difference'], 'points')} points."
-    )  # fmt: skip
+    alt = NO_DATA
+    if strongest := largest(table, "difference"):
+        alt = (
+            f"Heat map of genres by {name}; the strongest cell is {strongest['genre']} among"
+            f" {strongest['group']}, {formatted(strongest['difference'], 'points')} points."
+        )
     shown = grid.map(lambda value: formatted(value, "points")).reset_index()
     return Figure(f"genre_{attribute}", f"Genre by {name}", text, alt, chart, table, shown)
 
 
 def _differences(table: pd.DataFrame) -> Figure:
-    labels = table["genre"] + " – " + table["group"]
-    chart = charts.rows(
-        labels, 100 * table["difference"], low=100 * table["difference_low"], high=100 * table["difference_high"],
-        reference=0.0, title="Points above the genre", form="+.0f",
-    )  # fmt: skip
+    labels = table["genre"] + ": " + table["group"]
+    points, low, high = (100 * table[name] for name in ("difference", "difference_low", "difference_high"))
+    title = "Points above the genre"
+    chart = charts.rows(labels, points, low=low, high=high, reference=0.0, title=title, form="+.0f")
     text = (
-        "The pairs that differ most among those found to differ at all: all cells of the three maps were looked at,"
-        " of the pairs found 5% are expected to be none (Benjamini and Hochberg), and the intervals are as much wider"
-        " (Benjamini and Yekutieli). A group may like everything more: its difference over all genres stands in the"
+        "The pairs that differ most among those found to differ at all: all cells of the three maps were"
+        " looked at,"
+        " of the pairs found 5% are expected to be none (Benjamini and Hochberg), and the intervals are as"
+        " much wider"
+        " (Benjamini and Yekutieli). A group may like everything more: its difference over all genres"
+        " stands in the"
         " numbers."
     )
     alt = (
@@ -225,11 +231,13 @@ def _correlations(table: pd.DataFrame) -> Figure:
     chart = charts.rows(
         table["number"], table["correlation"], title="Correlation with liking", form="+.2f", as_bars=True
     )
-    text = "Pearson's correlation of each number with a rating's being a like. An age is the first year of its group."
-    best = table.loc[table["correlation"].abs().idxmax()] if table["correlation"].notna().any() else None
-    alt = "No data." if best is None else (
-        f"Bars by number; the strongest is {best['number']}, {formatted(best['correlation'], 'signed')}."
-    )  # fmt: skip
+    text = (
+        "Pearson's correlation of each number with a rating's being a like."
+        " An age is the first year of its group."
+    )
+    alt = NO_DATA
+    if best := largest(table, "correlation"):
+        alt = f"Bars by number; strongest: {best['number']}, {formatted(best['correlation'], 'signed')}."
     return Figure("correlations", "Numbers that go along with liking", text, alt, chart, table)
 
 
@@ -248,7 +256,8 @@ def _together(table: pd.DataFrame) -> Figure:
 def _gems(table: pd.DataFrame, *, min_support: int, shrinkage: float) -> Figure:
     chart = charts.rows(table["title"], table["shrunk_like_rate"], title="Like rate, shrunk")
     text = (
-        f"Movies with few ratings, from {min_support} up to the median of those with at least as many, and the highest"
+        f"Movies with few ratings, from {min_support} up to the median of those with at least as many, and"
+        " the highest"
         f" like rates, shrunk as if {shrinkage:g} average ratings came on top."
     )
     alt = f"Dots by movie, best first: {table['title'].iloc[0]}." if len(table) else "No movie to show."

@@ -18,7 +18,7 @@ GROUPS = {"gender": "of gender {}", "age_group": "aged {}", "occupation": "of oc
 
 
 def exploration_insights(found: Exploration, *, shrinkage: float) -> list[Insight]:
-    """What to promote to whom, what to spare whom, hidden gems, divided opinions, and how long the tail is."""
+    """What to promote to whom and what not, hidden gems, divided opinions, how long the tail is."""
     tables = found.tables
     return [
         *_pairs(tables["differences"], liked_more=True),
@@ -40,20 +40,22 @@ def _pairs(differences: pd.DataFrame, *, liked_more: bool) -> Iterator[Insight]:
         yield Insight(_pair_text(pair, liked_more=liked_more), "differences", _pair_support(pair), CHOSE)
 
 
-def _pair_text(pair: dict[str, Any], *, liked_more: bool) -> str:
+def _pair_text(pair: Mapping[Any, Any], *, liked_more: bool) -> str:
     advice = "Promote {} to {}" if liked_more else "Think twice before recommending {} to {}"
     low, high = sorted(abs(100 * pair[name]) for name in ("difference_low", "difference_high"))
     return (
-        f"{advice.format(pair['genre'], _people(pair['attribute'], pair['group']))}: they like {formatted(pair['like_rate'], 'percent')} of what they rate of it, against"
+        f"{advice.format(pair['genre'], _people(pair['attribute'], pair['group']))}: they like"
+        f" {formatted(pair['like_rate'], 'percent')} of what they rate of it, against"
         f" {formatted(pair['genre_like_rate'], 'percent')} among everybody, a difference of"
         f" {abs(100 * pair['difference']):.1f} points (95% interval {low:.1f} to {high:.1f})."
     )
 
 
-def _pair_support(pair: dict[str, Any]) -> str:
+def _pair_support(pair: Mapping[Any, Any]) -> str:
     over_all = formatted(pair["group_difference"], "points")
     return (
-        f"{pair['ratings']:,} ratings by {pair['people']:,} people; over all genres the group's like rate differs by"
+        f"{pair['ratings']:,} ratings by {pair['people']:,} people; over all genres the group's like rate"
+        " differs by"
         f" {over_all} points."
     )
 
@@ -61,7 +63,8 @@ def _pair_support(pair: dict[str, Any]) -> str:
 def _gems(gems: pd.DataFrame, *, shrinkage: float) -> Iterator[Insight]:
     for movie in gems.head(OF_EACH).to_dict("records"):
         text = (
-            f"Hidden gem: {movie['title']} is liked in {formatted(movie['like_rate'], 'percent')} of its ratings,"
+            f"Hidden gem: {movie['title']} is liked in {formatted(movie['like_rate'], 'percent')} of its"
+            " ratings,"
             f" {formatted(movie['shrunk_like_rate'], 'percent')} with {shrinkage:g} average ratings added."
         )
         yield Insight(text, "hidden_gems", f"{movie['ratings']:,} ratings.", f"Few have found it. {CHOSE}")
@@ -70,7 +73,8 @@ def _gems(gems: pd.DataFrame, *, shrinkage: float) -> Iterator[Insight]:
 def _polarising(movies: pd.DataFrame) -> Iterator[Insight]:
     for movie in movies.head(OF_EACH).to_dict("records"):
         text = (
-            f"Opinions divide over {movie['title']}: a standard deviation of {movie['standard_deviation']:.2f} stars"
+            f"Opinions divide over {movie['title']}: a standard deviation of"
+            f" {movie['standard_deviation']:.2f} stars"
             f" around a mean of {movie['mean_stars']:.2f}. Recommend it by taste, not by its mean."
         )
         yield Insight(text, "polarising", f"{movie['ratings']:,} ratings.", CHOSE)
@@ -107,8 +111,10 @@ def _gain(metrics: Mapping[str, Any]) -> Iterator[Insight]:
         return
     best = max(rivals, key=lambda name: rivals[name])
     text = (
-        f"Of a like and another rating the model ranks the like higher in {formatted(metrics['auc'], 'percent')} of"
-        f" pairs; the best of the simple rules, {best.replace('_', ' ')}, in {formatted(rivals[best], 'percent')}."
+        "Of a like and another rating the model ranks the like higher in"
+        f" {formatted(metrics['auc'], 'percent')} of"
+        f" pairs; the best of the simple rules, {best.replace('_', ' ')}, in"
+        f" {formatted(rivals[best], 'percent')}."
     )
     support = f"{metrics['rows']:,} ratings by {metrics['people']:,} people."
     yield Insight(text, "side-by-side", support, "Measured on ratings that people chose to make.")
@@ -165,5 +171,5 @@ def _drivers(coefficients: pd.DataFrame) -> Iterator[Insight]:
             text,
             "odds-ratios",
             "All training ratings.",
-            "With all else held; it explains the model, not people.",
+            "With all else held, among features that overlap: it explains the model, not people.",
         )

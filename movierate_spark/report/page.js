@@ -3,6 +3,8 @@
   const dark = window.matchMedia("(prefers-color-scheme: dark)");
   const config = { displayModeBar: false, responsive: true, scrollZoom: false };
   const printedWidth = 660;
+  const narrow = 520;
+  const narrowLabel = 24;
   const palette = JSON.parse(document.getElementById("palette").textContent);
   const charts = [...document.querySelectorAll(".chart")];
 
@@ -14,10 +16,19 @@
     }
     return inDark && typeof value === "string" && Object.hasOwn(palette, value) ? palette[value] : value;
   };
+  // On a narrow page long labels would leave no room for the marks; an entity is never cut in two.
+  const shortened = (label) =>
+    label.length > narrowLabel ? `${label.slice(0, narrowLabel - 1).replace(/&[^;]*$/, "")}\u2026` : label;
+  const fitted = (layout, width) => {
+    const axis = layout.yaxis;
+    if (width >= narrow || !axis || !axis.ticktext) return layout;
+    return { ...layout, yaxis: { ...axis, ticktext: axis.ticktext.map(shortened) } };
+  };
   const draw = (inDark, width) => Promise.all(charts.map((chart) => {
     const spec = JSON.parse(document.getElementById(chart.dataset.spec).textContent);
+    const layout = fitted(coloured(spec.layout, inDark), width || chart.clientWidth);
     const size = width ? { width, autosize: false } : {};
-    return Plotly.react(chart, coloured(spec.data, inDark), { ...coloured(spec.layout, inDark), ...size }, config);
+    return Plotly.react(chart, coloured(spec.data, inDark), { ...layout, ...size }, config);
   }));
 
   draw(dark.matches).then(() => document.documentElement.setAttribute("data-drawn", charts.length));

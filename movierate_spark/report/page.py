@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import resources
 from typing import Any
 
@@ -16,6 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from movierate_spark.report.charts import PALETTE
 
+MISSING = "\N{EN DASH}"
 HEADINGS: Mapping[str, tuple[str, str]] = {
     "first": ("From", "count"),
     "last": ("To", "count"),
@@ -119,7 +121,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"formatted": formatted, "words": _words}
+    environment.filters |= {"formatted": formatted, "moment": _moment}
     environment.globals |= {
         # Files of this package and of Plotly, not data: markup that is not escaped.
         "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704
@@ -137,9 +139,11 @@ def own_file(name: str) -> str:
 
 
 def formatted(value: Any, form: str = "") -> str:
-    """A value as a person reads it; missing ones are a dash."""
-    if value is None or (not isinstance(value, str) and pd.isna(value)):
-        return "–"
+    """A value as a person reads it; missing ones are a dash, and text stays as it is."""
+    if isinstance(value, str):
+        return value
+    if value is None or pd.isna(value):
+        return MISSING
     match form:
         case "count":
             return f"{int(value):,}"
@@ -158,6 +162,18 @@ def formatted(value: Any, form: str = "") -> str:
         case "small":
             return f"{value:.2g}"
     return str(value)
+
+
+def largest(table: pd.DataFrame, column: str) -> dict[str, Any]:
+    """The first row with the largest value of a column, its sign aside; empty where there is none."""
+    sizes = table[column].abs()
+    if not sizes.notna().any():
+        return {}
+    return {str(name): value for name, value in table.loc[[sizes.idxmax()]].to_dict("records")[0].items()}
+
+
+def _moment(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _words(name: object) -> str:

@@ -1,0 +1,296 @@
+"""Every number of the exploration against pandas, from the same rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pandas.testing import assert_frame_equal
+from pyspark.sql import DataFrame, SparkSession
+from scipy import stats
+
+from movierate_spark import schemas
+from movierate_spark.explore import Exploration, explore, rates
+from movierate_spark.explore.movies import GROUP_AGES
+
+SEED = 8
+THRESHOLD = 4.0
+RULES = {"threshold": THRESHOLD, "min_cell": 11, "min_support": 15, "shrinkage": 8.0}
+GENRES = ("Action", "Comedy", "Drama", "Sci-Fi", "War")
+
+
+def lake(ratings: int, *, users: int = 150, movies: int = 80) -> dict[str, pd.DataFrame]:
+    """Random tables: half stars, unknown attributes, a film without genres, ids in no table."""
+    random = np.random.default_rng(SEED)
+    user_id, movie_id = random.integers(1, users + 3, ratings), random.integers(1, movies + 3, ratings)
+    stars = np.clip(np.round(random.normal(3.6 + 0.4 * (user_id % 2), 1, ratings) * 2) / 2, 0.5, 5)
+    stars = np.where((user_id % 3 == 0) & (movie_id % 4 == 3), np.minimum(stars + 1.5, 5), stars)
+    second = random.integers(956_700_000, 972_000_000, ratings)
+    rated = pd.DataFrame({"user_id": user_id, "movie_id": movie_id, "rating": stars})
+    rated["rated_at"] = pd.to_datetime(second, unit="s", utc=True)
+    one_of = random.choice
+    people = pd.DataFrame({"user_id": np.arange(1, users + 1)})
+    people["gender"] = ["F" if i % 3 == 0 else None if i % 20 == 1 else "M" for i in people["user_id"]]
+    people["age_group"] = one_of(np.array([*GROUP_AGES, None], dtype=object), users)
+    people["occupation"] = one_of(
+        np.array(["artist", "farmer", "lawyer"], dtype=object), users, p=[0.6, 0.05, 0.35]
+    )
+    people["zip3"] = None
+    films = pd.DataFrame({"movie_id": np.arange(1, movies + 1)})
+    films["title"] = [f"Film {i}" for i in films["movie_id"]]
+    films["year"] = one_of(np.array([1950, 1987, 1999, None], dtype=object), movies)
+    films["genres"] = [list(one_of(GENRES, i % 4, replace=False)) for i in films["movie_id"]]
+    return {"ratings": rated.drop_duplicates(["user_id", "movie_id"]), "users": people, "movies": films}
+
+
+def in_spark(spark: SparkSession, name: str, table: pd.DataFrame) -> DataFrame:
+    arrow = pa.Table.from_pandas(table, preserve_index=False)
+    fields = [(field.name, field.dataType.simpleString()) for field in schemas.LAKE[name]]
+    frame = spark.createDataFrame(arrow)
+    return frame.selectExpr(*(f"cast({column} as {kind}) as {column}" for column, kind in fields))
+
+
+def explored(spark: SparkSession, tables: dict[str, pd.DataFrame]) -> Exploration:
+    frames = {name: in_spark(spark, name, table) for name, table in tables.items()}
+    return explore(frames["ratings"], frames["users"], frames["movies"], **RULES)
+
+
+@pytest.fixture(scope="module")
+def tables() -> dict[str, pd.DataFrame]:
+    return lake(4_000)
+
+
+@pytest.fixture(scope="module")
+def found(spark: SparkSession, tables: dict[str, pd.DataFrame]) -> Exploration:
+    return explored(spark, tables)
+
+
+@pytest.fixture(scope="module")
+def joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    rows = tables["ratings"].merge(tables["users"], how="left").merge(tables["movies"], how="left")
+    rows["liked"] = (rows["rating"] >= THRESHOLD).astype(int)
+    for name in ("gender", "age_group", "occupation"):
+        rows[name] = rows[name].fillna("unknown").astype(str)
+    return rows
+
+
+def counts(rows: pd.DataFrame) -> list[float]:
+    return [rows["user_id"].nunique(), len(rows), rows["liked"].sum(), rows["liked"].mean()]
+
+
+def by_genre(joined: pd.DataFrame) -> pd.DataFrame:
+    genres = [
+        value if isinstance(value, (list, np.ndarray)) and len(value) else ["unknown"]
+        for value in joined["genres"]
+    ]
+    return joined.assign(genre=genres).explode("genre")
+
+
+def test_totals(found: Exploration, joined: pd.DataFrame) -> None:
+    per_user, per_movie = joined.groupby("user_id").size(), joined.groupby("movie_id").size()
+    most_first = per_movie.sort_values(ascending=False).cumsum()
+    assert found.totals == {
+        "people": per_user.size,
+        "ratings": len(joined),
+        "liked": joined["liked"].sum(),
+        "movies": per_movie.size,
+        "median_per_user": np.quantile(per_user, 0.5, method="inverted_cdf"),
+        "median_per_movie": np.quantile(per_movie, 0.5, method="inverted_cdf"),
+        "movies_with_half": (most_first < len(joined) / 2).sum() + 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("figure", "value"),
+    [
+        ("stars", lambda rows: rows["rating"].astype(str)),
+        ("month", lambda rows: rows["rated_at"].dt.strftime("%Y-%m")),
+        ("weekday", lambda rows: (rows["rated_at"].dt.weekday + 1).astype(str)),
+        ("hour", lambda rows: rows["rated_at"].dt.strftime("%H")),
+    ],
+)
+def test_counts_and_like_rates_by_stars_and_time(
+    found: Exploration, joined: pd.DataFrame, figure: str, value: object
+) -> None:
+    groups = joined.groupby(value(joined))  # type: ignore[operator]
+    expected = {name: counts(rows) for name, rows in groups}
+    table = found.tables[figure]
+    columns = table[["people", "ratings", "liked", "like_rate"]]
+    small = {name for name, (people, *_) in expected.items() if people < RULES["min_cell"]}
+    beside = sorted(expected.keys() - small, key=lambda name: expected[name][0])[: len(small) > 0]
+    left = {name: cell for name, cell in expected.items() if name not in small | set(beside)}
+    assert dict(zip(table[figure], columns.to_numpy().tolist(), strict=True)) == left
+    assert list(table[figure]) == sorted(left)
+
+
+def spread_by_person(rows: pd.DataFrame, rate: float) -> float:
+    """The standard error of a like rate, person by person."""
+    people = rows.groupby("user_id")["liked"].agg(["sum", "size"])
+    residuals = people["sum"] - rate * people["size"]
+    return float(np.sqrt(residuals.pow(2).sum() * len(people) / (len(people) - 1)) / len(rows))
+
+
+def test_like_rate_by_genre_with_intervals_by_person(found: Exploration, joined: pd.DataFrame) -> None:
+    table = found.tables["genre"].set_index("genre")
+    groups = dict(list(by_genre(joined).groupby("genre")))
+    assert set(table.index) == set(groups) == {*GENRES, "unknown"}
+    for genre, rows in groups.items():
+        rate = rows["liked"].mean()
+        half = stats.t.isf(0.025, rows["user_id"].nunique() - 1) * spread_by_person(rows, rate)
+        assert table.loc[genre, ["people", "ratings", "liked", "like_rate"]].tolist() == counts(rows)
+        assert table.loc[genre, ["low", "high"]].tolist() == pytest.approx(
+            [rate - half, rate + half], rel=1e-12
+        )
+    assert table["like_rate"].is_monotonic_decreasing
+
+
+@pytest.mark.parametrize("attribute", ["gender", "age_group", "occupation"])
+def test_each_group_against_the_genre(found: Exploration, joined: pd.DataFrame, attribute: str) -> None:
+    rows = by_genre(joined)
+    table = found.tables[f"genre_{attribute}"].set_index(["genre", "group"])
+    cells = dict(list(rows.groupby(["genre", attribute])))
+    hidden = {cell for cell, part in cells.items() if part["user_id"].nunique() < RULES["min_cell"]}
+    assert not hidden & set(table.index)
+    for (genre, group), cell in table.iterrows():
+        part, whole = cells[genre, group], rows[rows["genre"] == genre]
+        rate, genre_rate = part["liked"].mean(), whole["liked"].mean()
+        assert cell[["people", "ratings", "liked", "like_rate"]].tolist() == counts(part)
+        assert cell["difference"] == rate - genre_rate
+        assert cell["group_difference"] == pytest.approx(
+            joined.loc[joined[attribute] == group, "liked"].mean() - joined["liked"].mean(), abs=1e-15
+        )
+        influence = part.groupby("user_id")["liked"].apply(lambda x, r=rate: (x - r).sum()) / len(part)
+        of_genre = whole.groupby("user_id")["liked"].apply(lambda x, r=genre_rate: (x - r).sum()) / len(whole)
+        people = len(of_genre)
+        error = np.sqrt(
+            (influence.reindex(of_genre.index).fillna(0) - of_genre).pow(2).sum() * people / (people - 1)
+        )
+        p_value = 2 * stats.t.sf(abs(rate - genre_rate) / error, len(influence) - 1)
+        assert cell["p_value"] == pytest.approx(p_value, rel=1e-9)
+
+
+def test_a_hidden_cell_can_not_be_worked_out_from_its_genre(found: Exploration, joined: pd.DataFrame) -> None:
+    rows = by_genre(joined)
+    for attribute in ("gender", "age_group", "occupation"):
+        people = rows.groupby(["genre", attribute])["user_id"].nunique()
+        shown = set(
+            zip(*(found.tables[f"genre_{attribute}"][name] for name in ("genre", "group")), strict=True)
+        )
+        for genre in people.index.unique("genre"):
+            hidden = [n for group, n in people[genre].items() if (genre, group) not in shown]
+            assert not hidden or (len(hidden) > 1 and sum(hidden) >= RULES["min_cell"])
+    farmers = rows[(rows["occupation"] == "farmer")]["user_id"].nunique()
+    assert farmers < RULES["min_cell"]
+
+
+def test_the_pairs_found_are_those_of_benjamini_and_hochberg(found: Exploration) -> None:
+    parts = [found.tables[f"genre_{name}"] for name in ("gender", "age_group", "occupation")]
+    cells = pd.concat(parts, ignore_index=True).sort_values("p_value", ignore_index=True)
+    m = len(cells)
+    below = np.flatnonzero(cells["p_value"] <= 0.05 * np.arange(1, m + 1) / m)
+    found_by_hand = below.max() + 1 if len(below) else 0
+    assert 0 < found_by_hand < m
+    assert cells["discovered"].sum() == found_by_hand == min(len(found.tables["differences"]), found_by_hand)
+    first = cells[cells["discovered"]].iloc[0]
+    half = (first["difference_high"] - first["difference_low"]) / 2
+    error = abs(first["difference"]) / stats.t.isf(first["p_value"] / 2, first["people"] - 1)
+    adjusted = stats.t.isf(0.05 * found_by_hand / m / 2, first["people"] - 1)
+    assert half == pytest.approx(adjusted * error, rel=1e-6)
+
+
+def test_correlations_are_pearsons(found: Exploration, joined: pd.DataFrame) -> None:
+    year = joined["year"].astype(float)
+    values = {
+        "user's age": joined["age_group"].map(GROUP_AGES),
+        "year of release": year,
+        "film's age when rated (years)": joined["rated_at"].dt.year - year,
+        "number of genres": joined["genres"].map(
+            lambda x: len(x) or None if isinstance(x, (list, np.ndarray)) else None
+        ),
+        "hour of the day": joined["rated_at"].dt.hour,
+        "day of the week": joined["rated_at"].dt.weekday,
+        "day of the rating": joined["rated_at"].dt.floor("D").astype("int64") // 10**9,
+    }
+    table = found.tables["correlations"].set_index("number")
+    assert list(table.index) == list(values)
+    for name, value in values.items():
+        assert table.loc[name, "ratings"] == value.notna().sum()
+        assert table.loc[name, "correlation"] == pytest.approx(
+            joined["liked"].corr(value.astype(float)), abs=1e-12
+        )
+
+
+def test_movies_by_count_by_shrunk_like_rate_and_by_spread(found: Exploration, joined: pd.DataFrame) -> None:
+    movies = joined.groupby("movie_id").agg(
+        title=("title", "first"), ratings=("rating", "size"), liked=("liked", "sum"), mean=("rating", "mean"),
+        deviation=("rating", "std"),
+    )  # fmt: skip
+    movies["title"] = movies["title"].fillna("movie " + movies.index.to_series().astype(str))
+    average, added = joined["liked"].mean(), RULES["shrinkage"]
+    movies["shrunk"] = (movies["liked"] + added * average) / (movies["ratings"] + added)
+    supported = movies[movies["ratings"] >= RULES["min_support"]]
+    few = supported[supported["ratings"] <= supported["ratings"].quantile(0.5, interpolation="lower")]
+    for name, chosen, order in (
+        ("most_rated", movies[movies["ratings"] >= RULES["min_cell"]], "ratings"),
+        ("hidden_gems", few, "shrunk"),
+        ("polarising", supported, "deviation"),
+    ):
+        expected = chosen.assign(rank=chosen[order].round(12)).sort_values(
+            ["rank", "movie_id"], ascending=[False, True]
+        )
+        table = found.tables[name]
+        assert list(table["title"]) == list(expected["title"].head(20))
+        assert table["mean_stars"].tolist() == pytest.approx(expected["mean"].head(20).tolist(), rel=1e-12)
+        assert table.iloc[:, -1].tolist() == pytest.approx(
+            (expected[order] if name != "most_rated" else expected["liked"] / expected["ratings"])
+            .head(20)
+            .tolist(),
+            rel=1e-12,
+        )
+
+
+def test_genres_that_go_together(found: Exploration, tables: dict[str, pd.DataFrame]) -> None:
+    pairs = tables["movies"][["movie_id", "genres"]].explode("genres").dropna()
+    both = pairs.merge(pairs, on="movie_id").groupby(["genres_x", "genres_y"]).size().reset_index()
+    both.columns = ["genre", "other", "movies"]
+    assert_frame_equal(found.tables["genres_together"], both, check_dtype=False)
+
+
+def test_the_long_tail_has_everybody_in_it(found: Exploration, joined: pd.DataFrame) -> None:
+    per_user = joined.groupby("user_id").size()
+    for row in found.tables["ratings_per_user"].to_dict("records"):
+        inside = per_user.between(row["first"], row["last"])
+        assert row["people"] == inside.sum() >= RULES["min_cell"]
+        assert row["ratings"] == per_user[inside].sum()
+    assert found.tables["ratings_per_user"]["people"].sum() == len(per_user)
+    assert found.tables["ratings_per_movie"]["movies"].sum() == joined["movie_id"].nunique()
+
+
+def jobs_of(spark: SparkSession, tables: dict[str, pd.DataFrame]) -> int:
+    context = spark.sparkContext
+    context.setJobGroup(f"exploring {len(tables['ratings'])}", "counted")
+    explored(spark, tables)
+    context.setLocalProperty("spark.jobGroup.id", None)
+    return len(context.statusTracker().getJobIdsForGroup(f"exploring {len(tables['ratings'])}"))
+
+
+def test_more_rows_genres_and_groups_need_no_more_jobs(spark: SparkSession) -> None:
+    few = lake(300)
+    few["movies"]["genres"] = [["Drama"]] * len(few["movies"])
+    few["users"]["occupation"] = "artist"
+    many = jobs_of(spark, lake(3_000))
+    assert 0 < many <= 24
+    assert jobs_of(spark, few) == many
+
+
+def test_a_like_rate_without_any_difference_between_people_has_no_interval() -> None:
+    cells = pd.DataFrame(
+        {
+            "people": [30, 1], "ratings": [30, 4], "liked": [30, 2], "ratings_squared": [30, 16],
+            "ratings_liked": [30, 8], "liked_squared": [30, 4],
+        }
+    )  # fmt: skip
+    found = rates.with_like_rate(cells)
+    assert found["like_rate"].tolist() == [1.0, 0.5]
+    assert found[["low", "high"]].isna().all(axis=None)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from pyspark.ml.functions import array_to_vector
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from movierate_spark import train
+from movierate_spark.config import Settings
+from movierate_spark.information import coefficient_table
+
+NAMES = ["x", "yes", "always 3"]
+
+
+@pytest.fixture(scope="module")
+def design() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(3)
+    x = np.column_stack(
+        [random.normal(2, 3, 500), (random.uniform(size=500) < 0.3).astype(float), np.full(500, 3.0)]
+    )
+    y = (random.uniform(size=500) < 1 / (1 + np.exp(-(0.4 * x[:, 0] - x[:, 1])))).astype(float)
+    return x, y
+
+
+@pytest.fixture(scope="module")
+def vectors(spark: SparkSession, design: tuple[np.ndarray, np.ndarray]) -> DataFrame:
+    x, y = design
+    table = pa.table({"x": list(x), "label": y})
+    return (
+        spark.createDataFrame(table).select(array_to_vector(F.col("x")).alias("features"), "label").persist()
+    )
+
+
+@pytest.mark.parametrize("reg_param", [0.0, 0.05])
+def test_standard_errors_are_of_the_observed_information_with_the_penalty(
+    settings: Settings, vectors: DataFrame, design: tuple[np.ndarray, np.ndarray], reg_param: float
+) -> None:
+    params = {"regParam": reg_param, "elasticNetParam": 0.0}
+    model = train.logistic_regression(settings.train, **params).fit(vectors)
+    found = coefficient_table(vectors, model, NAMES, params)
+    x, _ = design
+    p = 1 / (1 + np.exp(-(x @ model.coefficients.toArray() + model.intercept)))
+    used = np.column_stack([np.ones(len(x)), x[:, :2]])
+    penalty = np.diag([0.0, *(len(x) * reg_param * x[:, :2].var(axis=0, ddof=1))])
+    covariance = np.linalg.inv((used.T * (p * (1 - p))) @ used + penalty)
+    expected = np.sqrt(np.diag(covariance))[1:]
+    assert [entry["standard_error"] for entry in found[:2]] == pytest.approx(expected, rel=1e-9)
+    assert [entry["feature"] for entry in found] == NAMES
+    assert [entry["indicator"] for entry in found] == [False, True, False]
+    assert [entry["deviation"] for entry in found] == pytest.approx(
+        [*x[:, :2].std(axis=0, ddof=1), 0], abs=1e-9
+    )
+
+
+def test_the_penalty_is_that_which_spark_minimises(
+    settings: Settings, vectors: DataFrame, design: tuple[np.ndarray, np.ndarray]
+) -> None:
+    """At the fit the penalised gradient is zero, with coefficients of standardised features penalised."""
+    tight = settings.train.model_copy(update={"tol": 1e-12, "max_iter": 200})
+    model = train.logistic_regression(tight, regParam=0.05, elasticNetParam=0.0).fit(vectors)
+    x, y = design
+    beta = model.coefficients.toArray()
+    p = 1 / (1 + np.exp(-(x @ beta + model.intercept)))
+    gradient = x.T @ (y - p) / len(x) - 0.05 * x.var(axis=0, ddof=1) * beta
+    assert gradient[:2] == pytest.approx([0, 0], abs=1e-6)
+
+
+def test_a_lasso_and_a_zero_coefficient_have_no_standard_error(
+    settings: Settings, vectors: DataFrame
+) -> None:
+    params = {"regParam": 0.05, "elasticNetParam": 1.0}
+    model = train.logistic_regression(settings.train, **params).fit(vectors)
+    found = coefficient_table(vectors, model, NAMES, params)
+    assert [entry["standard_error"] for entry in found] == [None] * 3
+    ridge = {"regParam": 0.05, "elasticNetParam": 0.0}
+    fitted = train.logistic_regression(settings.train, **ridge).fit(vectors)
+    constant = coefficient_table(vectors, fitted, NAMES, ridge)[2]
+    assert constant["coefficient"] == 0
+    assert constant["standard_error"] is None

@@ -1,0 +1,98 @@
+"""Intervals by linearisation against the same sums taken user by user."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from pyspark.sql import SparkSession
+from scipy import stats
+
+from movierate_spark.standard_errors import people_and_intervals
+
+THRESHOLD = 0.5
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    """Two groups of users who differ; probabilities in whole thousandths, so that ranks are exact."""
+    random = np.random.default_rng(4)
+    user_id = random.integers(1, 30, 600)
+    p = np.clip(random.normal(0.4 + 0.01 * user_id, 0.2), 0.001, 0.998)
+    label = (random.uniform(size=600) < p).astype(float)
+    probability = (np.floor(p * 1000) + 0.5) / 1000
+    group = np.where(random.uniform(size=600) < 0.4, "a", "b")
+    return pd.DataFrame({"group": group, "user_id": user_id, "label": label, "probability": probability})
+
+
+@pytest.fixture(scope="module")
+def found(spark: SparkSession, rows: pd.DataFrame) -> dict[tuple[object, ...], dict[str, object]]:
+    frame = spark.createDataFrame(pa.Table.from_pandas(rows.assign(threshold=THRESHOLD)))
+    return people_and_intervals(frame, "group")
+
+
+def interval(influence: pd.Series, user_id: pd.Series, value: float, *, most: float = 1.0) -> list[float]:
+    by_user = influence.groupby(user_id).sum()
+    people = len(by_user)
+    error = np.sqrt(by_user.pow(2).sum() * people / (people - 1))
+    half = stats.t.isf(0.025, people - 1) * error
+    return [max(value - half, 0), min(value + half, most)]
+
+
+@pytest.mark.parametrize("group", ["a", "b"])
+def test_the_auc_has_delongs_interval_for_clustered_data(
+    found: dict[tuple[object, ...], dict[str, dict[str, object]]], rows: pd.DataFrame, group: str
+) -> None:
+    part = rows[rows["group"] == group]
+    liked, p = part["label"] > 0, part["probability"]
+    pairs = (p[liked].to_numpy()[:, None] > p[~liked].to_numpy()[None, :]).astype(float)
+    pairs += 0.5 * (p[liked].to_numpy()[:, None] == p[~liked].to_numpy()[None, :])
+    auc = pairs.mean()
+    influence = pd.Series(0.0, index=part.index)
+    influence[liked] = (pairs.mean(axis=1) - auc) / liked.sum()
+    influence[~liked] = (pairs.mean(axis=0) - auc) / (~liked).sum()
+    expected = interval(influence, part["user_id"], auc)
+    assert found[(group,)]["people"] == part["user_id"].nunique()
+    assert found[(group,)]["intervals"]["auc"] == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize("group", ["a", "b"])
+def test_ratios_of_sums_have_the_interval_of_their_linearisation(
+    found: dict[tuple[object, ...], dict[str, dict[str, object]]], rows: pd.DataFrame, group: str
+) -> None:
+    part = rows[rows["group"] == group]
+    y, p = part["label"], part["probability"]
+    called = (p >= THRESHOLD).astype(float)
+    one = pd.Series(1.0, index=part.index)
+    loss = -np.log(np.where(y > 0, p, 1 - p))
+    ratios = {
+        "accuracy": ((called == y).astype(float), one),
+        "log_loss": (pd.Series(loss, index=part.index), one),
+        "brier": ((y - p) ** 2, one),
+        "precision": (called * y, called),
+        "recall": (called * y, y),
+        "f1": (2 * called * y, called + y),
+    }
+    for name, (part_of, whole) in ratios.items():
+        value = part_of.sum() / whole.sum()
+        influence = (part_of - value * whole) / whole.sum()
+        expected = interval(influence, part["user_id"], value, most=np.inf if name == "log_loss" else 1.0)
+        assert found[(group,)]["intervals"][name] == pytest.approx(expected, rel=1e-9), name
+
+
+def test_what_can_not_be_told_has_no_interval(spark: SparkSession) -> None:
+    rows = pd.DataFrame(
+        [
+            ("one user", 1, 1.0, 0.7), ("one user", 1, 0.0, 0.2),
+            ("all liked", 1, 1.0, 0.9), ("all liked", 2, 1.0, 0.8),
+        ],
+        columns=["group", "user_id", "label", "probability"],
+    )  # fmt: skip
+    found = people_and_intervals(
+        spark.createDataFrame(pa.Table.from_pandas(rows.assign(threshold=0.5))), "group"
+    )
+    assert set(found["one user",]["intervals"].values()) == {None}
+    assert found["all liked",]["intervals"]["auc"] is None
+    assert found["all liked",]["intervals"]["accuracy"] is None  # it does not vary
+    assert found["all liked",]["intervals"]["brier"] is not None
