@@ -70,6 +70,9 @@ def test_the_jobs_work_unchanged_on_the_other_layouts(
         "train", "--lake", tmp_path / "lake", "--model", tmp_path / "model", "--until", T, "--config", fast
     )
     assert trained.status == 0, trained.err
+    explored = movierate("explore", "--lake", tmp_path / "lake", "--out", tmp_path / "exploration")
+    assert explored.status == 0, explored.err
+    assert "800 ratings by 40 people of 30 movies\n" in explored.out
     evaluated = movierate(
         "evaluate",
         "--lake",

@@ -175,7 +175,9 @@ def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
 
 
 def _shown_groups(groups: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
-    return groups[shown(groups, within=("attribute",), min_cell=min_cell)]
+    """Groups over all genres that may be shown, and everybody."""
+    may_be_shown = shown(groups, within=("attribute",), min_cell=min_cell)
+    return groups[may_be_shown | (groups["attribute"] == ALL)]
 
 
 def _largest_first(column: pd.Series) -> pd.Series:

@@ -97,15 +97,16 @@ def _with_discoveries(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def correlations(sums: pd.DataFrame) -> pd.DataFrame:
-    """Pearson's correlation of each number with being liked: ``number``, ``ratings``, ``correlation``.
+    """Pearson's correlation of each number with being liked: ``number``, ``correlation``.
 
-    ``sums``: a row per number with n, x, x_squared, x_liked and liked. NaN where nothing varies.
+    ``sums``: a row per number with n, x, x_squared, x_liked and liked. NaN where nothing varies. The count
+    is not among the columns: less the total it would tell how many ratings do not know the number.
     """
     n, x, likes = (sums[name].to_numpy(dtype=object) for name in ("n", "x", "liked"))  # whole, of any size
     together = n * sums["x_liked"].to_numpy(dtype=object) - x * likes
     spread = (n * sums["x_squared"].to_numpy(dtype=object) - x * x) * (n * likes - likes * likes)
     found = [float(a) / float(b) ** 0.5 if b > 0 else np.nan for a, b in zip(together, spread, strict=True)]
-    return pd.DataFrame({"number": sums["number"], "ratings": sums["n"], "correlation": found})
+    return pd.DataFrame({"number": sums["number"], "correlation": found})
 
 
 def _squares(sums: pd.DataFrame, one: Any, other: Any) -> Any:

@@ -10,6 +10,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark import lake
 from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
 from movierate_spark.explore import explore
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
 from movierate_spark.progress import Reporter
@@ -22,7 +23,8 @@ def explore_lake(
     """Leave the report and the tables of its figures; returns the totals.
 
     Raises:
-        InputError: there is no lake, or ``target`` holds something else.
+        InputError: there is no lake, fewer people than a report may speak of, or ``target`` holds
+            something else.
     """
     opened = lake.open_lake(spark, source)
     check_free(target, REPORT_FILES)
@@ -34,6 +36,12 @@ def explore_lake(
     }
     with report.step("count, compare, correlate"):
         found = explore(opened.ratings, opened.users, opened.movies, **rules)
+    people, min_cell = found.totals["people"], settings.report.min_cell
+    if people < min_cell:
+        raise InputError(
+            f"--lake {source}: its ratings are by {people} people, and a report says nothing about fewer than"
+            f" report.min_cell {min_cell}: set it lower if you may know them"
+        )
     with report.step(f"write {target}"):
         leave_report(target, exploration_report(found, opened.ledger, **rules))
     return found.totals

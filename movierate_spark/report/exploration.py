@@ -233,7 +233,7 @@ def _correlations(table: pd.DataFrame) -> Figure:
     )
     text = (
         "Pearson's correlation of each number with a rating's being a like."
-        " An age is the first year of its group."
+        " An age is the first year of its group. Over the ratings that know the number."
     )
     alt = NO_DATA
     if best := largest(table, "correlation"):
