@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JRE := openjdk-17-jre-headless
+# Installs Debian or Ubuntu packages where that may be done, else fails.
+APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint setup java clean
+.PHONY: demo test lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
 
-test: setup java lint
+test: setup java browser lint
 	$(BIN)/python -m pytest --durations=5
 
 lint: setup
@@ -25,18 +27,21 @@ $(VENV)/.installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "make: Python 3.11 or newer is needed; name it: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
+	  || { $(APT_GET) python3-venv && $(PYTHON) -m venv $(VENV); } \
 	  || { echo "make: Python's venv is missing (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 # Spark 4 runs on Java 17 or 21, as `movierate doctor` checks.
 java: setup
-	@$(BIN)/python -c 'import sys; from movierate_spark.doctor import java; sys.exit(not java().fine)' || { \
-	  if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null; then \
-	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $(JRE); \
-	  else \
-	    echo "make: Java 17 or 21 is needed (Debian, Ubuntu: apt-get install $(JRE))"; exit 1; \
-	  fi; }
+	@$(BIN)/python -c 'import sys; from movierate_spark.doctor import java; sys.exit(not java().fine)' \
+	  || $(APT_GET) $(JRE) \
+	  || { echo "make: Java 17 or 21 is needed (Debian, Ubuntu: apt-get install $(JRE))"; exit 1; }
+
+# The reports are tested in a real browser where there is one, or one may be installed.
+browser:
+	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || $(APT_GET) chromium \
+	  || echo "make: no Chromium (Debian: apt-get install chromium): tests in a browser are skipped"
 
 clean:
 	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

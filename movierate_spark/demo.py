@@ -18,7 +18,7 @@ from movierate_spark.split import utc
 
 RATINGS = 100_000
 SEED = 1
-PARTS = ("input", "lake", "model", "scores", "evaluation", "requests.csv")
+PARTS = ("input", "lake", "exploration", "model", "scores", "evaluation", "requests.csv")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class Demo:
             f" demographics, genres and time alone {base:.4f}",
             "requests: read {read} = scored {scored} + rejected {rejected}".format(**self.counts),
             f"report: {self.out / 'evaluation' / 'report.html'}",
+            f"exploration: {self.out / 'exploration' / 'report.html'}",
             f"metrics: {self.out / 'evaluation' / 'metrics.json'}",
             f"scores: {self.out / 'scores'}",
             f"bundle: {self.out / 'model' / 'bundle.json'}",
@@ -59,6 +60,7 @@ def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) ->
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
     lake, model = out / "lake", out / "model"
     ledger = pipeline.prepare(spark, settings, report, source=out / "input", target=lake, format_name="auto")
+    pipeline.explore_lake(spark, settings, report, source=lake, target=out / "exploration")
     since = utc(truth["last_tenth"]["since"])
     pipeline.train_model(spark, settings, report, source=lake, target=model, until=since)
     metrics = pipeline.evaluate_model(

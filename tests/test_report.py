@@ -6,13 +6,14 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from movierate_spark.metrics import METRICS
 from movierate_spark.report import Report, evaluation_report
-from movierate_spark.report.page import MISSING, formatted
+from movierate_spark.report.page import MISSING, Figure, formatted
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
 
 HOSTILE = "<script>alert(1)</script>"
@@ -148,6 +149,14 @@ def test_what_comes_from_data_is_text_and_never_markup() -> None:
     assert HOSTILE in page.text
     ticks = [label for spec in page.specs for label in spec["layout"]["yaxis"].get("ticktext", [])]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in ticks  # Plotly reads a little HTML in labels
+
+
+def test_no_character_of_a_chart_can_end_the_element_that_holds_it() -> None:
+    figure = Figure(
+        "x", "x", "x", "x", go.Figure(layout={"title": {"text": "</script><b>&"}}), pd.DataFrame()
+    )
+    assert not {"<", ">", "&"} & set(figure.spec)
+    assert json.loads(figure.spec)["layout"]["title"]["text"] == "</script><b>&"
 
 
 def test_a_metric_that_is_not_defined_is_a_dash() -> None:

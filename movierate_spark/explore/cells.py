@@ -18,7 +18,7 @@ COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "lik
 def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFrame:
     """Totals of every cell: a row per (figure, value, attribute, group), in this order.
 
-    ``rows`` are ratings with their movies' ``genres``. Figures are ``all``, ``stars``, ``month``,
+    ``rows`` are ratings with their movies' ``genres``, each named once. Figures are ``all``, ``stars``, ``month``,
     ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, in which a film counts once in each
     of its genres. ``attribute`` ``all`` counts everybody; by ``gender``, ``age_group`` and ``occupation``
     are ``all`` and ``genre``; ``all`` is by ``activity`` too, the user's number of ratings. Unknown is a
@@ -47,7 +47,7 @@ def _by_user(rows: DataFrame, *, threshold: float) -> DataFrame:
     """One row per (user_id, figure, value) with ``n`` ratings and ``likes``; a single shuffle, of ratings."""
     at = F.col("rated_at")
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    named = F.when(F.size(genres) > 0, F.array_distinct(genres)).otherwise(F.array(F.lit(UNKNOWN)))
+    named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
     figures = F.concat(
         F.array(
             _cell(ALL, F.lit(ALL)),

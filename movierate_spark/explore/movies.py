@@ -106,8 +106,7 @@ def leading_movies(
 
 def genres_together(movies: DataFrame) -> pd.DataFrame:
     """How many movies are in both genres: a row per ordered pair, a genre with itself counts its movies."""
-    distinct = movies.select(F.array_distinct("genres").alias("genres"))
-    pairs = distinct.select(F.explode("genres").alias("genre"), "genres").select(
+    pairs = movies.select(F.explode("genres").alias("genre"), "genres").select(
         "genre", F.explode("genres").alias("other")
     )
     counted = pairs.groupBy("genre", "other").agg(F.count("*").alias("movies")).toPandas()
