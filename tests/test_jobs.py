@@ -362,7 +362,7 @@ def test_a_bundle_with_a_changed_file_is_refused(
 
 
 def test_help_explains_every_option(movierate: Callable[..., Outcome]) -> None:
-    for command in ("prepare", "train", "evaluate", "score", "simulate", "demo", "doctor"):
+    for command in ("prepare", "explore", "train", "evaluate", "score", "simulate", "demo", "doctor"):
         outcome = movierate(command, "--help")
         assert outcome.status == 0
         assert "--help" in outcome.out

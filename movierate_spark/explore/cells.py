@@ -18,12 +18,13 @@ COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "lik
 def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFrame:
     """Totals of every cell: a row per (figure, value, attribute, group), in this order.
 
-    ``rows`` are ratings with their movies' ``genres``, each named once. Figures are ``all``, ``stars``, ``month``,
-    ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, in which a film counts once in each
-    of its genres. ``attribute`` ``all`` counts everybody; by ``gender``, ``age_group`` and ``occupation``
-    are ``all`` and ``genre``; ``all`` is by ``activity`` too, the user's number of ratings. Unknown is a
-    value of its own. Counts are of people, ratings and likes; the last three sum squares and products
-    over people, from which :mod:`movierate_spark.explore.rates` makes standard errors. All are whole.
+    ``rows`` are ratings with their movies' ``genres``, each named once. Figures are ``all``, ``stars``,
+    ``month``, ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, in which a film counts once
+    in each of its genres. ``attribute`` ``all`` counts everybody; by ``gender``, ``age_group`` and
+    ``occupation`` are ``all`` and ``genre``; ``all`` is by ``activity`` too, the user's number of ratings.
+    Unknown is a value of its own. Counts are of people, ratings and likes; the last three sum squares and
+    products over people, from which :mod:`movierate_spark.explore.rates` makes standard errors. All are
+    whole.
     """
     grouped = (
         _by_user(rows, threshold=threshold)
