@@ -8,23 +8,37 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from importlib.metadata import version as library_version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pyspark.ml import PipelineModel
+from pyspark.ml.classification import LogisticRegressionModel
 
 from movierate_spark.config import FeatureSettings
+from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError
+from movierate_spark.features import transformers
 from movierate_spark.tables import replace_json
 
 MANIFEST = "bundle.json"
+RUNS = "_runs"
 PIPELINE = "pipeline"
 LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
+PIPELINE_CLASS = "pyspark.ml.pipeline.PipelineModel"
+STAGE_CLASSES = {
+    *(f"{stage.__module__}.{stage.__qualname__}" for stage in transformers.SAVED),
+    "org.apache.spark.ml.feature.StringIndexerModel",
+    "org.apache.spark.ml.feature.OneHotEncoderModel",
+    "org.apache.spark.ml.feature.VectorAssembler",
+    "org.apache.spark.ml.classification.LogisticRegressionModel",
+}
 REQUIRED = (
     "version",
     "folder",
@@ -60,9 +74,29 @@ class Bundle:
         """How the rows that the pipeline reads are made."""
         return FeatureSettings.model_validate(self.manifest["features"])
 
+    @cached_property
     def pipeline(self) -> PipelineModel:
-        """The Spark ML pipeline from joined rows to log odds."""
+        """The Spark ML pipeline from joined rows to log odds; loaded once."""
         return PipelineModel.load(str(self.path / self.manifest["folder"] / PIPELINE))
+
+    @property
+    def model(self) -> LogisticRegressionModel:
+        """The pipeline's last stage."""
+        return cast("LogisticRegressionModel", self.pipeline.stages[-1])
+
+
+def model_input(path: Path) -> dict[str, Any]:
+    """What a run record says of the model that was used; only its place where there is none."""
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        return {"model": str(path)}
+    version = json.loads(manifest.read_text(encoding="utf-8")).get("version")
+    return {"model": str(path), "model_version": version, "bundle_sha256": digest_of(manifest)}
+
+
+def is_version(name: str) -> bool:
+    """Whether a folder is named like a bundle's version."""
+    return re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", name) is not None
 
 
 def check_free(path: Path) -> None:
@@ -73,8 +107,11 @@ def check_free(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"--model {path} is a file: name a new folder, or a bundle's")
-    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
-        first = min(entry.name for entry in path.iterdir())
+    entries = sorted(entry.name for entry in path.iterdir() if entry.name != RUNS) if path.is_dir() else []
+    # Versions without a manifest are what a killed training leaves.
+    strangers = [name for name in entries if not is_version(name)]
+    if strangers and not (path / MANIFEST).is_file():
+        first = strangers[0]
         raise InputError(f"--model {path} holds something else ({first}): name a new folder, or a bundle's")
 
 
@@ -127,4 +164,30 @@ def open_bundle(path: Path) -> Bundle:
         raise InputError(f"--model {path}: {MANIFEST} lacks {', '.join(missing)}: train again")
     if folder.parent != path or digests(path, folder) != manifest["files"]:
         raise InputError(f"--model {path}: its files are not those that were published: train again")
+    _check_classes(path, folder / PIPELINE)
     return Bundle(path, manifest)
+
+
+def _check_classes(path: Path, pipeline: Path) -> None:
+    """Refuse what Spark ML would import to load the pipeline, but for the classes that we save.
+
+    Digests tell a damaged bundle; who can write the folder can write new digests, too.
+    """
+    for metadata in sorted(folder for folder in pipeline.rglob("metadata") if folder.is_dir()):
+        name = _class_named_in(metadata)
+        if name not in ({PIPELINE_CLASS} if metadata.parent == pipeline else STAGE_CLASSES):
+            raise InputError(
+                f"--model {path}: loading {metadata.parent.relative_to(path)} would run"
+                f" {name or 'who knows what'},"
+                " which no bundle of ours holds: do not use it, and train again"
+            )
+
+
+def _class_named_in(metadata: Path) -> str | None:
+    """The class that loading a stage imports; None where it is not told by a single line."""
+    parts = [file for file in metadata.iterdir() if not file.name.startswith(("_", "."))]
+    try:
+        (line,) = [line for file in parts for line in file.read_text(encoding="utf-8").splitlines()]
+        return str(json.loads(line)["class"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

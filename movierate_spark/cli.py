@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,10 +21,13 @@ from typer.exceptions import TyperException
 from movierate_spark import demo as demonstration
 from movierate_spark import doctor as examination
 from movierate_spark import pipeline
+from movierate_spark.bundle import model_input
 from movierate_spark.config import Settings, load_settings
-from movierate_spark.display import ledger_lines, show_metrics
+from movierate_spark.display import ledger_lines, scored_lines, show_metrics, show_runs
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.lake import lake_input
 from movierate_spark.progress import Reporter
+from movierate_spark.runs import RunRecord, read_records, recorded
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulate import simulate as make_data
 from movierate_spark.times import parse_time
@@ -90,6 +94,10 @@ class Run:
         finally:
             session.stop()
 
+    def recorded(self, target: Path) -> AbstractContextManager[RunRecord]:
+        """A run record for the block to fill, left in ``target``."""
+        return recorded(target, self.command, self.settings, self.report.done)
+
     def say(self, line: str) -> None:
         """A line of the result."""
         self.out.print(line, markup=False)
@@ -109,10 +117,12 @@ def prepare(
 ) -> None:
     """Check, clean and store the three files; every row is accounted for in ledger.json."""
     run = Run("prepare", config)
-    with run.spark() as spark:
+    with run.spark() as spark, run.recorded(lake) as record:
         ledger = pipeline.prepare(
             spark, run.settings, run.report, source=source, target=lake, format_name=format_.value
         )
+        record.inputs = {"input": str(source), "files": ledger["inputs"]}
+        record.counts, record.outputs = ledger["tables"], {"versions": ledger["versions"]}
     run.say_all(ledger_lines(ledger))
     run.say(f"lake: {lake}")
 
@@ -125,8 +135,10 @@ def explore(
 ) -> None:
     """Show what is in the lake and who likes what, in a report to look at."""
     run = Run("explore", config)
-    with run.spark() as spark:
+    with run.spark() as spark, run.recorded(out) as record:
+        record.inputs = lake_input(lake)
         totals = pipeline.explore_lake(spark, run.settings, run.report, source=lake, target=out)
+        record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
     run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
     run.say(f"report: {out / 'report.html'}")
 
@@ -138,8 +150,10 @@ def train(
     """Fit the model on ratings before T, choose its penalty by cross-validation, and measure it."""
     end = _time(until, "--until")
     run = Run("train", config)
-    with run.spark() as spark:
+    with run.spark() as spark, run.recorded(model) as record:
+        record.inputs = lake_input(lake)
         bundle = pipeline.train_model(spark, run.settings, run.report, source=lake, target=model, until=end)
+        record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, model_input(model)
     training = bundle.manifest["training"]
     run.say(f"trained on {training['rows']} ratings before {training['until']}")
     run.say(f"measured on ratings from {training['test_from']} on, which the measured model had not seen")
@@ -179,7 +193,8 @@ def evaluate(
     if start is None or (end is not None and end <= start):
         raise InputError(f"--until {until} is not after --since {since}")
     run = Run("evaluate", config)
-    with run.spark() as spark:
+    with run.spark() as spark, run.recorded(out) as record:
+        record.inputs = lake_input(lake) | model_input(model)
         metrics = pipeline.evaluate_model(
             spark,
             run.settings,
@@ -191,6 +206,7 @@ def evaluate(
             against=against,
             with_leakage_cost=leakage_cost,
         )
+        record.counts = {"evaluated": metrics["rows"]}
     show_metrics(run.out, metrics)
     run.say(f"report: {out / 'report.html'}")
     run.say(f"metrics: {out / 'metrics.json'}")
@@ -201,30 +217,109 @@ def score(
     lake: LakeOption,
     model: ModelOption,
     requests: Annotated[
-        Path, typer.Option("--requests", metavar="PATH", help="CSV or Parquet: user_id, movie_id, maybe at.")
+        str,
+        typer.Option(
+            "--requests",
+            metavar="PATH",
+            help="CSV or Parquet: user_id, movie_id, maybe at and run_date; {date} stands for the run date.",
+        ),
     ],
     scores: Annotated[Path, typer.Option("--scores", metavar="DIR", help="The scores table.")],
     run_date: Annotated[
-        str, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day these scores belong to.")
-    ],
+        str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day these scores belong to.")
+    ] = None,
+    first: Annotated[
+        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
+    ] = None,
+    last: Annotated[
+        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
+    ] = None,
+    reasons: Annotated[
+        int | None, typer.Option("--reasons", metavar="N", min=0, help="How many reasons to name; 0: none.")
+    ] = None,
+    expect_rows: Annotated[
+        int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse a delivery of other size.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Score again what was scored from the same inputs.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Score requests into the run date's partition, replacing what was there in one commit."""
-    day = _day(run_date)
+    """Score requests into their run date's partition, replacing what was there in one commit."""
+    days = _days(run_date, first, last)
     run = Run("score", config)
+    count = run.settings.score.reasons if reasons is None else reasons
+    asked = pipeline.Asked(requests, days, count, force=force, expected_rows=expect_rows)
     with run.spark() as spark:
-        counts = pipeline.score_requests(
-            spark,
-            run.settings,
-            run.report,
-            source=lake,
-            model=model,
-            requested=requests,
-            target=scores,
-            run_date=day,
+        results = pipeline.score_requests(
+            spark, run.settings, run.report, source=lake, model=model, target=scores, asked=asked
         )
-    run.say("requests: read {read} = scored {scored} + rejected {rejected}".format(**counts))
-    run.say(f"scores: {scores} (run_date={day})")
+        found = list(_recorded_dates(run, results, scores, inputs=lake_input(lake) | model_input(model)))
+    run.say_all(scored_lines(found))
+    _check_deliveries(found, requests)
+    run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
+
+
+def _recorded_dates(
+    run: Run, results: Iterator[pipeline.Scored], scores: Path, *, inputs: dict[str, Any]
+) -> Iterator[pipeline.Scored]:
+    """The results as they come, each that was looked into with a record of its own."""
+    while True:
+        with run.recorded(scores) as record:
+            result = next(results, None)
+            record.kept = result is not None and result.outcome in ("scored", "unchanged")
+            if result is not None:
+                record.inputs = {**inputs, "requests": result.requested}
+                record.run_date = result.run_date.isoformat()
+                record.outcome = "done" if result.outcome == "scored" else result.outcome
+                record.counts = {"requests": dict(result.counts)}
+                record.outputs = {"version": result.version}
+        if result is None:
+            return
+        yield result
+
+
+def _check_deliveries(found: Sequence[pipeline.Scored], requests: str) -> None:
+    refused = [str(each.run_date) for each in found if each.outcome == "refused"]
+    if refused:
+        raise InputError(f"{len(refused)} of {len(found)} run dates were refused: {', '.join(refused)}")
+    if all(each.outcome == "no delivery" for each in found):
+        raise InputError(f"--requests {requests}: no delivery for any of the {len(found)} run dates")
+
+
+@app.command()
+def runs(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables, report folders.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Whole records, a JSON object a line.")] = False,
+) -> None:
+    """List the runs that left something in these folders, oldest first."""
+    records = read_records(folders)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        for record in records:
+            console.print(json.dumps(record), markup=False)
+    else:
+        show_runs(console, records)
+
+
+@app.command()
+def vacuum(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Lakes, models and scores tables.")],
+    retention_hours: Annotated[
+        float, typer.Option("--retention-hours", metavar="H", min=0, help="Younger files stay.")
+    ] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove attempts that were never published and versions replaced longer ago than the retention."""
+    console = Console(highlight=False, soft_wrap=True)
+    for folder in folders:
+        removed = pipeline.vacuum(folder, retention_hours=retention_hours, dry_run=dry_run)
+        for path in removed if dry_run else ():
+            console.print(str(path), markup=False)
+        what = "would be removed" if dry_run else "removed"
+        console.print(f"{folder}: {len(removed)} files or folders {what}", markup=False)
 
 
 @app.command()
@@ -278,11 +373,23 @@ def _time(text: str | None, option: str) -> datetime | None:
     return None if text is None else parse_time(text, option, now=datetime.now(UTC))
 
 
-def _day(text: str) -> date:
+def _days(run_date: str | None, first: str | None, last: str | None) -> list[date]:
+    """One run date, or all from the first to the last."""
+    if run_date is not None and first is None and last is None:
+        return [_day(run_date, "--run-date")]
+    if run_date is not None or first is None or last is None:
+        raise InputError("name a day with --run-date, or several with --from and --to")
+    begin, end = _day(first, "--from"), _day(last, "--to")
+    if end < begin:
+        raise InputError(f"--to {last} is before --from {first}")
+    return [begin + timedelta(days=i) for i in range((end - begin).days + 1)]
+
+
+def _day(text: str, option: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"--run-date {text}: give a day as YYYY-MM-DD") from error
+        raise InputError(f"{option} {text}: give a day as YYYY-MM-DD") from error
 
 
 def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:

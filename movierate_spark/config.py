@@ -105,6 +105,13 @@ class EvaluateSettings(Section):
     seed: int
 
 
+class ScoreSettings(Section):
+    """How requests are scored."""
+
+    reasons: Annotated[int, Field(ge=0)]
+    dates_at_once: Count
+
+
 class ReportSettings(Section):
     """What a report may show."""
 
@@ -134,6 +141,7 @@ class Settings(BaseSettings):
     features: FeatureSettings
     train: TrainSettings
     evaluate: EvaluateSettings
+    score: ScoreSettings
     report: ReportSettings
     spark: SparkSettings
 

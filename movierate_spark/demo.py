@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark import pipeline
 from movierate_spark.config import Settings
+from movierate_spark.display import scored_lines
 from movierate_spark.errors import InputError
 from movierate_spark.progress import Reporter
 from movierate_spark.simulate import simulate
@@ -29,7 +31,7 @@ class Demo:
     truth: dict[str, Any]
     ledger: dict[str, Any]
     metrics: dict[str, Any]
-    counts: dict[str, int]
+    scored: Sequence[pipeline.Scored]
 
     def lines(self) -> list[str]:
         """The last lines that a person reads: the figures that matter, then where things are."""
@@ -37,7 +39,7 @@ class Demo:
         return [
             f"test AUC {self.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
             f" demographics, genres and time alone {base:.4f}",
-            "requests: read {read} = scored {scored} + rejected {rejected}".format(**self.counts),
+            *scored_lines(self.scored),
             f"report: {self.out / 'evaluation' / 'report.html'}",
             f"exploration: {self.out / 'exploration' / 'report.html'}",
             f"metrics: {self.out / 'evaluation' / 'metrics.json'}",
@@ -74,17 +76,11 @@ def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) ->
     )
     requests = out / "requests.csv"
     requests.write_text(_requests(), encoding="utf-8")
-    counts = pipeline.score_requests(
-        spark,
-        settings,
-        report,
-        source=lake,
-        model=model,
-        requested=requests,
-        target=out / "scores",
-        run_date=(since + timedelta(days=1)).date(),
+    asked = pipeline.Asked(str(requests), [(since + timedelta(days=1)).date()], settings.score.reasons)
+    scored = pipeline.score_requests(
+        spark, settings, report, source=lake, model=model, target=out / "scores", asked=asked
     )
-    return Demo(out, truth, ledger, metrics, counts)
+    return Demo(out, truth, ledger, metrics, list(scored))
 
 
 def _requests() -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from movierate_spark.evaluate import comparison
+from movierate_spark.pipeline import Scored
 
 SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
 
@@ -24,6 +25,48 @@ def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
         orphans = f"; orphans {table['orphans']}" if table.get("orphans") else ""
         note = f"; unknown: {unknown}" if unknown else ""
         yield f"{name}: read {table['read']} = {' + '.join(parts)}{orphans}{note}"
+
+
+def scored_lines(found: Iterable[Scored]) -> Iterator[str]:
+    """A line per run date that adds up, or says why nothing was done."""
+    several = len(found := list(found)) > 1
+    for each in found:
+        day = f"{each.run_date}: " if several else ""
+        match each.outcome:
+            case "scored":
+                yield f"{day}requests: read {{read}} = scored {{scored}} + rejected {{rejected}}".format(
+                    **each.counts
+                )
+            case "unchanged":
+                yield f"{day}unchanged: scored from the same inputs before (--force does it again)"
+            case "no delivery":
+                yield f"{day}no delivery at {each.requested}"
+            case "refused":
+                yield f"{day}refused: {each.why}"
+
+
+def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
+    """A line per run: when, what, how it ended, how long it took, what it counted."""
+    table = Table()
+    for name in ("started", "job", "run date", "outcome", "seconds", "rows", "where"):
+        table.add_column(name, justify="right" if name == "seconds" else "left")
+    for record in records:
+        table.add_row(
+            record["started"], record["job"], record["run_date"] or "", record["outcome"],
+            f"{record['seconds']:.1f}", _counts(record["counts"]), record["where"],
+        )  # fmt: skip
+    Console(highlight=False, width=max(out.width, 120)).print(table)
+
+
+def _counts(counts: Mapping[str, Any]) -> str:
+    parts = []
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            kept = {part: n for part, n in value.items() if isinstance(n, int) and n}
+            parts.append(f"{name}: " + ", ".join(f"{part} {n}" for part, n in kept.items()))
+        else:
+            parts.append(f"{name} {value}")
+    return "; ".join(parts)
 
 
 def show_metrics(out: Console, metrics: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ the tables at those versions, so they see one whole delivery or the one before i
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,11 +17,21 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
+from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.tables import Attempt, attempt_to_write, commit, read_table, replace_json
+from movierate_spark.tables import (
+    Attempt,
+    OpenedTable,
+    attempt_to_write,
+    commit,
+    open_table,
+    read_table,
+    replace_json,
+)
 from movierate_spark.validate import BLANK
 
 LEDGER = "ledger.json"
+RUNS = "_runs"
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,15 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
     return Lake(path, ledger, **frames)
 
 
+def lake_input(path: Path) -> dict[str, Any]:
+    """What a run record says of the lake that was read; only its place where there is none."""
+    ledger = path / LEDGER
+    if not ledger.is_file():
+        return {"lake": str(path)}
+    versions = json.loads(ledger.read_text(encoding="utf-8")).get("versions")
+    return {"lake": str(path), "lake_versions": versions, "ledger_sha256": digest_of(ledger)}
+
+
 def check_free(path: Path) -> None:
     """Refuse a lake path that holds anything but a lake.
 
@@ -75,9 +93,14 @@ def _strangers(path: Path) -> list[str]:
     return sorted(
         entry.name
         for entry in path.iterdir()
-        if not (entry.name == LEDGER or entry.name.startswith(f".{LEDGER}."))
+        if not (entry.name in (LEDGER, RUNS) or entry.name.startswith(f".{LEDGER}."))
         and not (entry.name in schemas.LAKE and entry.is_dir())
     )
+
+
+def open_tables(path: Path) -> dict[str, OpenedTable]:
+    """The lake's tables as they are when a run begins, for :func:`publish`."""
+    return {name: open_table(path / name) for name in schemas.LAKE}
 
 
 def row_counts(by_rule: Mapping[str | None, int]) -> dict[str, Any]:
@@ -115,24 +138,27 @@ def check_rejected(path: Path, table: str, counts: Mapping[str, Any], *, max_fra
 @contextmanager
 def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
     """Write the tables' files; if the block fails, what it had written is removed again."""
-    is_new = not path.exists()
-    try:
-        with ExitStack() as stack:
-            yield {
-                name: stack.enter_context(attempt_to_write(frames[name], path / name, schema))
-                for name, schema in schemas.LAKE.items()
-            }
-    except BaseException:
-        if is_new:
-            shutil.rmtree(path, ignore_errors=True)
-        raise
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(attempt_to_write(frames[name], path / name, schema))
+            for name, schema in schemas.LAKE.items()
+        }
 
 
-def publish(path: Path, attempts: Mapping[str, Attempt], ledger: Mapping[str, Any]) -> None:
-    """Commit the tables, then the ledger that makes them the lake.
+def publish(
+    path: Path,
+    attempts: Mapping[str, Attempt],
+    ledger: Mapping[str, Any],
+    *,
+    to: Mapping[str, OpenedTable],
+) -> dict[str, Any]:
+    """Commit the tables, then the ledger that makes them the lake, and return it with their versions.
+
+    ``to`` are the tables as they were when the run began.
 
     Raises:
         MovierateError: the rows written are not those the ledger counts; nothing becomes visible.
+        ConflictError: another run has published a lake meanwhile.
     """
     rejected = sum(table["rejected"] for table in ledger["tables"].values())
     counted = {name: table["accepted"] for name, table in ledger["tables"].items()} | {"rejected": rejected}
@@ -141,8 +167,10 @@ def publish(path: Path, attempts: Mapping[str, Attempt], ledger: Mapping[str, An
             raise MovierateError(
                 f"{path / name}: {attempt.rows} rows written, {counted[name]} counted: did the input change?"
             )
-    versions = {name: commit(attempt) for name, attempt in attempts.items()}
-    replace_json(path / LEDGER, {**ledger, "versions": versions})
+    versions = {name: commit(attempt, to=to[name]) for name, attempt in attempts.items()}
+    whole = {**ledger, "versions": versions}
+    replace_json(path / LEDGER, whole)
+    return whole
 
 
 def with_superseded(counts: Mapping[str, Any], *, kept: int) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -24,10 +25,16 @@ class Reporter:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False, soft_wrap=True)
+        self.done: list[dict[str, Any]] = []
 
     def say(self, line: str) -> None:
         """A line of its own."""
         self.console.print(line, markup=False)
+
+    def _finish(self, what: str, started: float, *, said: str) -> None:
+        seconds = time.monotonic() - started
+        self.done.append({"step": what, "seconds": round(seconds, 3)})
+        self.say(f"{said} {seconds:.1f} s")
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
@@ -38,7 +45,7 @@ class Reporter:
                 yield
         else:
             yield
-        self.say(f"{what}: {time.monotonic() - started:.1f} s")
+        self._finish(what, started, said=f"{what}:")
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Callable[[], None]]:
@@ -63,4 +70,4 @@ class Reporter:
                 yield advance
         else:
             yield advance
-        self.say(f"{what}: {done} of {total}, {time.monotonic() - started:.1f} s")
+        self._finish(what, started, said=f"{what}: {done} of {total},")

@@ -267,6 +267,15 @@ def is_parquet(path: Path) -> bool:
         return file.read(4) == b"PAR1"
 
 
+def parquet_columns(spark: SparkSession, path: Path) -> list[str]:
+    """The columns of a Parquet file, of a folder of some or of a Delta table."""
+    return _records(spark, path).columns
+
+
+def _records(spark: SparkSession, path: Path) -> DataFrame:
+    return spark.read.parquet(*(current_files(path) if is_delta_table(path) else [str(path)]))
+
+
 def parquet_lines(
     spark: SparkSession, path: Path, wanted: Mapping[str, str], optional: set[str]
 ) -> DataFrame:
@@ -279,8 +288,7 @@ def parquet_lines(
     """
     if not is_parquet(path):
         raise InputError(f"{path}: no Parquet there")
-    files = current_files(path) if is_delta_table(path) else [str(path)]
-    records = spark.read.parquet(*files)
+    records = _records(spark, path)
     missing = [
         column for name, column in wanted.items() if column not in records.columns and name not in optional
     ]

@@ -10,15 +10,26 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
-from movierate_spark.readers import csv_fields, is_parquet, parquet_lines, parse_csv_line, read_lines
+from movierate_spark.readers import (
+    csv_fields,
+    is_parquet,
+    parquet_columns,
+    parquet_lines,
+    parse_csv_line,
+    read_lines,
+)
 from movierate_spark.validate import broken_rule, has_all_fields, is_id
 
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"
 REQUIRED = ("user_id", "movie_id")
+RUN_DATE = "run_date"
+OPTIONAL = ("at", RUN_DATE)
 
 
 def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> DataFrame:
-    """One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at as text.
+    """One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at, day as text.
+
+    ``day`` is the column run_date, '' where a row does not say; null where there is no such column.
 
     Raises:
         InputError: no such file, zero bytes, no header, or a missing column.
@@ -26,7 +37,10 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     if not path.exists():
         raise InputError(f"--requests {path}: no such file")
     if is_parquet(path):
-        return parquet_lines(spark, path, {"user_id": "user_id", "movie_id": "movie_id", "at": "at"}, {"at"})
+        return _with_day(
+            parquet_lines(spark, path, {name: name for name in (*REQUIRED, *OPTIONAL)}, set(OPTIONAL)),
+            is_dated=RUN_DATE in parquet_columns(spark, path),
+        )
     if path.is_dir():
         raise InputError(
             f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
@@ -40,16 +54,21 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     if missing:
         raise InputError(
             f"--requests {path}: missing column(s) {', '.join(missing)}; the first line must name"
-            " user_id, movie_id and optionally at"
+            " user_id, movie_id and optionally at and run_date"
         )
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
     texts = [
-        (F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")).alias(
-            name
-        )
-        for name in ("user_id", "movie_id", "at")
+        F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")
+        for name in (*REQUIRED, *OPTIONAL)
     ]
-    return split.select("raw", "source_file", (F.size("fields") == len(header)).alias("complete"), *texts)
+    named = (text.alias(name) for text, name in zip(texts, (*REQUIRED, *OPTIONAL), strict=True))
+    complete = (F.size("fields") == len(header)).alias("complete")
+    return _with_day(split.select("raw", "source_file", complete, *named), is_dated=RUN_DATE in header)
+
+
+def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:
+    day = F.coalesce(F.trim(RUN_DATE), F.lit("")) if is_dated else F.lit(None).cast("string")
+    return lines.withColumn("day", day).drop(RUN_DATE)
 
 
 def time_of(text: Column) -> Column:
@@ -76,20 +95,52 @@ def with_rule(lines: DataFrame, *, earliest: datetime, latest: datetime) -> Data
     return lines.withColumn("rule", broken_rule(rules))
 
 
-def readable(lines: DataFrame, *, run_date: date) -> DataFrame:
-    """One row per request that breaks no rule, repeated ones too: user_id, movie_id, at.
+def of_run_date(lines: DataFrame, run_date: date) -> DataFrame:
+    """The lines that name the run date, or name none, with ``run_date``."""
+    named = F.col("day").isNull() | (F.col("day") == F.lit(run_date.isoformat()))
+    return lines.where(named).withColumn(RUN_DATE, F.lit(run_date))
+
+
+def digests_by_day(lines: DataFrame) -> dict[str | None, list[int]]:
+    """Rows and a sum of hashes for each ``day`` of the lines: what tells one delivery from another."""
+    hashes = F.sum(F.xxhash64("raw").cast("decimal(38,0)")).cast("string")
+    rows = lines.groupBy("day").agg(F.count("*").alias("rows"), hashes.alias("hashes")).collect()
+    return {row["day"]: [row["rows"], int(row["hashes"])] for row in rows}
+
+
+def counted(lines: DataFrame) -> dict[date, dict[str, int]]:
+    """Lines with ``rule`` and ``run_date``: how many of each date were ``read``, ``scored`` and ``rejected``.
+
+    Blank lines are none.
+    """
+    to_score = F.count_if(F.col("rule").isNull()).alias("scored")
+    bad = F.count_if(F.col("rule").isNotNull() & ~is_blank(F.col("raw"))).alias("rejected")
+    rows = lines.groupBy("run_date").agg(to_score, bad).collect()
+    return {
+        row["run_date"]: {
+            "read": row["scored"] + row["rejected"],
+            "scored": row["scored"],
+            "rejected": row["rejected"],
+        }
+        for row in rows
+    }
+
+
+def readable(lines: DataFrame) -> DataFrame:
+    """One row per request that breaks no rule, repeated ones too: user_id, movie_id, at, run_date.
 
     A request without a time is as of the run date's midnight (UTC).
     """
-    midnight = F.lit(run_date.isoformat()).cast("timestamp")
+    midnight = F.col("run_date").cast("timestamp")
     return lines.where(F.col("rule").isNull()).select(
         whole_number(F.col("user_id")).alias("user_id"),
         whole_number(F.col("movie_id")).alias("movie_id"),
         F.coalesce(time_of(F.col("at")), midnight).alias("at"),
+        "run_date",
     )
 
 
-def unreadable(lines: DataFrame, *, run_date: date) -> DataFrame:
+def unreadable(lines: DataFrame) -> DataFrame:
     """The requests that break a rule, whole, with its name; blank lines are none."""
     bad = lines.where(F.col("rule").isNotNull() & ~is_blank(F.col("raw")))
-    return bad.select(F.lit(run_date).alias("run_date"), "rule", "raw", "source_file")
+    return bad.select("run_date", "rule", "raw", "source_file")

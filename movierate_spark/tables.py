@@ -10,22 +10,24 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import pyarrow.parquet as pq
-from deltalake import DeltaTable, Schema
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.errors import ConflictError, InputError, MovierateError
 
 RUN_DATE = "run_date"
+MOST_TRIES = 50
 
 
 @dataclass(frozen=True)
@@ -70,25 +72,59 @@ def read_table(
     return reader.parquet(*files).select(schema.names)
 
 
+@dataclass(frozen=True)
+class OpenedTable:
+    """A table as it was when a run began: what is committed through it loses to whoever came first.
+
+    ``delta`` is None where there was no table yet.
+    """
+
+    path: Path
+    delta: DeltaTable | None
+
+    def transaction(self, name: str) -> int | None:
+        """The number that the last commit of this name carried; None where there was none."""
+        return None if self.delta is None else self.delta.transaction_version(name)
+
+    def state(self, transaction: Transaction | None, run_date: date | None) -> object:
+        """What a commit of this transaction or run date would replace: another one's makes it another."""
+        if self.delta is None:
+            return None, frozenset()
+        partition = [(RUN_DATE, "=", run_date.isoformat())] if run_date else None
+        files = frozenset(self.delta.file_uris(partition))
+        return transaction and self.delta.transaction_version(transaction.app_id), files
+
+
+def open_table(path: Path) -> OpenedTable:
+    """The table at ``path`` as it is now, or that there is none."""
+    return OpenedTable(path, DeltaTable(str(path)) if is_delta_table(path) else None)
+
+
 @contextmanager
 def attempt_to_write(
     frame: DataFrame, table: Path, schema: StructType, *, run_date: date | None = None
 ) -> Iterator[Attempt]:
     """Write ``frame`` beside the table's files; they are removed again unless the block ends well.
 
-    A table that did not exist before is removed whole. With ``run_date`` the rows belong to that
-    partition, whose column the frame carries.
+    Folders that were made for them go, too, but never what another run has put there meanwhile. With
+    ``run_date`` the rows belong to that partition, whose column the frame carries.
     """
-    is_new = not is_delta_table(table)
     parent = table / f"{RUN_DATE}={run_date.isoformat()}" if run_date else table
     folder = parent / uuid.uuid4().hex
+    made = [path for path in (parent, *parent.parents) if not path.exists()]
     try:
         yield _written(frame, table, schema, folder, run_date)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
-        if is_new:
-            shutil.rmtree(table, ignore_errors=True)
+        remove_if_empty(made)
         raise
+
+
+def remove_if_empty(folders: Iterable[Path]) -> None:
+    """Remove the folders that are empty, innermost first."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
 
 
 def _written(
@@ -121,18 +157,56 @@ def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: in
     )
 
 
-def commit(attempt: Attempt) -> int:
-    """Make an attempt the table's content (or that of its run date), and return the new version."""
+def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Transaction | None = None) -> int:
+    """Make an attempt the table's content (or that of its run date), and return the new version.
+
+    ``to`` is the table as it was opened before its inputs were read. Commits of other run dates may have come
+    between; one of the same run date, or any one of a table without dates, has won. ``transaction`` stays
+    with the table, where :meth:`OpenedTable.transaction` finds it.
+
+    Raises:
+        ConflictError: another run published the same thing first.
+    """
+    begun = to or open_table(attempt.table)
+    before = begun.state(transaction, attempt.run_date)
+    now = begun
+    for _ in range(MOST_TRIES):
+        try:
+            return _commit_to(now, attempt, transaction)
+        except DeltaError:
+            now = open_table(attempt.table)
+            if now.delta is None or now.delta.version() == (begun.delta and begun.delta.version()):
+                raise
+        if attempt.run_date is None or now.state(transaction, attempt.run_date) != before:
+            break
+    what = f"run date {attempt.run_date}" if attempt.run_date else "its content"
+    raise ConflictError(
+        f"{attempt.table}: another run has published {what} meanwhile; this one changed nothing"
+    )
+
+
+def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction | None) -> int:
     schema = Schema.from_json(attempt.schema.json())
     partition_by = [RUN_DATE] if attempt.run_date else None
-    if not is_delta_table(attempt.table):
+    properties = CommitProperties(app_transactions=[transaction]) if transaction else None
+    if table.delta is None:
         create_table_with_add_actions(
-            str(attempt.table), schema, list(attempt.files), mode="error", partition_by=partition_by
+            str(attempt.table),
+            schema,
+            list(attempt.files),
+            mode="error",
+            partition_by=partition_by,
+            commit_properties=properties,
         )
     else:
         replaced = [(RUN_DATE, "=", attempt.run_date.isoformat())] if attempt.run_date else None
-        DeltaTable(str(attempt.table)).create_write_transaction(
-            list(attempt.files), "overwrite", schema, partition_by=partition_by, partition_filters=replaced
+        table.delta.create_write_transaction(
+            list(attempt.files),
+            "overwrite",
+            schema,
+            partition_by=partition_by,
+            partition_filters=replaced,
+            commit_properties=properties,
         )
     return DeltaTable(str(attempt.table)).version()
 

@@ -78,14 +78,15 @@ def test_a_threshold_may_call_nothing_liked(spark: SparkSession) -> None:
 
 def test_segments_baselines_and_newcomers_are_measured_on_the_same_rows(spark: SparkSession) -> None:
     schema = (
-        "label double, p_like double, always_like double, gender string, age_group string, occupation string,"
+        "user_id long, label double, p_like double, always_like double, gender string, age_group string,"
+        " occupation string,"
         " genres array<string>, user_known boolean, movie_known boolean"
     )
     rows = [
-        (1.0, 0.9, 0.6, "F", "18-24", "writer", ["War", "Drama"], True, True),
-        (0.0, 0.2, 0.6, "F", "18-24", None, ["War"], True, True),
-        (1.0, 0.8, 0.6, None, "18-24", "writer", [], False, True),
-        (0.0, 0.4, 0.6, "M", "18-24", "writer", None, False, True),
+        (1, 1.0, 0.9, 0.6, "F", "18-24", "writer", ["War", "Drama"], True, True),
+        (1, 0.0, 0.2, 0.6, "F", "18-24", None, ["War"], True, True),
+        (2, 1.0, 0.8, 0.6, None, "18-24", "writer", [], False, True),
+        (3, 0.0, 0.4, 0.6, "M", "18-24", "writer", None, False, True),
     ]
     found = evaluate(
         spark.createDataFrame(rows, schema), threshold=0.5, baseline_thresholds={"always_like": 0.0}

@@ -271,7 +271,7 @@ def test_training_again_at_another_partitioning_swaps_the_manifest_for_the_same_
         assert first["metrics"][name] == pytest.approx(second["metrics"][name], abs=1e-9)
     assert first["calibration"] == pytest.approx(second["calibration"], abs=1e-9)
     coefficients = [
-        bundles.open_bundle(path).pipeline().stages[-1].coefficients.toArray()
+        bundles.open_bundle(path).pipeline.stages[-1].coefficients.toArray()
         for path in (home / "model", model)
     ]
     assert coefficients[0] == pytest.approx(coefficients[1], abs=1e-9)

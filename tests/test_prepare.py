@@ -132,7 +132,11 @@ def test_a_failure_while_publishing_leaves_the_old_lake(
     assert lake.open_lake(spark, target).ratings.count() == 800
     with pytest.raises(OSError, match="disk full"):
         prepare(ml_1m(tmp_path / "third"), tmp_path / "new")
-    assert not (tmp_path / "new").exists()
+    with pytest.raises(InputError, match="no lake there"):
+        lake.open_lake(spark, tmp_path / "new")
+    monkeypatch.undo()
+    prepare(ml_1m(tmp_path / "third"), tmp_path / "new")
+    assert lake.open_lake(spark, tmp_path / "new").ratings.count() == 800
 
 
 def test_rows_that_do_not_add_up_are_never_published(

@@ -21,6 +21,7 @@ from movierate_spark.features.transformers import (
 
 FEATURES = "features"
 CATEGORIES = ("gender", "age_group", "occupation", "zip3", "decade")
+CYCLE_NAMES = {"hour": "hour of day", "weekday": "weekday", "month": "month"}
 NAMES = {
     "hour_sin": "hour of day (sine)",
     "hour_cos": "hour of day (cosine)",
@@ -55,6 +56,22 @@ NAMES = {
     "occupation_movie": "movie: rated above its mean by the user's occupation",
 }
 PREFIXES = {"age_group": "age"}
+SOURCES = {
+    **{f"{cycle}_{part}": name for cycle, name in CYCLE_NAMES.items() for part in ("sin", "cos")},
+    **dict.fromkeys(("release_year", "release_year_squared"), "release year"),
+    "film_age": "film age when rated",
+    **dict.fromkeys(("user_new", "user_log_count", "user_log_count_squared"), "user: number of ratings"),
+    **dict.fromkeys(("user_lift", "user_odds", "user_odds_x_log_count"), "user: mean and like rate"),
+    **dict.fromkeys(("user_residual", "user_residual_x_log_count"), "user: ratings above the movies' means"),
+    **dict.fromkeys(("user_recent_5", "user_recent_20", "user_recent_50"), "user: last ratings"),
+    "user_genre": "user: taste for the movie's genres",
+    "user_decade": "user: taste for the movie's decade",
+    **dict.fromkeys(("movie_new", "movie_log_count", "movie_log_count_squared"), "movie: number of ratings"),
+    **dict.fromkeys(("movie_lift", "movie_lift_x_log_count", "movie_odds"), "movie: mean and like rate"),
+    "gender_movie": "movie: ratings by the user's gender",
+    "age_group_movie": "movie: ratings by the user's age group",
+    "occupation_movie": "movie: ratings by the user's occupation",
+}
 
 
 def uses_month(setting: str, first: datetime, last: datetime) -> bool:
@@ -102,9 +119,22 @@ def feature_names(schema: StructType) -> list[str]:
 
     ``occupation=college/grad student``, ``genre=Film-Noir``, ``film age when rated (log of years)``.
     """
+    return [_readable(slot) for slot in _slots(schema)]
+
+
+def feature_sources(schema: StructType) -> list[str]:
+    """The attribute that each slot of ``features`` is made from, in words a person understands.
+
+    ``gender``, ``genre``, ``release year``, ``user: last ratings``: fewer than names, as an attribute may
+    have several slots.
+    """
+    return [SOURCES.get(slot) or _readable(slot).partition("=")[0] for slot in _slots(schema)]
+
+
+def _slots(schema: StructType) -> list[str]:
     groups = schema[FEATURES].metadata["ml_attr"]["attrs"].values()
     slots = {attribute["idx"]: attribute["name"] for group in groups for attribute in group}
-    return [_readable(slots[i]) for i in range(len(slots))]
+    return [slots[i] for i in range(len(slots))]
 
 
 def _readable(slot: str) -> str:

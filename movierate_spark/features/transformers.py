@@ -210,3 +210,7 @@ class MultiHotModel(_KeepsFrequent):
         metadata = {"ml_attr": {"attrs": {"binary": attributes}, "num_attrs": len(attributes)}}
         vector = array_to_vector(F.array(*flags, unknown))
         return dataset.withColumn(output, vector).withMetadata(output, metadata)
+
+
+SAVED = (CalendarCycles, ReleaseFeatures, HistoryFeatures, RareLevelsModel, MultiHotModel)
+"""The stages of our own that a fitted pipeline holds."""

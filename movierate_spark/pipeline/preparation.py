@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import clean, lake, schemas, validate
 from movierate_spark.config import Settings
+from movierate_spark.digests import digest_of
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import TABLES, Delivery, find_delivery
 from movierate_spark.times import CLOCK_TOLERANCE
@@ -27,6 +28,7 @@ def prepare(
     """
     delivery = find_delivery(source, format_name=format_name, settings=settings.input)
     lake.check_free(target)
+    before = lake.open_tables(target)
     with report.step(f"check {source} ({delivery.format.name})"):
         checked = {name: _checked(spark, delivery, name, settings) for name in delivery.paths}
         counts = {name: lake.row_counts(validate.count_by_rule(lines)) for name, lines in checked.items()}
@@ -36,8 +38,7 @@ def prepare(
     frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
     with report.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         ledger = _ledger(spark, delivery, counts, attempts)
-        lake.publish(target, attempts, ledger)
-    return ledger
+        return lake.publish(target, attempts, ledger, to=before)
 
 
 def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Settings) -> DataFrame:
@@ -82,4 +83,5 @@ def _ledger(
     demographics = ("gender", "age_group", "occupation", "zip3")
     tables["users"] |= {"unknown": lake.unknown_counts(written["users"], demographics)}
     tables["movies"] |= {"unknown": lake.unknown_counts(written["movies"], ("year", "genres"))}
-    return {"format": delivery.format.name, "tables": tables}
+    inputs = {path.name: digest_of(path) for path in delivery.paths.values()}
+    return {"format": delivery.format.name, "inputs": inputs, "tables": tables}

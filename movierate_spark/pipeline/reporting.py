@@ -10,7 +10,7 @@ from movierate_spark.report import Report
 from movierate_spark.report.spreadsheet import to_csv
 from movierate_spark.tables import replace_text
 
-PAGE, FIGURES = "report.html", "figures"
+PAGE, FIGURES, RUNS = "report.html", "figures", "_runs"
 REPORT_FILES = (PAGE, FIGURES)
 
 
@@ -22,7 +22,7 @@ def check_free(path: Path, ours: Collection[str]) -> None:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"--out {path} is a file: name a folder")
-    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - set(ours))):
+    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - {RUNS, *ours})):
         raise InputError(f"--out {path} holds something else ({strangers[0]}): name a new folder")
 
 

@@ -19,14 +19,13 @@ def feature_rows(
 ) -> DataFrame:
     """Rows with history and attributes: every rating, or, where ``asked`` is given, its rows only.
 
-    The one way from the lake to the feature pipeline. ``asked`` has user_id, movie_id and at.
+    The one way from the lake to the feature pipeline. ``asked`` has user_id, movie_id and at, and may have
+    columns of its own, which stay.
     """
     timeline = opened.ratings.select("user_id", "movie_id", F.col("rated_at").alias("at"), "rating")
     if asked is not None:
-        no_rating = F.lit(None).cast("double")
-        timeline = timeline.withColumn("asked", F.lit(False)).unionByName(
-            asked.select("user_id", "movie_id", "at", no_rating.alias("rating"), F.lit(True).alias("asked"))
-        )
+        requests = asked.withColumn("asked", F.lit(True))
+        timeline = timeline.withColumn("asked", F.lit(False)).unionByName(requests, allowMissingColumns=True)
     laid = layouts(timeline, settings)
     known_then = with_priors(timeline, threshold=label_threshold)
     described = with_attributes(known_then, opened.users, opened.movies)

@@ -1,10 +1,15 @@
-"""score: requests to a run date's partition of the scores table."""
+"""score: requests to their run dates' partitions of the scores table, safe to run again at any time."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from functools import reduce
 from pathlib import Path
 
+from deltalake import Transaction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -12,12 +17,26 @@ from movierate_spark import bundle as bundles
 from movierate_spark import lake, requests, schemas, score
 from movierate_spark.bundle import Bundle
 from movierate_spark.config import Settings
-from movierate_spark.errors import InputError
+from movierate_spark.digests import digest_of, number_of
+from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.lake import Lake
+from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.progress import Reporter
-from movierate_spark.tables import attempt_to_write, commit
+from movierate_spark.reasons import with_reasons
+from movierate_spark.tables import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
+
+REJECTED, RUNS = "_rejected", "_runs"
+NOTHING = {"read": 0, "scored": 0, "rejected": 0}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The scores and the rejected requests as they were before anything was read."""
+
+    scores: OpenedTable
+    rejected: OpenedTable
 
 
 def score_requests(
@@ -27,49 +46,95 @@ def score_requests(
     *,
     source: Path,
     model: Path,
-    requested: Path,
     target: Path,
-    run_date: date,
-) -> dict[str, int]:
-    """Score a day's requests into that date's partition; returns how many were read, scored, rejected.
+    asked: Asked,
+) -> Iterator[Scored]:
+    """Score each run date's requests into its partition, a commit for each; yields what became of it.
+
+    A date that was scored from the same inputs is left as it is. The features of several dates are made
+    together (``score.dates_at_once``), each as of its own time.
 
     Raises:
-        InputError: the lake, the bundle or the requests can't be read, or ``target`` is something else.
+        InputError: the lake, the bundle or the only date's requests can't be read, or ``target`` is
+            something else.
+        ConflictError: another run has published one of these dates meanwhile.
     """
     opened = lake.open_lake(spark, source)
     found = bundles.open_bundle(model)
     _check_scores_folder(target)
-    lines = requests.with_rule(
-        requests.read_requests(spark, requested),
-        earliest=settings.validate_.rated_at_min,
-        latest=datetime.now(UTC) + CLOCK_TOLERANCE,
-    )
-    scored = _scored(opened, found, requests.readable(lines, run_date=run_date), run_date)
-    rejected = requests.unreadable(lines, run_date=run_date)
-    with (
-        report.step(f"score {requested}"),
-        attempt_to_write(rejected, target / "_rejected", schemas.REJECTED_REQUESTS, run_date=run_date) as bad,
-        attempt_to_write(scored, target, schemas.SCORES, run_date=run_date) as good,
-    ):
-        commit(bad)
-        commit(good)
-    return {"read": good.rows + bad.rows, "scored": good.rows, "rejected": bad.rows}
+    tables = Tables(open_table(target), open_table(target / REJECTED))
+    inputs = [digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked.reasons]
+
+    def number(digest: Sequence[int]) -> int:
+        return number_of(*inputs, list(digest))
+
+    def is_done(day: date, digest: Sequence[int]) -> bool:
+        return tables.scores.transaction(_name(day)) == number(digest)
+
+    to_score = []
+    for each in due(spark, asked, is_done=is_done):
+        if isinstance(each, Scored):
+            yield each
+        else:
+            to_score.append(each)
+    at_once = settings.score.dates_at_once
+    for some in (to_score[i : i + at_once] for i in range(0, len(to_score), at_once)):
+        judged = _judged(some, settings)
+        counts = requests.counted(judged)
+        with _scored_once(opened, found, judged, asked, times=len(some)) as scored:
+            for each in some:
+                day = each.run_date
+                with report.step(f"score {each.requested} for {day}"):
+                    transaction = Transaction(_name(day), number(each.digest))
+                    expected = counts.get(day, NOTHING)
+                    version = _publish(day, scored, judged, expected, tables, transaction)
+                yield Scored(day, "scored", each.requested, counts=expected, version=version)
 
 
 def _check_scores_folder(path: Path) -> None:
     if path.exists() and not path.is_dir():
         raise InputError(f"--scores {path} is a file: name a folder")
-    if path.is_dir() and any(path.iterdir()) and not (path / "_delta_log").is_dir():
+    strangers = path.is_dir() and any(entry.name != RUNS for entry in path.iterdir())
+    if strangers and not (path / "_delta_log").is_dir():
         raise InputError(f"--scores {path} holds something that is no scores table: name a new folder")
 
 
-def _scored(opened: Lake, found: Bundle, asked: DataFrame, run_date: date) -> DataFrame:
+def _name(run_date: date) -> str:
+    """What a run date's commits are called in the table's log."""
+    return f"score/{run_date.isoformat()}"
+
+
+def _judged(some: Sequence[Due], settings: Settings) -> DataFrame:
+    return requests.with_rule(
+        reduce(DataFrame.unionByName, (each.lines for each in some)),
+        earliest=settings.validate_.rated_at_min,
+        latest=datetime.now(UTC) + CLOCK_TOLERANCE,
+    )
+
+
+@contextmanager
+def _scored_once(
+    opened: Lake, found: Bundle, judged: DataFrame, asked: Asked, *, times: int
+) -> Iterator[DataFrame]:
+    """The scores, kept while the block uses them more than once."""
+    scored = _scored(opened, found, requests.readable(judged), reasons=asked.reasons)
+    if times == 1:
+        yield scored
+        return
+    scored = scored.persist()
+    try:
+        yield scored
+    finally:
+        scored.unpersist()
+
+
+def _scored(opened: Lake, found: Bundle, asked: DataFrame, *, reasons: int) -> DataFrame:
     manifest = found.manifest
     label_threshold = manifest["label"]["threshold"]
     rows = feature_rows(opened, found.features, label_threshold=label_threshold, asked=asked)
-    logits = score.with_logit(found.pipeline().transform(rows))
-    no_reasons = F.array().cast(schemas.SCORES["reasons"].dataType)
-    return score.with_probability(logits, manifest["calibration"]).select(
+    logits = score.with_logit(found.pipeline.transform(rows))
+    explained = with_reasons(logits, found.model, count=reasons)
+    return score.with_probability(explained, manifest["calibration"]).select(
         "user_id",
         "movie_id",
         "at",
@@ -78,7 +143,33 @@ def _scored(opened: Lake, found: Bundle, asked: DataFrame, run_date: date) -> Da
         score.is_called_liked(F.col("p_like"), threshold=manifest["threshold"]).alias("liked"),
         "user_known",
         "movie_known",
-        no_reasons.alias("reasons"),
+        "reasons",
         F.lit(found.version).alias("model_version"),
-        F.lit(run_date).alias("run_date"),
+        "run_date",
     )
+
+
+def _publish(
+    day: date,
+    scored: DataFrame,
+    judged: DataFrame,
+    expected: Mapping[str, int],
+    tables: Tables,
+    transaction: Transaction,
+) -> int:
+    """Write a run date's rows, check that they are all there, and make them visible."""
+    is_day = F.col("run_date") == F.lit(day)
+    bad_rows = requests.unreadable(judged).where(is_day)
+    scores, rejected = tables.scores, tables.rejected
+    with (
+        attempt_to_write(bad_rows, rejected.path, schemas.REJECTED_REQUESTS, run_date=day) as bad,
+        attempt_to_write(scored.where(is_day), scores.path, schemas.SCORES, run_date=day) as good,
+    ):
+        if (good.rows, bad.rows) != (expected["scored"], expected["rejected"]):
+            raise MovierateError(
+                f"{scores.path}: {good.rows} scores and {bad.rows} rejected rows were written for {day},"
+                f" {expected['scored']} and {expected['rejected']} counted: did the requests change"
+                " meanwhile?"
+            )
+        commit(bad, to=rejected, transaction=transaction)
+        return commit(good, to=scores, transaction=transaction)

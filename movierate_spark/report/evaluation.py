@@ -129,11 +129,13 @@ def _with_range(value: Any, interval: list[float] | None, form: str = "metric") 
 def _cumulative(bins: pd.DataFrame) -> pd.DataFrame:
     """At each threshold, highest first: likes and others called liked, starting from none."""
     down = bins.iloc[::-1]
-    called = pd.DataFrame(
-        {"threshold": down["first"], "tp": down["liked"].cumsum(), "fp": down["disliked"].cumsum()}
+    return pd.DataFrame(
+        {
+            "threshold": [1.0, *down["first"]],
+            "tp": [0, *down["liked"].cumsum()],
+            "fp": [0, *down["disliked"].cumsum()],
+        }
     )
-    none = pd.DataFrame({"threshold": [1.0], "tp": [0], "fp": [0]})
-    return pd.concat([none, called], ignore_index=True)
 
 
 def _roc(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
@@ -170,10 +172,13 @@ def _share(counts: pd.Series) -> pd.Series:
 def _precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
     series, data = [], []
     for name, value in _ranked(metrics, "auc_pr"):
-        called = _cumulative(bins[name]).iloc[1:]
-        precision, recall = called["tp"] / (called["tp"] + called["fp"]), _share(called["tp"])
+        called = _cumulative(bins[name])
+        called = called.assign(recall=_share(called["tp"])).iloc[
+            1:
+        ]  # of nothing called there is no precision
+        precision, recall = called["tp"] / (called["tp"] + called["fp"]), called["recall"]
         series.append((f"{_words(name)} ({formatted(value, 'ratio')})", recall.tolist(), precision.tolist()))
-        data.append(called.assign(model=name, precision=precision, recall=recall))
+        data.append(called.assign(model=name, precision=precision))
     chart = charts.lines(
         series,
         x_title="Recall: share of the likes found",

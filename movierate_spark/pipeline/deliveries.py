@@ -1,0 +1,133 @@
+"""Which requests belong to which run date, and which of them are still to be scored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+from pyspark.sql import DataFrame, SparkSession
+
+from movierate_spark import requests
+from movierate_spark.errors import InputError
+
+DATE = "{date}"
+Outcome = Literal["scored", "unchanged", "no delivery", "refused"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is to be scored: ``requested`` is a path, in which ``{date}`` stands for each run date.
+
+    ``expected_rows`` is what a delivery states it holds; ``force`` scores again what is there already.
+    """
+
+    requested: str
+    run_dates: Sequence[date]
+    reasons: int
+    force: bool = False
+    expected_rows: int | None = None
+
+    @property
+    def is_backfill(self) -> bool:
+        """Several dates: what is wrong with one of them does not keep the others."""
+        return len(self.run_dates) > 1
+
+    def by_path(self) -> dict[Path, list[date]]:
+        """The files or folders to read, and the run dates that each is for."""
+        paths: dict[Path, list[date]] = {}
+        for run_date in self.run_dates:
+            path = Path(self.requested.replace(DATE, run_date.isoformat()))
+            paths.setdefault(path, []).append(run_date)
+        return paths
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What became of a run date; ``counts`` (read, scored, rejected) only where it was scored."""
+
+    run_date: date
+    outcome: Outcome
+    requested: str
+    why: str = ""
+    counts: Mapping[str, int] = field(default_factory=dict)
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Due:
+    """A run date to be scored: its lines with ``run_date``, and what its inputs come down to."""
+
+    run_date: date
+    requested: str
+    lines: DataFrame
+    digest: Sequence[int]
+
+
+def due(
+    spark: SparkSession, asked: Asked, *, is_done: Callable[[date, Sequence[int]], bool]
+) -> Iterator[Scored | Due]:
+    """Each run date: what is to be scored, or why it is not.
+
+    Raises:
+        InputError: the only run date's delivery can't be read.
+    """
+    for path, run_dates in asked.by_path().items():
+        if asked.is_backfill and not path.exists():
+            yield from (Scored(day, "no delivery", str(path)) for day in run_dates)
+            continue
+        try:
+            found = list(_of_path(spark, path, run_dates, asked))
+        except InputError as error:
+            if not asked.is_backfill:
+                raise
+            yield from (Scored(day, "refused", str(path), str(error)) for day in run_dates)
+            continue
+        for each in found:
+            unchanged = isinstance(each, Due) and not asked.force and is_done(each.run_date, each.digest)
+            yield Scored(each.run_date, "unchanged", str(path)) if unchanged else each
+
+
+def _of_path(
+    spark: SparkSession, path: Path, run_dates: Sequence[date], asked: Asked
+) -> Iterator[Scored | Due]:
+    lines = requests.read_requests(spark, path)
+    digests = requests.digests_by_day(lines)
+    _check(path, digests, run_dates, asked)
+    is_dated = bool(digests) and None not in digests
+    for day in run_dates:
+        digest = digests.get(day.isoformat() if is_dated else None, (0, 0))
+        if is_dated and not digest[0]:
+            if not asked.is_backfill:
+                raise InputError(f"--requests {path}: no row has the run_date {day}")
+            yield Scored(day, "no delivery", str(path))
+        else:
+            yield Due(day, str(path), requests.of_run_date(lines, day), digest)
+
+
+def _check(
+    path: Path, digests: Mapping[str | None, Sequence[int]], run_dates: Sequence[date], asked: Asked
+) -> None:
+    if None in digests and len(run_dates) > 1:
+        raise InputError(
+            f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
+            " name a file for each date with {date}"
+        )
+    unnamed = sum(rows for day, (rows, _) in digests.items() if day is not None and not _is_date(day))
+    if unnamed:
+        raise InputError(f"--requests {path}: {unnamed} rows have no run_date as YYYY-MM-DD")
+    rows = sum(rows for rows, _ in digests.values())
+    if asked.expected_rows not in (None, rows):
+        raise InputError(
+            f"--requests {path}: {rows} rows, but --expect-rows {asked.expected_rows}: is the delivery"
+            " complete?"
+        )
+
+
+def _is_date(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:
+        return False

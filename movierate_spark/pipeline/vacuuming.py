@@ -1,0 +1,61 @@
+"""vacuum: what of a lake, a model or a scores table nobody reads any more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+from movierate_spark import bundle, lake, schemas
+from movierate_spark.errors import InputError
+from movierate_spark.tables import is_delta_table
+from movierate_spark.vacuum import vacuum_table
+
+
+def vacuum(folder: Path, *, retention_hours: float, dry_run: bool = False) -> list[Path]:
+    """Remove stale attempts and replaced versions older than the retention; returns what goes.
+
+    What a ledger or a bundle names stays at any age, so that whoever opens it now can read it.
+
+    Raises:
+        InputError: the folder is none of ours.
+    """
+    if (folder / lake.LEDGER).is_file():
+        return _vacuum_lake(folder, retention_hours=retention_hours, dry_run=dry_run)
+    if (folder / bundle.MANIFEST).is_file():
+        return _vacuum_model(folder, retention_hours=retention_hours, dry_run=dry_run)
+    if not is_delta_table(folder):
+        raise InputError(f"{folder}: no lake, model or table lies there")
+    tables = [folder, *(entry for entry in sorted(folder.glob("_*")) if is_delta_table(entry))]
+    return [
+        path
+        for table in tables
+        for path in vacuum_table(table, retention_hours=retention_hours, dry_run=dry_run)
+    ]
+
+
+def _vacuum_lake(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
+    versions = json.loads((folder / lake.LEDGER).read_text(encoding="utf-8"))["versions"]
+    found = []
+    for name in schemas.LAKE:
+        table, keep = folder / name, [versions[name]]
+        found += vacuum_table(table, retention_hours=retention_hours, keep=keep, dry_run=dry_run)
+    return found
+
+
+def _vacuum_model(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
+    current = json.loads((folder / bundle.MANIFEST).read_text(encoding="utf-8"))["folder"]
+    limit = time.time() - retention_hours * 3600
+    old = [
+        entry
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir()
+        and bundle.is_version(entry.name)
+        and entry.name != current
+        and entry.stat().st_mtime < limit
+    ]
+    if not dry_run:
+        for entry in old:
+            shutil.rmtree(entry, ignore_errors=True)
+    return old

@@ -1,0 +1,95 @@
+"""Run records: a JSON file beside what a run published, for whoever has to know what happened."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version as library_version
+from pathlib import Path
+from typing import Any
+
+from movierate_spark.config import Settings
+from movierate_spark.errors import ConflictError, InputError
+from movierate_spark.tables import replace_json
+
+RUNS = "_runs"
+LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
+
+
+@dataclass
+class RunRecord:
+    """What a run read, did and left. Times are UTC; ``seconds`` from its beginning to its end.
+
+    ``outcome`` is done, unchanged, conflict or failed. ``counts`` are rows at each step, which add up. One
+    that is not ``kept`` is not written.
+    """
+
+    job: str
+    started: str
+    outcome: str = "done"
+    run_date: str | None = None
+    seconds: float = 0.0
+    inputs: dict[str, Any] = field(default_factory=dict)
+    counts: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, Any] = field(default_factory=dict)
+    libraries: dict[str, str] = field(default_factory=dict)
+    kept: bool = True
+
+
+@contextmanager
+def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, Any]]) -> Iterator[RunRecord]:
+    """A record to be filled by the block, left in ``target`` when it ends.
+
+    A refused run leaves none. One that failed or lost leaves one where ``target`` exists.
+    """
+    began = time.monotonic()
+    record = RunRecord(
+        job,
+        f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+        settings=settings.model_dump(mode="json"),
+        libraries={name: library_version(name) for name in LIBRARIES},
+    )
+    try:
+        yield record
+    except InputError:
+        raise
+    except BaseException as error:
+        record.outcome = "conflict" if isinstance(error, ConflictError) else "failed"
+        if target.is_dir():
+            _write(target, record, began, steps)
+        raise
+    if record.kept:
+        _write(target, record, began, steps)
+
+
+def _write(target: Path, record: RunRecord, began: float, steps: list[dict[str, Any]]) -> None:
+    record.seconds = round(time.monotonic() - began, 3)
+    record.steps = list(steps)
+    folder = target / RUNS
+    folder.mkdir(parents=True, exist_ok=True)
+    stamp = record.started.replace(":", "").replace("-", "")
+    content = {name: value for name, value in asdict(record).items() if name != "kept"}
+    replace_json(folder / f"{stamp}-{record.job}-{uuid.uuid4().hex[:8]}.json", content)
+    steps.clear()
+
+
+def read_records(folders: list[Path]) -> list[Mapping[str, Any]]:
+    """The records that lie in folders of lakes, models, scores and reports, oldest first.
+
+    Raises:
+        InputError: a folder holds no records.
+    """
+    found = []
+    for folder in folders:
+        files = sorted((folder / RUNS).glob("*.json"))
+        if not files:
+            raise InputError(f"{folder}: no run has left a record there")
+        found += [{**json.loads(file.read_text(encoding="utf-8")), "where": str(folder)} for file in files]
+    return sorted(found, key=lambda record: (record["started"], record["run_date"] or ""))
