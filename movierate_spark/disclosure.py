@@ -8,20 +8,36 @@ from typing import Any
 import pandas as pd
 
 
-def shown(cells: pd.DataFrame, *, within: Sequence[str], min_cell: int) -> pd.Series:
-    """Which cells may be shown; ``within`` names what parts the cells into sets that add up to a total.
+def shown(cells: pd.DataFrame, *, within: Sequence[Sequence[str]] = ((),), min_cell: int) -> pd.Series:
+    """Which cells may be shown; each of ``within`` names what parts them into sets that add up to a total.
 
-    A cell of fewer people is hidden. A total less the other cells would give it away, so that the
-    smallest of those left in its set is hidden too (complementary suppression; Hundepool et al. 2012,
-    Statistical Disclosure Control, section 4.3). Ties go by the order of the rows.
+    A cell of fewer people is hidden. A total less the other cells would give it away, so that in a set
+    with a single hidden cell the smallest of the others is hidden too, and where those hidden are fewer
+    people together, the next (complementary suppression; Hundepool et al. 2012, Statistical Disclosure
+    Control, section 4.3). What is hidden for one total may call for more beside it in another, until
+    nothing changes. Ties go by the order of the rows.
     """
     hidden = cells["people"] < min_cell
-    sets = cells.groupby(list(within), sort=False).groups if within else {"": cells.index}
-    for index in sets.values():
-        left = index[~hidden[index]]
-        if hidden[index].any() and len(left):
-            hidden[cells.loc[left, "people"].idxmin()] = True
+    sets = [index for names in within for index in _sets(cells, names)]
+    changed = True
+    while changed:
+        changed = False
+        for index in sets:
+            kept, gone = index[~hidden[index]], index[hidden[index]]
+            too_few = len(gone) == 1 or cells.loc[gone, "people"].sum() < min_cell
+            if len(gone) and len(kept) and too_few:
+                hidden[cells.loc[kept, "people"].idxmin()] = changed = True
     return ~hidden
+
+
+def _sets(cells: pd.DataFrame, names: Sequence[str]) -> list[pd.Index]:
+    return list(cells.groupby(list(names), sort=False).groups.values()) if names else [cells.index]
+
+
+def people_or_none(people: pd.Series, *, total: int, min_cell: int) -> pd.Series:
+    """Numbers of people, missing where the total would tell how few the others are."""
+    others = total - people
+    return people.astype(float).where((others == 0) | (others >= min_cell))
 
 
 def merged(bins: pd.DataFrame, *, at_least: Mapping[str, int], overlapping: bool = False) -> pd.DataFrame:

@@ -236,16 +236,19 @@ def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
 
 
 def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
-    """One row per (keys, hundredth of probability): ``people``, ``liked``, ``disliked``, ``expected`` likes.
+    """One row per (keys, hundredth of probability): ``liked``, ``disliked``, and ``expected`` likes.
 
-    ``first`` and ``last`` are the hundredths' ends. ``rows`` have the keys, user_id, label and probability.
+    ``people`` is the lesser of how many people liked and how many did not. ``first`` and ``last`` are the
+    hundredths' ends. ``rows`` have the keys, user_id, label and probability.
     """
     liked, p = F.col("label").cast("boolean"), F.col("probability")
     hundredth = F.least(F.floor(p * 100), F.lit(99))
     return (
         rows.groupBy(*keys, hundredth.alias("hundredth"))
         .agg(
-            F.count_distinct("user_id").alias("people"),
+            F.least(*(F.count_distinct(F.when(side, F.col("user_id"))) for side in (liked, ~liked))).alias(
+                "people"
+            ),
             F.count_if(liked).alias("liked"),
             F.count_if(~liked).alias("disliked"),
             F.sum(p).alias("expected"),

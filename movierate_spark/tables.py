@@ -91,7 +91,7 @@ class OpenedTable:
         if self.delta is None:
             return None, frozenset()
         partition = [(RUN_DATE, "=", run_date.isoformat())] if run_date else None
-        files = frozenset(self.delta.file_uris(partition))
+        files = frozenset(self.delta.file_uris(file_pruning_predicate=partition))
         return transaction and self.delta.transaction_version(transaction.app_id), files
 
 

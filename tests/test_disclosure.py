@@ -23,21 +23,32 @@ def cells(people: list[int], sets: list[str]) -> pd.DataFrame:
     ],
 )
 def test_a_small_cell_is_hidden_and_the_smallest_beside_it(people: list[int], expected: list[bool]) -> None:
-    found = shown(cells(people, ["a"] * len(people)), within=("set",), min_cell=11)
+    found = shown(cells(people, ["a"] * len(people)), within=(("set",),), min_cell=11)
     assert list(found) == expected
 
 
 def test_each_set_has_its_own_total() -> None:
-    found = shown(cells([5, 30, 40, 50, 60], ["a", "a", "a", "b", "b"]), within=("set",), min_cell=11)
+    found = shown(cells([5, 30, 40, 50, 60], ["a", "a", "a", "b", "b"]), within=(("set",),), min_cell=11)
     assert list(found) == [False, False, True, True, True]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(2, 15))
 def test_no_hidden_people_can_be_told_from_the_total(people: list[int], min_cell: int) -> None:
-    found = shown(cells(people, ["a"] * len(people)), within=(), min_cell=min_cell)
+    found = shown(cells(people, ["a"] * len(people)), min_cell=min_cell)
     hidden = [n for n, is_shown in zip(people, found, strict=True) if not is_shown]
     assert all(n >= min_cell for n, is_shown in zip(people, found, strict=True) if is_shown)
     assert not hidden or sum(hidden) >= min_cell or len(hidden) == len(people)
+
+
+@given(st.lists(st.lists(st.integers(0, 40), min_size=4, max_size=4), min_size=1, max_size=5))
+def test_no_hidden_cell_of_a_grid_can_be_told_from_its_row_nor_its_column(grid: list[list[int]]) -> None:
+    rows = [(i, j, people) for i, row in enumerate(grid) for j, people in enumerate(row)]
+    table = pd.DataFrame(rows, columns=["row", "column", "people"])
+    hidden = ~shown(table, within=(("row",), ("column",)), min_cell=11)
+    for name in ("row", "column"):
+        for _, part in table.groupby(name):
+            gone = part[hidden[part.index]]["people"]
+            assert gone.empty or (len(gone) > 1 and gone.sum() >= 11) or len(gone) == len(part)
 
 
 def bins(people: list[int], ratings: list[int]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from movierate_spark.explore import Exploration, explore, rates
 from movierate_spark.explore.movies import GROUP_AGES
 
 SEED = 8
+TOLD_BY_THE_TOTAL = -1  # stands for a number of people that is not shown
 THRESHOLD = 4.0
 RULES = {"threshold": THRESHOLD, "min_cell": 11, "min_support": 15, "shrinkage": 8.0}
 GENRES = ("Action", "Comedy", "Drama", "Sci-Fi", "War")
@@ -75,6 +76,10 @@ def joined(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return rows
 
 
+def people_or_told(people: float, total: int) -> float:
+    return TOLD_BY_THE_TOTAL if 0 < total - people < RULES["min_cell"] else people
+
+
 def counts(rows: pd.DataFrame) -> list[float]:
     return [rows["user_id"].nunique(), len(rows), rows["liked"].sum(), rows["liked"].mean()]
 
@@ -116,10 +121,15 @@ def test_counts_and_like_rates_by_stars_and_time(
     groups = joined.groupby(value(joined))  # type: ignore[operator]
     expected = {name: counts(rows) for name, rows in groups}
     table = found.tables[figure]
-    columns = table[["people", "ratings", "liked", "like_rate"]]
+    columns = table[["people", "ratings", "liked", "like_rate"]].fillna({"people": TOLD_BY_THE_TOTAL})
     small = {name for name, (people, *_) in expected.items() if people < RULES["min_cell"]}
     beside = sorted(expected.keys() - small, key=lambda name: expected[name][0])[: len(small) > 0]
-    left = {name: cell for name, cell in expected.items() if name not in small | set(beside)}
+    total = joined["user_id"].nunique()
+    left = {
+        name: [people_or_told(people, total), *cell]
+        for name, (people, *cell) in expected.items()
+        if name not in small | set(beside)
+    }
     assert dict(zip(table[figure], columns.to_numpy().tolist(), strict=True)) == left
     assert list(table[figure]) == sorted(left)
 
@@ -134,11 +144,15 @@ def spread_by_person(rows: pd.DataFrame, rate: float) -> float:
 def test_like_rate_by_genre_with_intervals_by_person(found: Exploration, joined: pd.DataFrame) -> None:
     table = found.tables["genre"].set_index("genre")
     groups = dict(list(by_genre(joined).groupby("genre")))
+    total = joined["user_id"].nunique()
+    table["people"] = table["people"].fillna(TOLD_BY_THE_TOTAL)
     assert set(table.index) == set(groups) == {*GENRES, "unknown"}
     for genre, rows in groups.items():
         rate = rows["liked"].mean()
         half = stats.t.isf(0.025, rows["user_id"].nunique() - 1) * spread_by_person(rows, rate)
-        assert table.loc[genre, ["people", "ratings", "liked", "like_rate"]].tolist() == counts(rows)
+        people, *others = counts(rows)
+        expected = [people_or_told(people, total), *others]
+        assert table.loc[genre, ["people", "ratings", "liked", "like_rate"]].tolist() == expected
         assert table.loc[genre, ["low", "high"]].tolist() == pytest.approx(
             [rate - half, rate + half], rel=1e-12
         )

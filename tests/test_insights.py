@@ -8,8 +8,8 @@ import pandas as pd
 from test_report import INTERVALS, figures, metrics
 
 from movierate_spark.explore import Exploration
-from movierate_spark.report.evaluation import _coefficients, _segment
 from movierate_spark.report.insights import evaluation_insights, exploration_insights
+from movierate_spark.report.segments import segment
 
 TOTALS = {"people": 100, "ratings": 5000, "liked": 3000, "movies": 400, "movies_with_half": 40}
 PAIR = {
@@ -44,7 +44,7 @@ def test_a_pair_is_promoted_with_its_interval_support_and_limit() -> None:
 
 
 def test_a_group_that_likes_everything_more_is_no_reason_to_promote() -> None:
-    generous = {**PAIR, "group_difference": 0.16}
+    generous = {**PAIR, "group_difference": 0.11}  # within the interval
     texts = [insight.text for insight in exploration_insights(exploration([generous], []), shrinkage=8.0)]
     assert not any(text.startswith("Promote") for text in texts)
 
@@ -73,34 +73,29 @@ def test_movies_are_named_with_what_orders_them() -> None:
 
 def weak_segments(high: float) -> dict[str, pd.DataFrame]:
     intervals = {**INTERVALS, "auc": [0.5, high]}
-    return {"gender": _segment({"F": figures(400, auc=0.6, intervals=intervals)}, min_cell=11)}
+    return {"gender": segment({"F": figures(400, auc=0.6, intervals=intervals)}, min_cell=11)}
 
 
 def test_a_group_is_weak_where_its_whole_interval_lies_below() -> None:
-    none = _coefficients([])
-    texts = [each.text for each in evaluation_insights(metrics(), weak_segments(0.74), none)]
+    texts = [each.text for each in evaluation_insights(metrics(), weak_segments(0.74))]
     assert (
         "The model is weaker for people of gender F: an AUC of 0.600 (95% interval 0.500 to 0.740) against"
         " 0.750"
         " over all. Trust its ranking less there."
     ) in texts
-    texts = [each.text for each in evaluation_insights(metrics(), weak_segments(0.76), none)]
+    texts = [each.text for each in evaluation_insights(metrics(), weak_segments(0.76))]
     assert not any("weaker" in text for text in texts)
 
 
-def test_new_users_are_spoken_of_only_where_they_are_many() -> None:
-    cold = {"known user/known movie": figures(500), "new user/known movie": figures(120, auc=0.65)}
-    texts = [
-        each.text
-        for each in evaluation_insights(metrics(cold_start=cold), weak_segments(1.0), _coefficients([]))
-    ]
-    assert any(
-        text.startswith("For users without a single rating the AUC is 0.650, for known ones 0.750")
-        for text in texts
-    )
-    few = {**cold, "new user/known movie": figures(90, auc=0.65)}
-    texts = [
-        each.text
-        for each in evaluation_insights(metrics(cold_start=few), weak_segments(1.0), _coefficients([]))
-    ]
-    assert not any(text.startswith("For users") for text in texts)
+def texts_of(newcomers: dict[str, Any]) -> list[str]:
+    cold = {"known user/known movie": figures(500), "new user/known movie": newcomers}
+    return [each.text for each in evaluation_insights(metrics(cold_start=cold), weak_segments(1.0))]
+
+
+def test_new_users_are_spoken_of_where_they_are_many_and_surely_ranked_worse() -> None:
+    below = {**INTERVALS, "auc": [0.6, 0.69]}
+    many = figures(120, auc=0.65, intervals=below)
+    start = "For users without a single rating the AUC is 0.650, for known ones 0.750"
+    assert any(text.startswith(start) for text in texts_of(many))
+    assert not any("without a single" in text for text in texts_of({**many, "people": 49}))
+    assert not any("without a single" in text for text in texts_of(figures(120, auc=0.65)))

@@ -137,6 +137,13 @@ def test_a_segment_of_few_people_and_the_one_beside_it_are_not_shown() -> None:
     assert "0.6222" not in found.html
 
 
+def test_a_measurement_of_too_few_people_has_no_figures_at_all() -> None:
+    found = report(metrics(people=10))
+    assert "0.7500" not in found.html
+    assert "fewer than 11 people" in found.html
+    assert not found.tables
+
+
 def test_a_figure_of_too_few_people_says_so_instead_of_being_drawn() -> None:
     page = Page(report(metrics(segments={"gender": {"F": figures(20)}})).html)
     assert "Nothing to show: too little data, or too few people." in page.text
@@ -204,7 +211,7 @@ def test_no_text_of_a_file_is_a_formula(text: str) -> None:
 
 def test_numbers_and_plain_text_are_left_as_they_are() -> None:
     table = pd.DataFrame({"title": ["=cmd()", "a, b"], "difference": [-0.5, None]})
-    assert to_csv(table) == 'title,difference\r\n\'=cmd(),-0.5\r\n"a, b",\r\n'
+    assert to_csv(table) == '"title","difference"\r\n"\'=cmd()",-0.5\r\n"a, b",""\r\n'
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.disclosure import merged, shown
+from movierate_spark.disclosure import merged, people_or_none, shown
 from movierate_spark.explore import cells as by_user
 from movierate_spark.explore import movies as by_movie
 from movierate_spark.explore import rates
@@ -67,7 +67,10 @@ def explore(
         totals.unpersist()
     per_user = _activity(cells)
     tables = {
-        **{name: _over_all(cells, name, min_cell=min_cell) for name in (STARS, MONTH, WEEKDAY, HOUR)},
+        **{
+            name: _over_all(cells, name, threshold=threshold, min_cell=min_cell)
+            for name in (STARS, MONTH, WEEKDAY, HOUR)
+        },
         "ratings_per_user": merged(_in_bins(per_user, "people"), at_least={"people": min_cell}),
         "ratings_per_movie": merged(_in_bins(per_movie, "movies"), at_least={"ratings": min_cell}),
         **{name: _named(leading, name) for name in orders},
@@ -83,17 +86,24 @@ def _overall(cells: pd.DataFrame) -> dict[str, int]:
     return {name: int(found[name].iloc[0]) for name in ("people", "ratings", "liked")}
 
 
-def _over_all(cells: pd.DataFrame, figure: str, *, min_cell: int) -> pd.DataFrame:
-    """A figure's cells over everybody, in order of their values, without those that may not be shown."""
+def _over_all(cells: pd.DataFrame, figure: str, *, threshold: float, min_cell: int) -> pd.DataFrame:
+    """A figure's cells over everybody, in order of their values, without those that may not be shown.
+
+    The likes of all ratings are a total of their own for the stars that are likes.
+    """
     found = cells[(cells["figure"] == figure) & (cells["attribute"] == ALL)]
     by_value = pd.to_numeric if figure != MONTH else None
     found = found.sort_values("value", key=by_value, ignore_index=True)
-    found = found[shown(found, within=(), min_cell=min_cell)]
-    return (
-        rates.with_like_rate(found)
-        .rename(columns={"value": figure})[[figure, *PEOPLE]]
-        .reset_index(drop=True)
-    )
+    likes = pd.to_numeric(found["value"]) >= threshold if figure == STARS else False
+    may_be_shown = shown(found.assign(likes=likes), within=(("likes",),), min_cell=min_cell)
+    rated = _as_shown(rates.with_like_rate(found[may_be_shown]), cells, min_cell=min_cell)
+    return rated.rename(columns={"value": figure})[[figure, *PEOPLE]].reset_index(drop=True)
+
+
+def _as_shown(rated: pd.DataFrame, cells: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
+    """The same without numbers of people that tell how few are not among them."""
+    total = _overall(cells)["people"]
+    return rated.assign(people=people_or_none(rated["people"], total=total, min_cell=min_cell))
 
 
 def _activity(cells: pd.DataFrame) -> pd.DataFrame:
@@ -151,16 +161,21 @@ def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
     """Like rate by genre, and how each group's differs: ``genre``, ``genre_<attribute>``, ``differences``."""
     by_genre = cells[cells["figure"] == GENRE]
     everybody = by_genre[by_genre["attribute"] == ALL]
-    genres = everybody[everybody["people"] >= min_cell]
+    genres = everybody[shown(everybody, min_cell=min_cell)]
     groups = cells[(cells["figure"] == ALL) & cells["attribute"].isin([ALL, *DEMOGRAPHICS])]
     parts = by_genre[by_genre["attribute"].isin(DEMOGRAPHICS) & by_genre["value"].isin(genres["value"])]
-    parts = parts[shown(parts, within=("value", "attribute"), min_cell=min_cell)]
+    totals = (("value", "attribute"), ("attribute", "group"))
+    parts = parts[shown(parts, within=totals, min_cell=min_cell)]
     found = rates.against_genre(parts, genres, _shown_groups(groups, min_cell=min_cell))
     found = found.rename(columns={"value": "genre"})
     columns = ["genre", "group", "people", "ratings", "liked", *COMPARED]
-    rated = rates.with_like_rate(genres).rename(columns={"value": "genre"})
-    pairs = found[found["discovered"]].sort_values(
-        ["difference", "genre", "attribute", "group"], key=_largest_first, ignore_index=True
+    rated = _as_shown(rates.with_like_rate(genres), cells, min_cell=min_cell)
+    rated = rated.rename(columns={"value": "genre"})
+    pairs = found[found["discovered"]]
+    # How far the interval's nearer end lies from no difference: the surest first, not the smallest groups.
+    sure = pairs[["difference_low", "difference_high"]].abs().min(axis=1)
+    pairs = pairs.assign(sure=sure).sort_values(
+        ["sure", "genre", "attribute", "group"], ascending=[False, True, True, True], ignore_index=True
     )
     return {
         "genre": rated.sort_values(["like_rate", "genre"], ascending=[False, True], ignore_index=True)[
@@ -170,18 +185,14 @@ def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
             f"genre_{name}": found[found["attribute"] == name][columns].reset_index(drop=True)
             for name in DEMOGRAPHICS
         },
-        "differences": pairs[["attribute", *columns]].head(TOP),
+        "differences": pairs[["attribute", *columns]],
     }
 
 
 def _shown_groups(groups: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
     """Groups over all genres that may be shown, and everybody."""
-    may_be_shown = shown(groups, within=("attribute",), min_cell=min_cell)
+    may_be_shown = shown(groups, within=(("attribute",),), min_cell=min_cell)
     return groups[may_be_shown | (groups["attribute"] == ALL)]
-
-
-def _largest_first(column: pd.Series) -> pd.Series:
-    return -column.abs() if column.name == "difference" else column
 
 
 def _median(values: pd.Series, weights: pd.Series) -> int:

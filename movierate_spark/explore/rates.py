@@ -28,7 +28,8 @@ def with_like_rate(cells: pd.DataFrame) -> pd.DataFrame:
     rate = cells["liked"] / cells["ratings"]
     spread = _squares(cells, rate, rate) * cells["people"] / np.maximum(cells["people"] - 1, 1)
     error = np.sqrt(spread) / cells["ratings"]
-    error = error.where((cells["people"] > 1) & (error > 0))
+    # Sums of doubles leave a trace where nothing varies.
+    error = error.where((cells["people"] > 1) & (spread > 1e-12 * cells["ratings"] ** 2))
     half = _t(cells["people"], (1 - CONFIDENCE) / 2) * error
     return cells.assign(
         like_rate=rate,

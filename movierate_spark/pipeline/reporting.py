@@ -24,15 +24,19 @@ def check_free(path: Path, ours: Collection[str]) -> None:
         raise InputError(f"--out {path} is a file: name a folder")
     if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - {RUNS, *ours})):
         raise InputError(f"--out {path} holds something else ({strangers[0]}): name a new folder")
+    figures = path / FIGURES
+    if figures.exists() and not (figures.is_dir() and (path / PAGE).is_file()):
+        raise InputError(f"--out {path}: its {FIGURES} are not those of a report: name a new folder")
 
 
 def leave_report(target: Path, report: Report) -> None:
-    """Write the figures' tables, then the page; tables of figures that are gone are removed."""
+    """Write the figures' tables, then the page; tables that only the page before names are removed."""
     folder = target / FIGURES
+    before = (target / PAGE).read_text(encoding="utf-8") if (target / PAGE).is_file() else ""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in report.tables.items():
         replace_text(folder / f"{name}.csv", to_csv(table))
     replace_text(target / PAGE, report.html)
     for file in folder.glob("*.csv"):
-        if file.stem not in report.tables:
+        if file.stem not in report.tables and f"{FIGURES}/{file.name}" in before:
             file.unlink()

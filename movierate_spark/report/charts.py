@@ -32,6 +32,7 @@ SERIES = (ACCENT, SECOND, THIRD, FOURTH)
 CLEAR = "rgba(0,0,0,0)"
 LONGEST_LABEL = 44
 ROW_HEIGHT = 24
+DOT = "\N{BULLET}"
 
 
 def plain(text: object, *, longest: int | None = None) -> str:
@@ -67,10 +68,10 @@ def base(*, height: int, **layout: Any) -> dict[str, Any]:
     }
 
 
-def counts_and_rates(x: Sequence[Any], table: pd.DataFrame, *, x_title: str) -> go.Figure:
-    """Ratings as bars, and below them the like rate with its interval, over the same ``x``."""
+def counts_and_rates(table: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
+    """Ratings as bars, and below them the like rate with its interval, over the column ``x``."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.55, 0.45])
-    values = [plain(value) for value in x]
+    values = [plain(value) for value in table[x]]
     figure.add_trace(go.Bar(x=values, y=table["ratings"], marker_color=ACCENT, name="Ratings"), row=1, col=1)
     known = table["low"].notna()
     for edge, fill in (("high", None), ("low", "tonexty")):
@@ -94,6 +95,29 @@ def counts_and_rates(x: Sequence[Any], table: pd.DataFrame, *, x_title: str) -> 
     figure.update_xaxes(title_text=x_title, row=2, col=1)
     figure.update_yaxes(title_text="Ratings", row=1, col=1)
     figure.update_yaxes(title_text="Like rate", tickformat=".0%", row=2, col=1)
+    return figure
+
+
+def calibration(table: pd.DataFrame) -> go.Figure:
+    """Like rate by mean probability beside the diagonal, and below it how many ratings stand behind it."""
+    figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.75, 0.25])
+    diagonal = {"color": SOFT, "width": 1, "dash": "dot"}
+    figure.add_trace(
+        go.Scatter(x=[0, 1], y=[0, 1], mode="lines", line=diagonal, hoverinfo="skip"), row=1, col=1
+    )
+    dots = go.Scatter(
+        x=table["probability"], y=table["like_rate"], mode="lines+markers", line={"color": ACCENT, "width": 2}
+    )
+    figure.add_trace(dots, row=1, col=1)
+    counts = go.Bar(x=table["probability"], y=table["ratings"], width=0.02, marker_color=ACCENT)
+    figure.add_trace(counts, row=2, col=1)
+    layout = base(height=480)
+    figure.update_layout(**{name: value for name, value in layout.items() if name not in ("xaxis", "yaxis")})
+    figure.update_xaxes(**layout["xaxis"], range=[-0.01, 1.01], tickformat=".0%")
+    figure.update_yaxes(**layout["yaxis"])
+    figure.update_xaxes(title_text="Mean probability", row=2, col=1)
+    figure.update_yaxes(title_text="Share that was liked", tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title_text="Ratings", row=2, col=1)
     return figure
 
 
@@ -154,30 +178,43 @@ def rows(
 
 
 def heat_map(
-    grid: pd.DataFrame, *, form: str, title: str, diverging: bool = True, full: float | None = None
+    grid: pd.DataFrame,
+    *,
+    form: str,
+    title: str,
+    diverging: bool = True,
+    marked: pd.DataFrame | None = None,
+    told: pd.DataFrame | None = None,
 ) -> go.Figure:
-    """Cells of a grid by colour, missing ones left blank; diverging scales have zero in the middle."""
-    widest = full if full is not None else _largest(grid)
+    """Cells of a grid by colour; missing ones are hollow, and diverging scales have zero in the middle.
+
+    The scale ends at the 95th percentile, lest one cell make all others pale. ``marked`` cells carry a dot,
+    and ``told`` is what is said of a cell beside its value.
+    """
+    widest, more = _widest(grid), "" if told is None else " %{customdata}"
     scale = [[0, SECOND], [0.5, MIDDLE], [1, ACCENT]] if diverging else [[0, MIDDLE], [1, ACCENT]]
     figure = go.Figure(
         go.Heatmap(
             z=grid.to_numpy(dtype=float), x=[plain(name) for name in grid.columns],
             y=[plain(name) for name in grid.index], zmin=-widest if diverging else 0, zmax=widest,
             colorscale=scale, xgap=2, ygap=2, hoverongaps=False,
-            hovertemplate=f"%{{y}}, %{{x}}: %{{z:{form}}}<extra></extra>",
+            text=None if marked is None else marked.map(lambda is_so: DOT if is_so is True else ""),
+            texttemplate=None if marked is None else "%{text}", textfont={"color": INK, "size": 11},
+            customdata=None if told is None else told.fillna("").to_numpy(),
+            hovertemplate=f"%{{y}}, %{{x}}: %{{z:{form}}}{more}<extra></extra>",
             colorbar={"title": {"text": title, "side": "top"}, "tickformat": form, "orientation": "h",
                       "thickness": 10, "y": 1.0, "yanchor": "bottom", "len": 0.9, "outlinewidth": 0},
         )
     )  # fmt: skip
-    figure.update_layout(**base(height=170 + ROW_HEIGHT * len(grid)))
+    figure.update_layout(**base(height=170 + ROW_HEIGHT * len(grid), plot_bgcolor=LINE))
     figure.update_xaxes(type="category", showgrid=False, tickangle=-45 if len(grid.columns) > 3 else 0)
     figure.update_yaxes(type="category", autorange="reversed", showgrid=False)
     return figure
 
 
-def _largest(grid: pd.DataFrame) -> float:
+def _widest(grid: pd.DataFrame) -> float:
     values = np.abs(grid.to_numpy(dtype=float))
-    return float(np.nanmax(values)) if np.isfinite(values).any() else 1.0
+    return float(np.nanquantile(values, 0.95)) or 1.0 if np.isfinite(values).any() else 1.0
 
 
 def lines(

@@ -12,11 +12,12 @@ from movierate_spark.report import charts
 from movierate_spark.report.insights import exploration_insights
 from movierate_spark.report.page import Figure, Report, formatted, largest, render
 
+SUREST = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 ATTRIBUTES = {"gender": "gender", "age_group": "age group", "occupation": "occupation"}
 AGES = ("under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+", "unknown")
 NO_DATA = "No data."
-HIDDEN = "Blank cells are about too few people, or would give such a cell away."
+HIDDEN = "Grey cells are about too few people, or would give such a cell away."
 
 
 def exploration_report(
@@ -125,7 +126,7 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str) -> Figur
     if column == "weekday":
         labels = labels.map(lambda day: WEEKDAYS[int(day) - 1])
     table = table.assign(**{column: labels})
-    chart = charts.counts_and_rates(list(labels), table, x_title=axis)
+    chart = charts.counts_and_rates(_without_gaps(table, column), x=column, x_title=axis)
     text = "Above the number of ratings, below the share of likes among them with its 95% interval."
     alt = NO_DATA
     if len(table):
@@ -136,6 +137,14 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str) -> Figur
             f" {formatted(best['like_rate'], 'percent')}."
         )
     return Figure(column, title, text, alt, chart, table)
+
+
+def _without_gaps(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The same with an empty row for each month that is missing, so that no line joins its neighbours."""
+    if column != "month" or table.empty:
+        return table
+    months = pd.period_range(table["month"].iloc[0], table["month"].iloc[-1], freq="M").strftime("%Y-%m")
+    return table.set_index("month").reindex(months).rename_axis("month").reset_index()
 
 
 def _tail(table: pd.DataFrame, name: str, what: str) -> Figure:
@@ -181,12 +190,19 @@ def _genres(table: pd.DataFrame, *, average: float) -> Figure:
 
 def _genre_by(table: pd.DataFrame, attribute: str) -> Figure:
     name = ATTRIBUTES[attribute]
-    grid = table.pivot(index="genre", columns="group", values="difference")
-    if attribute == "age_group":
-        grid = grid[[age for age in AGES if age in grid.columns]]
-    chart = charts.heat_map(100 * grid, form="+.0f", title="Points above the genre")
+    if table["group"].nunique() < 2:  # nothing to compare
+        table = table.iloc[:0]
+    grids = {column: _grid(table, column) for column in ("difference", "discovered", "people")}
+    low, high = (_grid(table, f"difference_{end}") for end in ("low", "high"))
+    grid = grids["difference"]
+    told = _told(low, high, grids["people"])
+    chart = charts.heat_map(
+        100 * grid, form="+.1f", title="Points above the genre", marked=grids["discovered"], told=told
+    )
     text = (
         f"How far the like rate of a genre in each {name} lies above the genre's own, in percentage points."
+        " A dot"
+        " marks what differs beyond chance, with so many looked at."
         f" {HIDDEN}"
     )
     alt = NO_DATA
@@ -195,26 +211,52 @@ def _genre_by(table: pd.DataFrame, attribute: str) -> Figure:
             f"Heat map of genres by {name}; the strongest cell is {strongest['genre']} among"
             f" {strongest['group']}, {formatted(strongest['difference'], 'points')} points."
         )
-    shown = grid.map(lambda value: formatted(value, "points")).reset_index()
+    columns = [
+        "genre",
+        "group",
+        "people",
+        "ratings",
+        "like_rate",
+        "difference",
+        "difference_low",
+        "difference_high",
+    ]
+    shown = table[[*columns, "q_value"]]
     return Figure(f"genre_{attribute}", f"Genre by {name}", text, alt, chart, table, shown)
+
+
+def _grid(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """A row per genre, a column per group; ages in their order."""
+    grid = table.pivot(index="genre", columns="group", values=column)
+    ages = [age for age in AGES if age in grid.columns]
+    return grid[ages] if set(ages) == set(grid.columns) else grid
+
+
+def _told(low: pd.DataFrame, high: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+    """Each cell's interval and people, in words."""
+    points = (frame.map(lambda value: formatted(value, "points")) for frame in (low, high))
+    first, last = points
+    counted = people.map(lambda value: formatted(value, "count"))
+    return "(95% interval " + first + " to " + last + "; " + counted + " people)"
 
 
 def _differences(table: pd.DataFrame) -> Figure:
     labels = table["genre"] + ": " + table["group"]
-    points, low, high = (100 * table[name] for name in ("difference", "difference_low", "difference_high"))
+    first = table.head(SUREST)
+    points, low, high = (100 * first[name] for name in ("difference", "difference_low", "difference_high"))
     title = "Points above the genre"
-    chart = charts.rows(labels, points, low=low, high=high, reference=0.0, title=title, form="+.0f")
+    chart = charts.rows(
+        labels.head(SUREST), points, low=low, high=high, reference=0.0, title=title, form="+.0f"
+    )
     text = (
-        "The pairs that differ most among those found to differ at all: all cells of the three maps were"
-        " looked at,"
-        " of the pairs found 5% are expected to be none (Benjamini and Hochberg), and the intervals are as"
-        " much wider"
-        " (Benjamini and Yekutieli). A group may like everything more: its difference over all genres"
-        " stands in the"
-        " numbers."
+        f"The {len(first)} surest of {len(table)} pairs found to differ. All cells of the three maps were"
+        " looked at: of the pairs found 5% are expected to be none (Benjamini and Hochberg), and the"
+        " intervals are as much wider (Benjamini and Yekutieli). A group may like everything more: its"
+        " difference over"
+        " all genres stands in the numbers."
     )
     alt = (
-        f"Dots with intervals for {len(table)} pairs of genre and group."
+        f"Dots with intervals for {len(first)} pairs of genre and group."
         if len(table)
         else "No pair differs."
     )

@@ -13,7 +13,6 @@ from movierate_spark.report.page import Insight, formatted
 CHOSE = "Holds for those who chose to rate it."
 OF_EACH = 3
 ENOUGH_NEW = 50
-STANDARD_STEP = "one standard deviation"
 GROUPS = {"gender": "of gender {}", "age_group": "aged {}", "occupation": "of occupation {}"}
 
 
@@ -30,12 +29,10 @@ def exploration_insights(found: Exploration, *, shrinkage: float) -> list[Insigh
 
 
 def _pairs(differences: pd.DataFrame, *, liked_more: bool) -> Iterator[Insight]:
-    """Pairs whose difference is more than the group's general one, the surest first."""
+    """Pairs whose whole interval lies beyond the group's general difference, the surest first."""
     sign = 1 if liked_more else -1
     bound = differences["difference_low" if liked_more else "difference_high"] * sign
-    beyond = (differences["difference"] - differences["group_difference"]) * sign
-    chosen = differences.assign(bound=bound)[(bound > 0) & (beyond > 0)]
-    chosen = chosen.sort_values(["bound", "genre", "group"], ascending=[False, True, True]).head(OF_EACH)
+    chosen = differences[(bound > 0) & (bound > differences["group_difference"] * sign)].head(OF_EACH)
     for pair in chosen.to_dict("records"):
         yield Insight(_pair_text(pair, liked_more=liked_more), "differences", _pair_support(pair), CHOSE)
 
@@ -91,15 +88,12 @@ def _tail(found: Exploration) -> Iterator[Insight]:
     yield Insight(text, "ratings_per_movie", support, "A movie that was never rated does not count here.")
 
 
-def evaluation_insights(
-    metrics: Mapping[str, Any], segments: Mapping[str, pd.DataFrame], coefficients: pd.DataFrame
-) -> list[Insight]:
-    """What the model gains, for which groups it is weakest, who is new, and what it goes by."""
+def evaluation_insights(metrics: Mapping[str, Any], segments: Mapping[str, pd.DataFrame]) -> list[Insight]:
+    """What the model gains, for which groups it is weakest, and what new users would bring."""
     return [
         *_gain(metrics),
         *_weakest(metrics, segments),
         *_new(metrics),
-        *_drivers(coefficients),
     ]
 
 
@@ -150,7 +144,10 @@ def _new(metrics: Mapping[str, Any]) -> Iterator[Insight]:
     known, new = (
         metrics["cold_start"].get(name) for name in ("known user/known movie", "new user/known movie")
     )
-    if not known or not new or new["people"] < ENOUGH_NEW or None in (known["auc"], new["auc"]):
+    if not known or not new or new["people"] < ENOUGH_NEW:
+        return
+    ends = new["intervals"]["auc"], known["intervals"]["auc"]
+    if None in ends or ends[0][1] >= ends[1][0]:
         return
     text = (
         f"For users without a single rating the AUC is {formatted(new['auc'], 'ratio')}, for known ones"
@@ -158,18 +155,3 @@ def _new(metrics: Mapping[str, Any]) -> Iterator[Insight]:
     )
     support = f"{new['rows']:,} first ratings of {new['people']:,} people."
     yield Insight(text, "cold-start", support, "New people may differ from those who stayed.")
-
-
-def _drivers(coefficients: pd.DataFrame) -> Iterator[Insight]:
-    sure = coefficients[(coefficients["odds_ratio_low"] > 1) | (coefficients["odds_ratio_high"] < 1)]
-    for row in sure[sure["step"] == STANDARD_STEP].head(OF_EACH).to_dict("records"):
-        text = (
-            f"“{row['feature']}”: one standard deviation more multiplies the odds of liking by"
-            f" {row['odds_ratio']:.2f} (about {row['odds_ratio_low']:.2f} to {row['odds_ratio_high']:.2f})."
-        )
-        yield Insight(
-            text,
-            "odds-ratios",
-            "All training ratings.",
-            "With all else held, among features that overlap: it explains the model, not people.",
-        )

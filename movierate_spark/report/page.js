@@ -17,8 +17,10 @@
     return inDark && typeof value === "string" && Object.hasOwn(palette, value) ? palette[value] : value;
   };
   // On a narrow page long labels would leave no room for the marks; an entity is never cut in two.
+  const head = (label) => label.slice(0, narrowLabel - 9).replace(/&[^;]*$/, "");
+  const tail = (label) => label.slice(-8).replace(/^[^&]*;/, "");
   const shortened = (label) =>
-    label.length > narrowLabel ? `${label.slice(0, narrowLabel - 1).replace(/&[^;]*$/, "")}\u2026` : label;
+    label.length > narrowLabel ? `${head(label)}\u2026${tail(label)}` : label;
   const fitted = (layout, width) => {
     const axis = layout.yaxis;
     if (width >= narrow || !axis || !axis.ticktext) return layout;

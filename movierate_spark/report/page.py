@@ -155,6 +155,8 @@ def formatted(value: Any, form: str = "") -> str:
             return f"{value:.2f}"
         case "metric":
             return f"{value:.4f}"
+        case "change":
+            return f"{value:+.4f}"
         case "signed":
             return f"{value:+.3f}"
         case "ratio":

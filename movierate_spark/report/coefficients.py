@@ -1,0 +1,104 @@
+"""What the model goes by: coefficients as odds ratios, and how their penalty was chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from movierate_spark.report import charts
+from movierate_spark.report.page import Figure
+from movierate_spark.report.wording import words
+
+STRONGEST = 30
+Z = float(stats.norm.isf(0.025))
+
+
+def coefficient_steps(entries: list[dict[str, Any]]) -> pd.DataFrame:
+    """A row per coefficient that is not zero, strongest first, as odds ratios of one step of its feature."""
+    columns = ["feature", "coefficient", "standard_error", "deviation", "indicator"]
+    found = pd.DataFrame(entries, columns=columns)
+    found = found[found["coefficient"] != 0].reset_index(drop=True)
+    step = np.where(found["indicator"].astype(bool), 1.0, found["deviation"].astype(float))
+    error = found["standard_error"].astype(float)
+    log_odds = found["coefficient"] * step
+    table = pd.DataFrame(
+        {
+            "feature": found["feature"],
+            "step": np.where(found["indicator"].astype(bool), "yes against no", "one standard deviation"),
+            "coefficient": found["coefficient"],
+            "standard_error": error,
+            "odds_ratio": np.exp(log_odds),
+            "odds_ratio_low": np.exp(log_odds - Z * error * step),
+            "odds_ratio_high": np.exp(log_odds + Z * error * step),
+        }
+    )
+    strength = log_odds.abs()
+    return table.iloc[np.lexsort((table["feature"], -strength))].reset_index(drop=True)
+
+
+def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
+    """The strongest coefficients, all of them in the numbers."""
+    first = table.head(STRONGEST)
+    chart = charts.rows(
+        first["feature"], first["odds_ratio"], low=first["odds_ratio_low"], high=first["odds_ratio_high"],
+        reference=1.0, log=True, title="Odds ratio (logarithmic)", form=".2f",
+    )  # fmt: skip
+    text = (
+        "What one step of a feature multiplies the odds of liking by, all others held: a step is yes"
+        " against no, or one"
+        f" standard deviation. The {len(first)} strongest of {len(table)}; all of them are in the numbers."
+    )
+    if table["standard_error"].notna().any():
+        text += (
+            " The 95% intervals are approximate: from the observed information at the fit with its penalty,"
+            " as if"
+            " ratings were independent."
+        )
+    elif manifest["params"]["elasticNetParam"] > 0:
+        text += " A lasso leaves no intervals."
+    alt = (
+        f"Dots by feature; the strongest is {first['feature'].iloc[0]}." if len(first) else "No coefficient."
+    )
+    return Figure("odds-ratios", "Coefficients as odds ratios", text, alt, chart, table)
+
+
+def penalty_path(path: list[dict[str, Any]]) -> Figure:
+    """The log loss of each fold by penalty."""
+    data = pd.DataFrame(
+        [
+            {
+                **{name: point[name] for name in ("regParam", "elasticNetParam", "log_loss")},
+                **{f"fold_{i + 1}": value for i, value in enumerate(point["folds"])},
+                **{name: point[name] for name in ("difference", "standard_error", "chosen")},
+            }
+            for point in path
+        ]
+    ).sort_values(["elasticNetParam", "regParam"], ignore_index=True)
+    folds = [name for name in data.columns if name.startswith("fold_")]
+    series = []
+    for mixing, part in data.groupby("elasticNetParam"):
+        named = "" if data["elasticNetParam"].nunique() == 1 else f", elastic net {mixing:g}"
+        for fold in ("log_loss", *folds):
+            label = "mean" if fold == "log_loss" else words(fold)
+            gap = part[fold] - part[fold].min()
+            series.append((f"{label}{named}", part["regParam"].tolist(), gap.tolist()))
+    positive = bool((data["regParam"] > 0).all())
+    chart = charts.lines(
+        series, x_title="regParam", y_title="Log loss above its least", log=(positive, False), markers=True,
+        form=(None, ".4f"),
+    )  # fmt: skip
+    chosen = data[data["chosen"]].iloc[0]
+    text = (
+        f"Cross-validation over {len(folds)} folds, none of which trains on its future. Each penalty is"
+        " compared with"
+        " the best one on the same rows; the strongest within one standard error of it is taken:"
+        f" {chosen['regParam']:g}."
+    )
+    table = data.map(lambda value: f"{value:.5g}" if isinstance(value, float) else value)
+    return Figure(
+        "penalty", "How the penalty was chosen", text, "Lines of log loss by penalty.", chart, data, table
+    )

@@ -1,0 +1,88 @@
+"""Whom the model serves how well: metrics by group, none about too few people."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from movierate_spark.disclosure import shown
+from movierate_spark.metrics import METRICS
+from movierate_spark.report import charts
+from movierate_spark.report.page import Figure, formatted
+from movierate_spark.report.wording import MODEL, as_text, words
+
+SURE = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier")
+
+
+def segment(values: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> pd.DataFrame:
+    """A row per value that may be shown: metrics, ``people``, ``rows`` and ends of the intervals."""
+    rows = [
+        {
+            "value": value,
+            "people": found["people"],
+            "ratings": found["rows"],
+            **{name: found[name] for name in METRICS},
+            **{
+                f"{name}_{end}": (found["intervals"].get(name) or (math.nan, math.nan))[i]
+                for name in SURE
+                for i, end in enumerate(("low", "high"))
+            },
+        }
+        for value, found in sorted(values.items())
+    ]
+    ends = [f"{name}_{end}" for name in SURE for end in ("low", "high")]
+    table = pd.DataFrame(rows, columns=["value", "people", "ratings", *METRICS, *ends])
+    numbers = ["people", "ratings", *METRICS, *ends]
+    table[numbers] = table[numbers].astype(float)
+    return table[shown(table, min_cell=min_cell)].reset_index(drop=True)
+
+
+def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
+    """A figure of the AUC by group, best first."""
+    table = table.sort_values(["auc", "value"], ascending=[False, True], ignore_index=True)
+    chart = charts.rows(
+        table["value"], table["auc"], low=table["auc_low"], high=table["auc_high"], reference=overall,
+        title="AUC", form=".3f",
+    )  # fmt: skip
+    text = "AUC with 95% intervals (by user); the dotted line is the AUC over all ratings."
+    if name == "genre":
+        text += " A film counts in each of its genres."
+    alt = "No data."
+    if len(table):
+        ends = [f"{table['value'].iloc[i]} {formatted(table['auc'].iloc[i], 'ratio')}" for i in (0, -1)]
+        alt = f"Dots from the best, {ends[0]}, to the weakest, {ends[1]}."
+    return Figure(
+        f"by-{name.replace('_', '-')}", f"By {words(name)}", text, alt, chart, table, _segment_text(table)
+    )
+
+
+def new_and_known(cold: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> Figure:
+    """Metrics for new and known users and movies, beside the baselines."""
+    table = segment(cold, min_cell=min_cell)
+    rows = []
+    for value in table["value"]:
+        sources = {MODEL: cold[value], **cold[value]["baselines"]}
+        rows += [
+            [value, name, cold[value]["rows"], *(x[each] for each in METRICS)] for name, x in sources.items()
+        ]
+    data = pd.DataFrame(rows, columns=["who", "model", "ratings", *METRICS])
+    text = "New: without a single rating as of the request. Baselines stand on the same ratings."
+    shown_text = as_text(
+        data[["who", *METRICS]].assign(who=data["who"] + ": " + data["model"].map(words)), {}
+    )
+    shown_text.insert(1, "ratings", data["ratings"].to_numpy())
+    return Figure("cold-start", "New and known users and movies", text, "", None, data, shown_text)
+
+
+def _segment_text(table: pd.DataFrame) -> pd.DataFrame:
+    ranges = {
+        i: {name: [row[f"{name}_low"], row[f"{name}_high"]] for name in SURE if pd.notna(row[f"{name}_low"])}
+        for i, row in enumerate(table.to_dict("records"))
+    }
+    text = as_text(table[["value", *METRICS]], ranges)
+    text.insert(1, "people", table["people"].to_numpy())
+    text.insert(2, "ratings", table["ratings"].to_numpy())
+    return text
