@@ -7,18 +7,14 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-CHUNK = 1 << 20
-
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files with their names, hidden ones aside."""
-    found = hashlib.sha256()
-    for file in sorted(_files(path)):
-        found.update(file.relative_to(path).as_posix().encode() + b"\0")
-        with file.open("rb") as content:
-            while chunk := content.read(CHUNK):
-                found.update(chunk)
-    return found.hexdigest()
+    """SHA-256 of a file, or of the names and digests of a folder's files, hidden ones aside."""
+    if path.is_file():
+        with path.open("rb") as content:
+            return hashlib.file_digest(content, "sha256").hexdigest()
+    lines = (f"{file.relative_to(path).as_posix()} {digest_of(file)}\n" for file in sorted(_files(path)))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def number_of(*parts: object) -> int:
@@ -28,9 +24,6 @@ def number_of(*parts: object) -> int:
 
 
 def _files(path: Path) -> Iterator[Path]:
-    if path.is_file():
-        yield path
-        return
     for file in path.rglob("*"):
         hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
         if file.is_file() and not hidden:

@@ -55,7 +55,7 @@ def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
             record["started"], record["job"], record["run_date"] or "", record["outcome"],
             f"{record['seconds']:.1f}", _counts(record["counts"]), record["where"],
         )  # fmt: skip
-    Console(highlight=False, width=max(out.width, 120)).print(table)
+    Console(highlight=False, width=max(out.width, 180)).print(table)
 
 
 def _counts(counts: Mapping[str, Any]) -> str:

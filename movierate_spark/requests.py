@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 
@@ -101,28 +102,42 @@ def of_run_date(lines: DataFrame, run_date: date) -> DataFrame:
     return lines.where(named).withColumn(RUN_DATE, F.lit(run_date))
 
 
-def digests_by_day(lines: DataFrame) -> dict[str | None, list[int]]:
-    """Rows and a sum of hashes for each ``day`` of the lines: what tells one delivery from another."""
-    hashes = F.sum(F.xxhash64("raw").cast("decimal(38,0)")).cast("string")
-    rows = lines.groupBy("day").agg(F.count("*").alias("rows"), hashes.alias("hashes")).collect()
-    return {row["day"]: [row["rows"], int(row["hashes"])] for row in rows}
+@dataclass(frozen=True)
+class Inspected:
+    """The lines of one ``day`` of a delivery, counted in one pass.
 
-
-def counted(lines: DataFrame) -> dict[date, dict[str, int]]:
-    """Lines with ``rule`` and ``run_date``: how many of each date were ``read``, ``scored`` and ``rejected``.
-
-    Blank lines are none.
+    ``rows`` are all lines but blank ones, which end as ``scored`` or ``rejected``; ``hashes`` is a sum over
+    them that tells one delivery from another.
     """
-    to_score = F.count_if(F.col("rule").isNull()).alias("scored")
-    bad = F.count_if(F.col("rule").isNotNull() & ~is_blank(F.col("raw"))).alias("rejected")
-    rows = lines.groupBy("run_date").agg(to_score, bad).collect()
+
+    rows: int
+    scored: int
+    rejected: int
+    hashes: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Rows at each step: read = scored + rejected."""
+        return {"read": self.rows, "scored": self.scored, "rejected": self.rejected}
+
+
+NOTHING = Inspected(0, 0, 0, 0)
+
+
+def inspected(judged: DataFrame) -> dict[str | None, Inspected]:
+    """What lies in lines with ``rule``, by ``day``."""
+    to_score, blank = F.col("rule").isNull(), is_blank(F.col("raw"))
+    hashes = F.sum(F.when(~blank, F.xxhash64("raw").cast("decimal(38,0)"))).cast("string")
+    rows = judged.groupBy("day").agg(
+        F.count_if(to_score).alias("scored"),
+        F.count_if(~to_score & ~blank).alias("rejected"),
+        hashes.alias("hashes"),
+    )
     return {
-        row["run_date"]: {
-            "read": row["scored"] + row["rejected"],
-            "scored": row["scored"],
-            "rejected": row["rejected"],
-        }
-        for row in rows
+        row["day"]: Inspected(
+            row["scored"] + row["rejected"], row["scored"], row["rejected"], int(row["hashes"] or 0)
+        )
+        for row in rows.collect()
     }
 
 

@@ -18,28 +18,35 @@ ATTEMPT = re.compile(r"[0-9a-f]{32}")
 def vacuum_table(
     path: Path, *, retention_hours: float, keep: Iterable[int] = (), dry_run: bool = False
 ) -> list[Path]:
-    """Remove a table's files that are older than the retention and in no kept version; returns them.
+    """Remove a table's data files that are older than the retention and in no kept version; returns them.
 
     Kept are the newest version and those of ``keep``. A file that was never published is as old as its
     last change, one that was replaced as its replacement. Nothing is removed in a ``dry_run``.
     """
+    limit = time.time() - retention_hours * 3600
+    old_attempts = [folder for folder in _attempts(path) if folder.stat().st_mtime < limit]
     table = DeltaTable(str(path))
     found = table.vacuum(
         int(retention_hours),
-        dry_run=dry_run,
+        dry_run=True,
         enforce_retention_duration=False,
         full=True,
         keep_versions=sorted({table.version(), *keep}),
     )
+    # Checksums lie beside data files that are still read.
+    files = [path / name for name in sorted(found) if name.endswith(".parquet")]
     if not dry_run:
-        remove_empty_attempts(path, older_than=time.time() - retention_hours * 3600)
-    return [path / name for name in found]
+        for file in files:
+            file.unlink(missing_ok=True)
+            file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
+        _remove_without_data([*old_attempts, *{file.parent for file in files}])
+    return files
 
 
-def remove_empty_attempts(path: Path, *, older_than: float) -> None:
+def _remove_without_data(folders: Iterable[Path]) -> None:
     """Remove attempt folders without data files, such as those of a run killed early."""
-    for folder in _attempts(path):
-        if folder.stat().st_mtime < older_than and not any(folder.rglob("*.parquet")):
+    for folder in folders:
+        if ATTEMPT.fullmatch(folder.name) and not any(folder.rglob("*.parquet")):
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty([folder.parent])
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from deliveries import START, ml_1m
 from pyspark.sql import SparkSession
 from rich.console import Console
 
@@ -159,6 +160,44 @@ def _make_hostile(folder: Path) -> None:
     fields = [line.split("::") for line in lines]
     titled = ["::".join((movie, new.get(movie, title), genres)) for movie, title, genres in fields]
     (folder / "movies.dat").write_text("\n".join(titled) + "\n", encoding="iso-8859-1")
+
+
+DAY = 86_400
+T = START + 150 * DAY
+FAST = """
+[train]
+folds = 2
+reg_param = [0.01]
+elastic_net_param = [0.0]
+max_iter = 10
+[features]
+zip3_min_users = 2
+genre_min_movies = 2
+"""
+
+
+@pytest.fixture
+def fast(tmp_path: Path) -> Path:
+    (tmp_path / "fast.toml").write_text(FAST)
+    return tmp_path / "fast.toml"
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs a lake and a bundle leaves them for the others."""
+    return tmp_path_factory.mktemp("trained")
+
+
+@pytest.fixture
+def home(trained: Path, movierate: Callable[..., Outcome], fast: Path) -> Path:
+    if not (trained / "model" / "bundle.json").exists():
+        ml_1m(trained / "input")
+        assert movierate("prepare", "--input", trained / "input", "--lake", trained / "lake").status == 0
+        outcome = movierate(
+            "train", "--lake", trained / "lake", "--model", trained / "model", "--until", T, "--config", fast
+        )
+        assert outcome.status == 0, outcome.err
+    return trained
 
 
 def listing(folder: Path) -> Sequence[str]:

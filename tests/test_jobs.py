@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import INTERPRETED, Outcome, listing
+from conftest import DAY, INTERPRETED, Outcome, T, listing
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from pyspark.sql import SparkSession
 
@@ -21,42 +21,6 @@ from movierate_spark import schemas
 from movierate_spark.tables import read_table
 
 ROOT = Path(__file__).parent.parent
-DAY = 86_400
-T = START + 150 * DAY
-FAST = """
-[train]
-folds = 2
-reg_param = [0.01]
-elastic_net_param = [0.0]
-max_iter = 10
-[features]
-zip3_min_users = 2
-genre_min_movies = 2
-"""
-
-
-@pytest.fixture
-def fast(tmp_path: Path) -> Path:
-    (tmp_path / "fast.toml").write_text(FAST)
-    return tmp_path / "fast.toml"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the first test that needs a lake and a bundle leaves them for the others."""
-    return tmp_path_factory.mktemp("trained")
-
-
-@pytest.fixture
-def home(trained: Path, movierate: Callable[..., Outcome], fast: Path) -> Path:
-    if not (trained / "model" / "bundle.json").exists():
-        ml_1m(trained / "input")
-        assert movierate("prepare", "--input", trained / "input", "--lake", trained / "lake").status == 0
-        outcome = movierate(
-            "train", "--lake", trained / "lake", "--model", trained / "model", "--until", T, "--config", fast
-        )
-        assert outcome.status == 0, outcome.err
-    return trained
 
 
 @pytest.mark.parametrize("make", [ml_100k, csv_without_users])

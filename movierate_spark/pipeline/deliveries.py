@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import requests
 from movierate_spark.errors import InputError
+from movierate_spark.requests import Inspected
 
 DATE = "{date}"
 Outcome = Literal["scored", "unchanged", "no delivery", "refused"]
@@ -58,18 +59,22 @@ class Scored:
 
 @dataclass(frozen=True)
 class Due:
-    """A run date to be scored: its lines with ``run_date``, and what its inputs come down to."""
+    """A run date to be scored: its lines with ``rule`` and ``run_date``, and what lies in them."""
 
     run_date: date
     requested: str
     lines: DataFrame
-    digest: Sequence[int]
+    found: Inspected
 
 
 def due(
-    spark: SparkSession, asked: Asked, *, is_done: Callable[[date, Sequence[int]], bool]
+    spark: SparkSession,
+    asked: Asked,
+    *,
+    judge: Callable[[DataFrame], DataFrame],
+    is_done: Callable[[date, Inspected], bool],
 ) -> Iterator[Scored | Due]:
-    """Each run date: what is to be scored, or why it is not.
+    """Each run date: what is to be scored, or why it is not. ``judge`` adds the rule that a line breaks.
 
     Raises:
         InputError: the only run date's delivery can't be read.
@@ -79,46 +84,50 @@ def due(
             yield from (Scored(day, "no delivery", str(path)) for day in run_dates)
             continue
         try:
-            found = list(_of_path(spark, path, run_dates, asked))
+            found = list(_of_path(spark, path, run_dates, asked, judge))
         except InputError as error:
             if not asked.is_backfill:
                 raise
             yield from (Scored(day, "refused", str(path), str(error)) for day in run_dates)
             continue
         for each in found:
-            unchanged = isinstance(each, Due) and not asked.force and is_done(each.run_date, each.digest)
+            unchanged = isinstance(each, Due) and not asked.force and is_done(each.run_date, each.found)
             yield Scored(each.run_date, "unchanged", str(path)) if unchanged else each
 
 
 def _of_path(
-    spark: SparkSession, path: Path, run_dates: Sequence[date], asked: Asked
+    spark: SparkSession,
+    path: Path,
+    run_dates: Sequence[date],
+    asked: Asked,
+    judge: Callable[[DataFrame], DataFrame],
 ) -> Iterator[Scored | Due]:
-    lines = requests.read_requests(spark, path)
-    digests = requests.digests_by_day(lines)
-    _check(path, digests, run_dates, asked)
-    is_dated = bool(digests) and None not in digests
+    lines = judge(requests.read_requests(spark, path))
+    by_day = requests.inspected(lines)
+    _check(path, by_day, run_dates, asked)
+    is_dated = bool(by_day) and None not in by_day
     for day in run_dates:
-        digest = digests.get(day.isoformat() if is_dated else None, (0, 0))
-        if is_dated and not digest[0]:
+        found = by_day.get(day.isoformat() if is_dated else None, requests.NOTHING)
+        if is_dated and not found.rows:
             if not asked.is_backfill:
                 raise InputError(f"--requests {path}: no row has the run_date {day}")
             yield Scored(day, "no delivery", str(path))
         else:
-            yield Due(day, str(path), requests.of_run_date(lines, day), digest)
+            yield Due(day, str(path), requests.of_run_date(lines, day), found)
 
 
 def _check(
-    path: Path, digests: Mapping[str | None, Sequence[int]], run_dates: Sequence[date], asked: Asked
+    path: Path, by_day: Mapping[str | None, Inspected], run_dates: Sequence[date], asked: Asked
 ) -> None:
-    if None in digests and len(run_dates) > 1:
+    if None in by_day and len(run_dates) > 1:
         raise InputError(
             f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
             " name a file for each date with {date}"
         )
-    unnamed = sum(rows for day, (rows, _) in digests.items() if day is not None and not _is_date(day))
+    unnamed = sum(found.rows for day, found in by_day.items() if day is not None and not _is_date(day))
     if unnamed:
         raise InputError(f"--requests {path}: {unnamed} rows have no run_date as YYYY-MM-DD")
-    rows = sum(rows for rows, _ in digests.values())
+    rows = sum(found.rows for found in by_day.values())
     if asked.expected_rows not in (None, rows):
         raise InputError(
             f"--requests {path}: {rows} rows, but --expect-rows {asked.expected_rows}: is the delivery"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 
 from deltalake import Transaction
@@ -24,11 +24,11 @@ from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.progress import Reporter
 from movierate_spark.reasons import with_reasons
+from movierate_spark.requests import Inspected
 from movierate_spark.tables import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 
 REJECTED, RUNS = "_rejected", "_runs"
-NOTHING = {"read": 0, "scored": 0, "rejected": 0}
 
 
 @dataclass(frozen=True)
@@ -65,30 +65,28 @@ def score_requests(
     tables = Tables(open_table(target), open_table(target / REJECTED))
     inputs = [digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked.reasons]
 
-    def number(digest: Sequence[int]) -> int:
-        return number_of(*inputs, list(digest))
+    def number(found: Inspected) -> int:
+        return number_of(*inputs, asdict(found))
 
-    def is_done(day: date, digest: Sequence[int]) -> bool:
-        return tables.scores.transaction(_name(day)) == number(digest)
+    def is_done(day: date, found: Inspected) -> bool:
+        return tables.scores.transaction(_name(day)) == number(found)
 
     to_score = []
-    for each in due(spark, asked, is_done=is_done):
+    for each in due(spark, asked, judge=partial(_judged, settings=settings), is_done=is_done):
         if isinstance(each, Scored):
             yield each
         else:
             to_score.append(each)
     at_once = settings.score.dates_at_once
     for some in (to_score[i : i + at_once] for i in range(0, len(to_score), at_once)):
-        judged = _judged(some, settings)
-        counts = requests.counted(judged)
+        judged = reduce(DataFrame.unionByName, (each.lines for each in some))
         with _scored_once(opened, found, judged, asked, times=len(some)) as scored:
             for each in some:
                 day = each.run_date
                 with report.step(f"score {each.requested} for {day}"):
-                    transaction = Transaction(_name(day), number(each.digest))
-                    expected = counts.get(day, NOTHING)
-                    version = _publish(day, scored, judged, expected, tables, transaction)
-                yield Scored(day, "scored", each.requested, counts=expected, version=version)
+                    transaction = Transaction(_name(day), number(each.found))
+                    version = _publish(each, scored, tables, transaction)
+                yield Scored(day, "scored", each.requested, counts=each.found.counts, version=version)
 
 
 def _check_scores_folder(path: Path) -> None:
@@ -104,9 +102,9 @@ def _name(run_date: date) -> str:
     return f"score/{run_date.isoformat()}"
 
 
-def _judged(some: Sequence[Due], settings: Settings) -> DataFrame:
+def _judged(lines: DataFrame, settings: Settings) -> DataFrame:
     return requests.with_rule(
-        reduce(DataFrame.unionByName, (each.lines for each in some)),
+        lines,
         earliest=settings.validate_.rated_at_min,
         latest=datetime.now(UTC) + CLOCK_TOLERANCE,
     )
@@ -149,26 +147,22 @@ def _scored(opened: Lake, found: Bundle, asked: DataFrame, *, reasons: int) -> D
     )
 
 
-def _publish(
-    day: date,
-    scored: DataFrame,
-    judged: DataFrame,
-    expected: Mapping[str, int],
-    tables: Tables,
-    transaction: Transaction,
-) -> int:
+def _publish(each: Due, scored: DataFrame, tables: Tables, transaction: Transaction) -> int:
     """Write a run date's rows, check that they are all there, and make them visible."""
+    day, found = each.run_date, each.found
     is_day = F.col("run_date") == F.lit(day)
-    bad_rows = requests.unreadable(judged).where(is_day)
+    bad_rows = requests.unreadable(each.lines)
+    if not found.rejected:  # most days: no need to read the requests once more
+        bad_rows = bad_rows.limit(0)
     scores, rejected = tables.scores, tables.rejected
     with (
         attempt_to_write(bad_rows, rejected.path, schemas.REJECTED_REQUESTS, run_date=day) as bad,
         attempt_to_write(scored.where(is_day), scores.path, schemas.SCORES, run_date=day) as good,
     ):
-        if (good.rows, bad.rows) != (expected["scored"], expected["rejected"]):
+        if (good.rows, bad.rows) != (found.scored, found.rejected):
             raise MovierateError(
                 f"{scores.path}: {good.rows} scores and {bad.rows} rejected rows were written for {day},"
-                f" {expected['scored']} and {expected['rejected']} counted: did the requests change"
+                f" {found.scored} and {found.rejected} counted: did the requests change"
                 " meanwhile?"
             )
         commit(bad, to=rejected, transaction=transaction)

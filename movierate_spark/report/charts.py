@@ -199,7 +199,7 @@ def heat_map(
             y=[plain(name) for name in grid.index], zmin=-widest if diverging else 0, zmax=widest,
             colorscale=scale, xgap=2, ygap=2, hoverongaps=False,
             text=None if marked is None else marked.map(lambda is_so: DOT if is_so is True else ""),
-            texttemplate=None if marked is None else "%{text}", textfont={"color": INK, "size": 11},
+            texttemplate=None if marked is None else "%{text}", textfont={"color": INK, "size": 18},
             customdata=None if told is None else told.fillna("").to_numpy(),
             hovertemplate=f"%{{y}}, %{{x}}: %{{z:{form}}}{more}<extra></extra>",
             colorbar={"title": {"text": title, "side": "top"}, "tickformat": form, "orientation": "h",

@@ -1,0 +1,277 @@
+"""Scoring every night: again, late, twice at once, and what is left to read about it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Outcome, listing
+from deliveries import write
+from deltalake import DeltaTable
+from pyspark.sql import Row, SparkSession
+
+from movierate_spark import bundle as bundles
+from movierate_spark import requests, schemas
+from movierate_spark.tables import read_table
+
+DAY = "2000-12-31"
+Movierate = Callable[..., Outcome]
+
+
+def score(movierate: Movierate, home: Path, requested: object, scores: Path, *more: object) -> Outcome:
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", requested)
+    days = more if "--from" in more else ("--run-date", DAY, *more)
+    return movierate("score", *inputs, "--scores", scores, *days)
+
+
+def rows(spark: SparkSession, scores: Path) -> list[Row]:
+    return read_table(spark, scores, schemas.SCORES).sort("run_date", "user_id", "movie_id").collect()
+
+
+def records(folder: Path) -> list[dict[str, object]]:
+    return [json.loads(file.read_text()) for file in sorted((folder / "_runs").glob("*.json"))]
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Path:
+    write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2", "3,4", "x,5"])
+    return tmp_path / "requests.csv"
+
+
+def test_a_finished_date_is_left_alone_until_its_inputs_change(
+    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores"
+    assert score(movierate, home, asked, scores).status == 0
+    version = DeltaTable(str(scores)).version()
+    again = score(movierate, home, asked, scores)
+    assert again.status == 0
+    assert "unchanged: scored from the same inputs before (--force does it again)\n" in again.out
+    assert DeltaTable(str(scores)).version() == version
+    assert score(movierate, home, asked, scores, "--force").status == 0
+    assert DeltaTable(str(scores)).version() == version + 1
+    write(asked, ["user_id,movie_id", "7,8"])
+    assert score(movierate, home, asked, scores).status == 0
+    assert [(row["user_id"], row["movie_id"]) for row in rows(spark, scores)] == [(7, 8)]
+    assert score(movierate, home, asked, scores, "--reasons", 0).status == 0
+    assert DeltaTable(str(scores)).version() == version + 3
+
+
+def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
+    spark: SparkSession,
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scores, faster = tmp_path / "scores", tmp_path / "faster.csv"
+    write(faster, ["user_id,movie_id", "7,8"])
+    inspect, outcomes = requests.inspected, []
+
+    def overtaken(lines: object) -> object:
+        monkeypatch.setattr(requests, "inspected", inspect)
+        outcomes.append(score(movierate, home, faster, scores))
+        return inspect(lines)
+
+    monkeypatch.setattr(requests, "inspected", overtaken)
+    slower = score(movierate, home, asked, scores)
+    assert [outcome.status for outcome in outcomes] == [0]
+    assert slower.status == 3
+    assert slower.err.count("\n") == 1
+    assert "another run has published run date 2000-12-31 meanwhile; this one changed nothing" in slower.err
+    assert [(row["user_id"], row["movie_id"]) for row in rows(spark, scores)] == [(7, 8)]
+    assert sorted(record["outcome"] for record in records(scores)) == ["conflict", "done"]
+    assert score(movierate, home, asked, scores).status == 0
+    assert len(rows(spark, scores)) == 2
+
+
+def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    folder, scores = tmp_path / "requests", tmp_path / "scores"
+    for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
+        write(folder / f"{day}.csv", ["user_id,movie_id", "1,2", "2,3"])
+    write(folder / "2000-06-02.csv", ["user,movie", "1,2"])
+    dates = ("--from", "2000-05-31", "--to", "2000-06-02")
+    outcome = score(movierate, home, folder / "{date}.csv", scores, *dates)
+    assert outcome.status == 2
+    assert f"2000-05-31: no delivery at {folder}/2000-05-31.csv\n" in outcome.out
+    assert "2000-06-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
+    assert "2000-06-02: refused: --requests" in outcome.out
+    assert "1 of 3 run dates were refused: 2000-06-02" in outcome.err
+    (folder / "2000-06-02.csv").unlink()
+    year = ("--from", "2000-06-01", "--to", "2000-12-31")
+    resumed = score(movierate, home, folder / "{date}.csv", scores, *year)
+    assert resumed.status == 0, resumed.err
+    assert "2000-06-01: unchanged" in resumed.out
+    assert resumed.out.count("no delivery") == 214 - 3
+    for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
+        one = tmp_path / f"one-{day}"
+        inputs = ("--lake", home / "lake", "--model", home / "model", "--scores", one)
+        movierate("score", *inputs, "--requests", folder / f"{day}.csv", "--run-date", day)
+        of_day = [row for row in rows(spark, scores) if str(row["run_date"]) == day]
+        assert of_day == rows(spark, one)
+
+
+def test_a_table_of_requests_is_parted_by_its_run_date(
+    movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    asked, scores = tmp_path / "table.csv", tmp_path / "scores"
+    lines = [
+        "user_id,movie_id,run_date",
+        "1,2,2000-12-01",
+        "2,3,2000-12-01",
+        "1,2,2000-12-03",
+        "x,2,2000-12-03",
+    ]
+    write(asked, lines)
+    dates = ("--from", "2000-12-01", "--to", "2000-12-03")
+    outcome = score(movierate, home, asked, scores, *dates)
+    assert outcome.status == 0, outcome.err
+    assert "2000-12-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
+    assert "2000-12-02: no delivery" in outcome.out
+    assert "2000-12-03: requests: read 2 = scored 1 + rejected 1\n" in outcome.out
+    write(asked, [*lines, "5,6,2000-12-02"])
+    later = score(movierate, home, asked, scores, *dates)
+    assert "2000-12-01: unchanged" in later.out
+    assert "2000-12-02: requests: read 1 = scored 1 + rejected 0\n" in later.out
+    assert "2000-12-03: unchanged" in later.out
+    write(asked, [*lines, "5,6,yesterday"])
+    assert "1 rows have no run_date as YYYY-MM-DD" in score(movierate, home, asked, scores, *dates).out
+    write(asked, ["user_id,movie_id", "1,2"])
+    assert "one delivery for 3 run dates" in score(movierate, home, asked, scores, *dates).out
+
+
+def test_a_delivery_of_another_size_than_stated_is_refused(
+    movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    before = listing(tmp_path)
+    outcome = score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 4)
+    assert outcome.status == 2
+    assert "3 rows, but --expect-rows 4: is the delivery complete?" in outcome.err
+    assert listing(tmp_path) == before
+    assert score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 3).status == 0
+
+
+def test_each_score_is_the_sum_of_its_reasons(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    pairs = [f"{user},{movie}" for user in (1, 2, 3, 999_999) for movie in (1, 2, 888_888)]
+    write(tmp_path / "requests.csv", ["user_id,movie_id", *pairs])
+    assert score(movierate, home, tmp_path / "requests.csv", tmp_path / "five").status == 0
+    found = rows(spark, tmp_path / "five")
+    for row in found:
+        names = [reason["feature"] for reason in row["reasons"]]
+        sizes = [abs(reason["contribution"]) for reason in row["reasons"][:-1]]
+        assert len(names) == len(set(names)) == 6
+        assert names[-1] == "other"
+        assert sizes == sorted(sizes, reverse=True)
+        assert sum(reason["contribution"] for reason in row["reasons"]) == pytest.approx(
+            row["logit"], abs=1e-9
+        )
+    manifest = bundles.open_bundle(home / "model").manifest
+    sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
+    assert any(source.startswith("user: ") for source in sources)
+    assert len(sources) < len(manifest["feature_names"])
+    score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
+    whole = rows(spark, tmp_path / "all")
+    for row, short in zip(whole, found, strict=True):
+        told = {reason["feature"]: reason["contribution"] for reason in row["reasons"]}
+        assert row["logit"] == short["logit"]
+        assert all(told[name] == value for name, value in short["reasons"][:-1])
+        assert told["other"] == pytest.approx(bundles.open_bundle(home / "model").model.intercept, abs=1e-9)
+    score(movierate, home, tmp_path / "requests.csv", tmp_path / "none", "--reasons", 0)
+    assert [row["reasons"] for row in rows(spark, tmp_path / "none")] == [[]] * len(found)
+
+
+def test_each_run_leaves_a_record_and_a_refused_one_none(
+    movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores"
+    score(movierate, home, asked, scores)
+    score(movierate, home, asked, scores)
+    score(movierate, home, tmp_path / "none.csv", scores)
+    done, unchanged = records(scores)
+    assert (done["outcome"], unchanged["outcome"]) == ("done", "unchanged")
+    assert done["run_date"] == DAY
+    assert done["counts"] == {"requests": {"read": 3, "scored": 2, "rejected": 1}}
+    bundle = home / "model" / "bundle.json"
+    assert done["inputs"]["bundle_sha256"] == hashlib.sha256(bundle.read_bytes()).hexdigest()
+    assert done["inputs"]["model_version"] == json.loads(bundle.read_text())["version"]
+    assert done["inputs"]["lake_versions"]["ratings"] == 0
+    assert done["outputs"] == {"version": 0}
+    assert [step["step"] for step in done["steps"]] == [f"score {asked} for {DAY}"]
+    assert 0 < done["steps"][0]["seconds"] < done["seconds"]
+    assert done["settings"]["score"]["reasons"] == 5
+    assert {"pyspark", "deltalake"} < set(done["libraries"])
+    listed = movierate("runs", scores, home / "lake", home / "model")
+    assert listed.status == 0
+    assert [listed.out.count(job) for job in (" prepare ", " train ", " score ")] == [1, 1, 2]
+    assert "requests: read 3, scored 2, rejected 1" in listed.out
+    whole = [json.loads(line) for line in movierate("runs", scores, "--json").out.splitlines()]
+    assert [record["outcome"] for record in whole] == ["done", "unchanged"]
+    assert "no run has left a record there" in movierate("runs", tmp_path).err
+
+
+def resigned(model: Path) -> None:
+    """Write digests that fit the files, as somebody who can write the folder would."""
+    manifest = json.loads((model / "bundle.json").read_text())
+    manifest["files"] = bundles.digests(model, model / manifest["folder"])
+    (model / "bundle.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        '{"class": "os.path.Evil", "uid": "x", "paramMap": {}}\n',
+        '{"class": "pyspark.ml.pipeline.PipelineModel", "uid": "x", "paramMap": {}}\n',
+        '{"class": "org.apache.spark.ml.feature.VectorAssembler"}\n{"class": "os.path.Evil"}\n',
+        "[]\n",
+        "",
+    ],
+)
+def test_a_bundle_with_a_class_of_somebody_else_is_refused_though_it_is_signed_again(
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    forged: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(home / "model", model)
+    stage = next(model.rglob("stages/2_*/metadata/part-00000*"))
+    stage.write_text(forged)
+    resigned(model)
+    monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
+    inputs = ("--lake", home / "lake", "--model", model, "--requests", asked)
+    outcome = movierate("score", *inputs, "--scores", tmp_path / "scores", "--run-date", DAY)
+    assert outcome.status == 2
+    assert "which no bundle of ours holds: do not use it, and train again" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "scores").exists()
+
+
+def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Path, tmp_path: Path) -> None:
+    scores, model = tmp_path / "scores", tmp_path / "model"
+    shutil.copytree(home / "model", model)
+    (model / "20000101T000000-00000000").mkdir()
+    score(movierate, home, asked, scores)
+    score(movierate, home, asked, scores, "--force")
+    told = movierate("vacuum", scores, model, home / "lake", "--retention-hours", 0, "--dry-run")
+    would = re.search(rf"{scores}: (\d+) files or folders would be removed\n", told.out)
+    assert would is not None, told.err
+    assert int(would[1]) >= 2
+    done = movierate("vacuum", scores, model, home / "lake", "--retention-hours", 0)
+    assert f"{scores}: {would[1]} files or folders removed\n" in done.out
+    assert f"{model}: 1 files or folders removed\n" in done.out
+    assert re.search(rf"{home / 'lake'}: \d+ files or folders removed\n", done.out)
+    assert score(movierate, home, asked, scores).status == 0
+    assert bundles.open_bundle(model)
+    assert "no lake, model or table lies there" in movierate("vacuum", tmp_path).err

@@ -1,0 +1,156 @@
+"""Commits that lose to whoever came first, and files that nobody reads any more."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+from deltalake import DeltaTable, Transaction
+from pyspark.sql import SparkSession
+from pyspark.sql.types import DateType, LongType, StructField, StructType
+
+from movierate_spark.errors import ConflictError
+from movierate_spark.tables import (
+    Attempt,
+    OpenedTable,
+    attempt_to_write,
+    commit,
+    open_table,
+    read_table,
+)
+from movierate_spark.vacuum import vacuum_table
+
+DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
+PLAIN = StructType([StructField("x", LongType())])
+FIRST, SECOND = date(2000, 1, 1), date(2000, 1, 2)
+
+
+def publish(
+    spark: SparkSession, path: Path, x: int | None, day: date | None = FIRST, to: OpenedTable | None = None
+) -> Attempt:
+    schema = DATED if day else PLAIN
+    rows = [] if x is None else [(x, day) if day else (x,)]
+    with attempt_to_write(spark.createDataFrame(rows, schema), path, schema, run_date=day) as attempt:
+        transaction = Transaction(f"test/{day}", x or 0) if day else None
+        commit(attempt, to=to, transaction=transaction)
+    return attempt
+
+
+def content(spark: SparkSession, path: Path, schema: StructType = DATED) -> set[tuple[object, ...]]:
+    return {tuple(row) for row in read_table(spark, path, schema).collect()}
+
+
+def test_of_two_runs_of_one_date_the_first_to_commit_wins(spark: SparkSession, tmp_path: Path) -> None:
+    for path in (tmp_path / "new", tmp_path / "old"):
+        if path.name == "old":
+            publish(spark, path, 1)
+        seen = open_table(path)
+        publish(spark, path, 2)
+        with pytest.raises(ConflictError, match="another run has published run date 2000-01-01"):
+            publish(spark, path, 3, to=seen)
+        assert content(spark, path) == {(2, FIRST)}
+
+
+def test_runs_of_different_dates_both_commit(spark: SparkSession, tmp_path: Path) -> None:
+    for path in (tmp_path / "new", tmp_path / "old"):
+        if path.name == "old":
+            publish(spark, path, 1, date(1999, 12, 31))
+        seen = open_table(path)
+        publish(spark, path, 2)
+        publish(spark, path, 3, SECOND, to=seen)
+        assert {(2, FIRST), (3, SECOND)} <= content(spark, path)
+
+
+def test_the_same_inputs_at_once_are_two_runs_too(spark: SparkSession, tmp_path: Path) -> None:
+    publish(spark, tmp_path / "t", 1)
+    seen = open_table(tmp_path / "t")
+    winner = publish(spark, tmp_path / "t", 1)
+    with pytest.raises(ConflictError):
+        publish(spark, tmp_path / "t", 1, to=seen)
+    assert DeltaTable(str(tmp_path / "t")).file_uris() == [
+        str(tmp_path / "t" / file.path) for file in winner.files
+    ]
+
+
+def test_a_table_without_dates_takes_one_writer(spark: SparkSession, tmp_path: Path) -> None:
+    publish(spark, tmp_path / "t", 1, None)
+    seen = open_table(tmp_path / "t")
+    publish(spark, tmp_path / "t", 2, None)
+    with pytest.raises(ConflictError, match="its content"):
+        publish(spark, tmp_path / "t", 3, None, to=seen)
+    assert content(spark, tmp_path / "t", PLAIN) == {(2,)}
+
+
+def test_an_empty_result_replaces_its_date(spark: SparkSession, tmp_path: Path) -> None:
+    publish(spark, tmp_path / "t", 1)
+    publish(spark, tmp_path / "t", 2, SECOND)
+    publish(spark, tmp_path / "t", None)
+    assert content(spark, tmp_path / "t") == {(2, SECOND)}
+    assert open_table(tmp_path / "t").transaction(f"test/{FIRST}") == 0
+
+
+def test_a_failed_attempt_leaves_what_others_have_put_there(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "new"
+    frame = spark.createDataFrame([(1, FIRST)], DATED)
+
+    def fail_after_another_run() -> None:
+        with attempt_to_write(frame, path, DATED, run_date=FIRST):
+            publish(spark, path, 2, SECOND)
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail_after_another_run()
+    assert content(spark, path) == {(2, SECOND)}
+    assert not (path / "run_date=2000-01-01").exists()
+
+
+def test_a_failed_attempt_at_a_new_table_leaves_nothing(spark: SparkSession, tmp_path: Path) -> None:
+    frame = spark.createDataFrame([(1, FIRST)], DATED)
+    with (
+        pytest.raises(OSError, match="disk full"),
+        attempt_to_write(frame, tmp_path / "a" / "b", DATED, run_date=FIRST),
+    ):
+        raise OSError("disk full")
+    assert not (tmp_path / "a").exists()
+
+
+def older(path: Path, *, hours: int) -> None:
+    then = time.time() - hours * 3600
+    for file in (path, *path.rglob("*")):
+        os.utime(file, (then, then))
+
+
+def test_vacuum_removes_dead_attempts_of_age_and_keeps_what_is_read(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "t"
+    publish(spark, path, 1)
+    dead = []
+    for day in (FIRST, SECOND):  # as of a run that was killed before its commit
+        folder = path / f"run_date={day}" / f"{len(dead):032x}"
+        spark.createDataFrame([(9,)], PLAIN).write.parquet(str(folder))
+        dead.append(folder)
+    older(dead[0], hours=200)
+    assert len(vacuum_table(path, retention_hours=168, dry_run=True)) >= 1
+    assert dead[0].exists()
+    vacuum_table(path, retention_hours=168)
+    assert not dead[0].exists()
+    assert dead[1].exists()
+    assert content(spark, path) == {(1, FIRST)}
+    vacuum_table(path, retention_hours=0)
+    assert not dead[1].exists()
+    assert content(spark, path) == {(1, FIRST)}
+
+
+def test_vacuum_keeps_the_versions_that_are_named(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    publish(spark, path, 1, None)
+    publish(spark, path, 2, None)
+    publish(spark, path, 3, None)
+    vacuum_table(path, retention_hours=0, keep=[0])
+    assert {tuple(row) for row in read_table(spark, path, PLAIN, version=0).collect()} == {(1,)}
+    assert content(spark, path, PLAIN) == {(3,)}
+    assert len(list(path.rglob("*.parquet"))) == 2
