@@ -114,16 +114,15 @@ def _judged(lines: DataFrame, settings: Settings) -> DataFrame:
 def _scored_once(
     opened: Lake, found: Bundle, judged: DataFrame, asked: Asked, *, times: int
 ) -> Iterator[DataFrame]:
-    """The scores, kept while the block uses them more than once."""
-    scored = _scored(opened, found, requests.readable(judged), reasons=asked.reasons)
-    if times == 1:
-        yield scored
-        return
-    scored = scored.persist()
+    """The scores, kept while the block uses them more than once; requests are parsed once."""
+    parsed = requests.readable(judged).persist()
+    scored = _scored(opened, found, parsed, reasons=asked.reasons)
+    kept = [parsed] if times == 1 else [parsed, scored.persist()]
     try:
         yield scored
     finally:
-        scored.unpersist()
+        for frame in kept:
+            frame.unpersist()
 
 
 def _scored(opened: Lake, found: Bundle, asked: DataFrame, *, reasons: int) -> DataFrame:
