@@ -23,7 +23,7 @@ from movierate_spark import doctor as examination
 from movierate_spark import pipeline
 from movierate_spark.bundle import model_input
 from movierate_spark.config import Settings, load_settings
-from movierate_spark.display import ledger_lines, scored_lines, show_metrics, show_runs
+from movierate_spark.display import ledger_lines, scored_lines, show_audience, show_metrics, show_runs
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.lake import lake_input
 from movierate_spark.progress import Reporter
@@ -285,6 +285,59 @@ def _check_deliveries(found: Sequence[pipeline.Scored], requests: str) -> None:
         raise InputError(f"{len(refused)} of {len(found)} run dates were refused: {', '.join(refused)}")
     if all(each.outcome == "no delivery" for each in found):
         raise InputError(f"--requests {requests}: no delivery for any of the {len(found)} run dates")
+
+
+@app.command()
+def recommend(
+    lake: LakeOption,
+    model: ModelOption,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The table of recommendations.")],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many movies for each user.")],
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="T", help="As of T; else as of the last rating.")
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Leave each user's best movies among those that he has not rated."""
+    second = _time(at, "--at")
+    run = Run("recommend", config)
+    with run.spark() as spark, run.recorded(out) as record:
+        record.inputs = lake_input(lake) | model_input(model)
+        rows = pipeline.recommend_movies(
+            spark, run.settings, run.report, source=lake, model=model, target=out, count=top, at=second
+        )
+        record.outcome = "unchanged" if rows is None else "done"
+        record.counts = {} if rows is None else {"recommended": rows}
+    run.say("unchanged: made from the same inputs before" if rows is None else f"{rows} recommendations")
+    run.say(f"recommendations: {out}")
+
+
+@app.command()
+def audience(
+    lake: LakeOption,
+    model: ModelOption,
+    movie: Annotated[int | None, typer.Option("--movie", metavar="ID", help="A movie of the lake.")] = None,
+    genres: Annotated[
+        str | None, typer.Option("--genres", metavar="A|B", help="Instead: the genres of a new movie.")
+    ] = None,
+    year: Annotated[int | None, typer.Option("--year", metavar="Y", help="The new movie's year.")] = None,
+    at: Annotated[
+        str | None, typer.Option("--at", metavar="T", help="As of T; else as of the last rating.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many segments to list.")] = 15,
+    config: ConfigOption = None,
+) -> None:
+    """List the segments of users most likely to like a movie, one of the lake's or a new one."""
+    second = _time(at, "--at")
+    if (movie is None) == (genres is None and year is None):
+        raise InputError("name a movie with --movie, or a new one with --genres and --year")
+    film = pipeline.Film(movie, [name for name in (genres or "").split("|") if name], year)
+    run = Run("audience", config)
+    with run.spark() as spark:
+        found = pipeline.audience_of(
+            spark, run.settings, run.report, source=lake, model=model, film=film, at=second
+        )
+    show_audience(run.out, found.head(top))
 
 
 @app.command()

@@ -112,6 +112,15 @@ class ScoreSettings(Section):
     dates_at_once: Count
 
 
+class RecommendSettings(Section):
+    """Which movies may be recommended."""
+
+    min_support: Annotated[int, Field(ge=0)]
+    genres: tuple[str, ...]
+    year_min: int | None = None
+    year_max: int | None = None
+
+
 class ReportSettings(Section):
     """What a report may show."""
 
@@ -142,6 +151,7 @@ class Settings(BaseSettings):
     train: TrainSettings
     evaluate: EvaluateSettings
     score: ScoreSettings
+    recommend: RecommendSettings
     report: ReportSettings
     spark: SparkSettings
 

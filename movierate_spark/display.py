@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +44,18 @@ def scored_lines(found: Iterable[Scored]) -> Iterator[str]:
                 yield f"{day}no delivery at {each.requested}"
             case "refused":
                 yield f"{day}refused: {each.why}"
+
+
+def show_audience(out: Console, segments: pd.DataFrame) -> None:
+    """A row per segment: how likely its people are to like the movie, with the interval and how many."""
+    table = Table()
+    for name in ("by", "segment", "people", "p_like", "95% interval"):
+        table.add_column(name, justify="left" if name in ("by", "segment") else "right")
+    for row in segments.to_dict("records"):
+        interval = f"{row['low']:.3f} to {row['high']:.3f}"
+        by = str(row["by"]).replace("_", " ")
+        table.add_row(by, str(row["segment"]), str(row["people"]), f"{row['p_like']:.3f}", interval)
+    Console(highlight=False, width=max(out.width, 120)).print(table)
 
 
 def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:

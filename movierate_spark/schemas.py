@@ -8,6 +8,7 @@
 | rejected | an input row that broke a rule        | none                |
 | scores   | a readable request of a run date      | none: repeats count |
 | predictions | an evaluated rating                | user_id, movie_id   |
+| recommendations | a movie among a user's best    | user_id, rank       |
 
 Times are UTC. Null means unknown; an unknown genre is an empty array.
 """
@@ -58,6 +59,16 @@ SCORES = _struct(
     reasons=ArrayType(REASON),
     model_version=StringType(),
     run_date=DateType(),
+)
+RECOMMENDATIONS = _struct(
+    user_id=LongType(),
+    rank=IntegerType(),
+    movie_id=LongType(),
+    title=StringType(),
+    logit=DoubleType(),
+    p_like=DoubleType(),
+    at=TimestampType(),
+    model_version=StringType(),
 )
 REJECTED_REQUESTS = _struct(
     run_date=DateType(), rule=StringType(), raw=StringType(), source_file=StringType()

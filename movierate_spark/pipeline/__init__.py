@@ -1,20 +1,25 @@
 """The order of things: each job from its inputs to what it leaves. The only part that knows it."""
 
+from movierate_spark.pipeline.audience import Film, audience_of
 from movierate_spark.pipeline.deliveries import Asked, Scored
 from movierate_spark.pipeline.evaluation import Measured, evaluate_model
 from movierate_spark.pipeline.exploration import explore_lake
 from movierate_spark.pipeline.preparation import prepare
+from movierate_spark.pipeline.recommending import recommend_movies
 from movierate_spark.pipeline.scoring import score_requests
 from movierate_spark.pipeline.training import train_model
 from movierate_spark.pipeline.vacuuming import vacuum
 
 __all__ = [
     "Asked",
+    "Film",
     "Measured",
     "Scored",
+    "audience_of",
     "evaluate_model",
     "explore_lake",
     "prepare",
+    "recommend_movies",
     "score_requests",
     "train_model",
     "vacuum",

@@ -12,6 +12,7 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.features.history import layouts, with_history, with_priors
 from movierate_spark.join import with_attributes
 from movierate_spark.lake import Lake
+from movierate_spark.split import utc
 
 
 def feature_rows(
@@ -44,3 +45,9 @@ def before(opened: Lake, until: datetime | None) -> Lake:
     if until is None:
         return opened
     return Lake(**{**vars(opened), "ratings": opened.ratings.where(F.col("rated_at") < F.lit(until))})
+
+
+def second_after_last(opened: Lake) -> datetime:
+    """The first second (UTC) as of which all of the lake's ratings are known."""
+    last = opened.ratings.agg(F.max(F.unix_seconds("rated_at")).alias("last")).head()
+    return utc((last["last"] if last else 0) + 1)

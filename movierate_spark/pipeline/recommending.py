@@ -1,0 +1,193 @@
+"""recommend: for every user the best movies that he has not rated."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from deltalake import Transaction
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
+
+from movierate_spark import bundle as bundles
+from movierate_spark import lake, schemas, score
+from movierate_spark.bundle import Bundle
+from movierate_spark.config import RecommendSettings, Settings
+from movierate_spark.digests import digest_of, number_of
+from movierate_spark.errors import InputError
+from movierate_spark.lake import Lake
+from movierate_spark.pipeline.rows import before, feature_rows, second_after_last
+from movierate_spark.progress import Reporter
+from movierate_spark.recommend import (
+    GROUPS,
+    NOBODY,
+    MovieSide,
+    Probes,
+    may_be_recommended,
+    movie_side,
+    top_movies,
+)
+from movierate_spark.tables import attempt_to_write, commit, is_delta_table, open_table
+
+RUNS = "_runs"
+PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
+PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
+
+
+def recommend_movies(
+    spark: SparkSession,
+    settings: Settings,
+    report: Reporter,
+    *,
+    source: Path,
+    model: Path,
+    target: Path,
+    count: int,
+    at: datetime | None,
+) -> int | None:
+    """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
+
+    ``at`` is the second after the last rating where it is None. None is returned where the table was
+    made from the same inputs.
+
+    Raises:
+        InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
+            recommended.
+    """
+    opened = lake.open_lake(spark, source)
+    found = bundles.open_bundle(model)
+    _check_folder(target)
+    table = open_table(target)
+    second = second_after_last(opened) if at is None else at
+    asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
+    number = number_of(digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked)
+    if table.transaction("recommend") == number:
+        return None
+    best = _best(before(opened, second), found, settings.recommend, second, count=count, report=report)
+    with (
+        report.step(f"top {count} of every user"),
+        attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
+    ):
+        commit(attempt, to=table, transaction=Transaction("recommend", number))
+    return attempt.rows
+
+
+def _check_folder(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise InputError(f"--out {path} is a file: name a folder")
+    strangers = path.is_dir() and any(entry.name != RUNS for entry in path.iterdir())
+    if strangers and not is_delta_table(path):
+        raise InputError(f"--out {path} holds something else: name a new folder")
+
+
+def _best(
+    opened: Lake, found: Bundle, wanted: RecommendSettings, at: datetime, *, count: int, report: Reporter
+) -> DataFrame:
+    chosen = may_be_recommended(
+        opened.movies, genres=wanted.genres, year_min=wanted.year_min, year_max=wanted.year_max
+    )
+    movies = _movies(opened, chosen, min_support=wanted.min_support)
+    if movies.empty:
+        raise InputError(
+            "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
+        )
+    probes = _probes(opened, movies)
+    with report.step("what each user and each movie adds"):
+        logits = _logits(opened, found, probes, chosen, at).persist()
+        side, nobody = _movie_side(logits, probes, movies)
+    users = _user_side(opened, logits, probes)
+    best = top_movies(users, side, nobody, count=count)
+    p_like = score.calibrated(F.col("logit"), found.manifest["calibration"])
+    titles = opened.movies.select("movie_id", "title")
+    return best.join(F.broadcast(titles), "movie_id", "left").select(
+        "user_id",
+        "rank",
+        "movie_id",
+        "title",
+        "logit",
+        p_like.alias("p_like"),
+        F.lit(at).alias("at"),
+        F.lit(found.version).alias("model_version"),
+    )
+
+
+def _movies(opened: Lake, chosen: DataFrame, *, min_support: int) -> pd.DataFrame:
+    """The movies that may be recommended, ascending by id: movie_id, year, genres."""
+    counts = opened.ratings.groupBy("movie_id").agg(F.count("*").alias("ratings"))
+    known = chosen.join(counts, "movie_id", "left").fillna(0, ["ratings"])
+    kept = known.where(F.col("ratings") >= min_support).select("movie_id", "year", "genres")
+    return kept.toPandas().sort_values("movie_id", ignore_index=True)
+
+
+def _probes(opened: Lake, movies: pd.DataFrame) -> Probes:
+    genres = sorted({genre for of_movie in movies["genres"] for genre in of_movie})
+    decades = sorted({int(year) // 10 * 10 for year in movies["year"].dropna()})
+    values = [
+        (group, row[0])
+        for group in GROUPS
+        for row in opened.users.select(group).where(F.col(group).isNotNull()).distinct().sort(group).collect()
+    ]
+    return Probes(genres, decades, values)
+
+
+def _logits(opened: Lake, found: Bundle, probes: Probes, chosen: DataFrame, at: datetime) -> DataFrame:
+    """The model's log odds of every user with every probe movie, and of every probe user with every movie."""
+    spark = opened.ratings.sparkSession
+    probe_users = spark.createDataFrame(probes.users, PROBE_USERS)
+    probe_movies = spark.createDataFrame(probes.movies, PROBE_MOVIES)
+    extended = replace(
+        opened,
+        users=opened.users.unionByName(probe_users, allowMissingColumns=True),
+        movies=opened.movies.unionByName(probe_movies),
+    )
+    everybody = opened.users.select("user_id").union(opened.ratings.select("user_id")).distinct()
+    pairs = [
+        everybody.crossJoin(F.broadcast(probe_movies.select("movie_id"))),
+        chosen.select("movie_id").crossJoin(F.broadcast(probe_users.select("user_id"))),
+        probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
+    ]
+    asked = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
+    threshold = found.manifest["label"]["threshold"]
+    rows = feature_rows(extended, found.features, label_threshold=threshold, asked=asked)
+    return score.with_logit(found.pipeline.transform(rows)).select("user_id", "movie_id", "logit")
+
+
+def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tuple[MovieSide, np.ndarray]:
+    """The movies' side, and nobody's log odds with the probe movies: as large as movies times groups."""
+    told = (
+        logits.where(F.col("user_id") < 0)
+        .toPandas()
+        .pivot(index="user_id", columns="movie_id", values="logit")
+    )
+    by_probe = told.loc[[user[0] for user in probes.users]]
+    with_probes = by_probe[[movie[0] for movie in probes.movies]].to_numpy()
+    movie_id = movies["movie_id"].to_numpy()
+    years = [None if pd.isna(year) else int(year) for year in movies["year"]]
+    side = movie_side(
+        probes, movie_id, list(movies["genres"]), years, by_probe[movie_id].to_numpy(), with_probes[:, 0]
+    )
+    return side, with_probes[0]
+
+
+def _user_side(opened: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
+    """A row per user: the places of his groups' values, his log odds with the probes, what he has rated."""
+    of_users = logits.where((F.col("user_id") >= 0) & (F.col("movie_id") <= NOBODY))
+    ordered = F.array_sort(F.collect_list(F.struct((-F.col("movie_id")).alias("place"), "logit")))
+    by_user = of_users.groupBy("user_id").agg(
+        F.transform(ordered, lambda each: each["logit"]).alias("logits")
+    )
+    seen = opened.ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
+    users = by_user.join(opened.users, "user_id", "left").join(seen, "user_id", "left")
+    nothing = F.array().cast("array<long>")
+    unknown = len(probes.values)
+    places = []
+    for group in GROUPS:
+        place = F.lit(unknown)
+        for i, (name, value) in enumerate(probes.values):
+            if name == group:
+                place = F.when(F.col(group) == value, F.lit(i)).otherwise(place)
+        places.append(place.cast("int").alias(f"{group}_value"))
+    return users.select("user_id", *places, "logits", F.coalesce("seen", nothing).alias("seen"))

@@ -1,0 +1,143 @@
+"""Recommendations are the best of what scoring every pair would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from conftest import Outcome
+from deliveries import write
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from movierate_spark import schemas
+from movierate_spark.lake import open_lake
+from movierate_spark.recommend import USER_SIDE, MovieSide, top_movies
+from movierate_spark.tables import read_table
+
+Movierate = Callable[..., Outcome]
+
+
+def recommend(movierate: Movierate, home: Path, out: Path, *more: object) -> Outcome:
+    return movierate("recommend", "--lake", home / "lake", "--model", home / "model", "--out", out, *more)
+
+
+def test_they_are_the_best_unseen_of_all_pairs_with_the_same_log_odds(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    lake = open_lake(spark, home / "lake")
+    early = "2000-07-15T00:00:00+00:00"
+    (tmp_path / "all.toml").write_text("[recommend]\nmin_support = 0\n")
+    options = ("--top", 7, "--at", early, "--config", tmp_path / "all.toml")
+    assert recommend(movierate, home, tmp_path / "best", *options).status == 0
+    best = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).toPandas()
+    users = [row[0] for row in lake.users.select("user_id").collect()]
+    movies = [row[0] for row in lake.movies.select("movie_id").collect()]
+    pairs = [f"{user},{movie},{early}" for user in users for movie in movies]
+    write(tmp_path / "pairs.csv", ["user_id,movie_id,at", *pairs])
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", tmp_path / "pairs.csv")
+    day = ("--scores", tmp_path / "scores", "--run-date", "2000-12-31", "--reasons", 0)
+    assert movierate("score", *inputs, *day).status == 0
+    scores = read_table(spark, tmp_path / "scores", schemas.SCORES).toPandas()
+    seen = lake.ratings.where(f"rated_at < timestamp '{early}'").select("user_id", "movie_id").toPandas()
+    unseen = scores.merge(seen.assign(seen=True), how="left", on=["user_id", "movie_id"])
+    unseen = unseen[unseen["seen"].isna()].assign(logit=unseen["logit"].round(9))
+    expected = unseen.sort_values(["user_id", "logit", "movie_id"], ascending=[True, False, True])
+    expected = expected.groupby("user_id").head(7)
+    best = best.sort_values(["user_id", "rank"])
+    assert (
+        best[["user_id", "movie_id"]].to_numpy().tolist()
+        == expected[["user_id", "movie_id"]].to_numpy().tolist()
+    )
+    assert best["logit"].to_numpy() == pytest.approx(expected["logit"].to_numpy(), abs=1e-8)
+    assert best["p_like"].to_numpy() == pytest.approx(expected["p_like"].to_numpy(), abs=1e-8)
+    assert set(best["rank"]) == set(range(1, 8))
+    assert (~scores[scores["movie_known"]]["user_known"]).any()  # cold users are recommended to, too
+
+
+def test_the_same_inputs_are_left_alone_and_filters_hold(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "some.toml").write_text(
+        '[recommend]\nmin_support = 5\ngenres = ["Film-Noir"]\nyear_min = 1940\n'
+    )
+    options = ("--top", 3, "--config", tmp_path / "some.toml")
+    assert recommend(movierate, home, tmp_path / "best", *options).status == 0
+    found = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).select("movie_id").distinct()
+    ids = {row["movie_id"] for row in found.collect()}
+    assert ids
+    assert all(movie % 4 == 3 and 1930 + 2 * movie >= 1940 for movie in ids)
+    again = recommend(movierate, home, tmp_path / "best", *options)
+    assert "unchanged: made from the same inputs before\n" in again.out
+    assert DeltaTable(str(tmp_path / "best")).version() == 0
+    (tmp_path / "none.toml").write_text("[recommend]\nyear_min = 2999\n")
+    refused = recommend(movierate, home, tmp_path / "new", "--top", 3, "--config", tmp_path / "none.toml")
+    assert refused.status == 2
+    assert "no movie may be recommended" in refused.err
+    assert not (tmp_path / "new").exists()
+
+
+def test_equal_movies_are_in_order_of_their_ids_and_seen_ones_left_out(spark: SparkSession) -> None:
+    side = MovieSide(
+        np.array([10, 20, 30, 40]),
+        np.array([0.5, 1.0, 1.0, 1.0]),
+        np.array([[0.0], [0.0], [0.0], [1.0]]),
+        np.array([[0.0, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]),
+    )
+    users = pa.table(
+        {
+            "user_id": [1, 2, 3],
+            "gender_value": pa.array([0, 1, 2], pa.int32()),
+            "age_group_value": pa.array([2, 2, 2], pa.int32()),
+            "occupation_value": pa.array([2, 2, 2], pa.int32()),
+            "logits": [[0.0, 0.0], [0.0, 0.0], [1.0, 1.5]],
+            "seen": [[20, 99], [], [10, 20, 30]],
+        }
+    )
+    frame = spark.createDataFrame(users).to(USER_SIDE)
+    found = top_movies(frame, side, np.array([0.0, 0.0]), count=2).collect()
+    assert [tuple(row) for row in found] == [
+        (1, 1, 30, 1.0),
+        (1, 2, 40, 1.0),
+        (2, 1, 10, 9.5),
+        (2, 2, 20, 1.0),
+        (3, 1, 40, 2.5),
+    ]
+
+
+def test_the_audience_is_the_mean_over_each_segments_people(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    lake = open_lake(spark, home / "lake")
+    users = lake.users.toPandas()
+    write(tmp_path / "pairs.csv", ["user_id,movie_id", *(f"{user},5" for user in users["user_id"])])
+    inputs = ("--lake", home / "lake", "--model", home / "model")
+    asked = (
+        "--requests",
+        tmp_path / "pairs.csv",
+        "--scores",
+        tmp_path / "scores",
+        "--run-date",
+        "2001-06-01",
+    )
+    movierate("score", *inputs, *asked, "--reasons", 0)
+    scores = read_table(spark, tmp_path / "scores", schemas.SCORES).toPandas().merge(users, on="user_id")
+    outcome = movierate("audience", *inputs, "--movie", 5, "--at", "2001-06-01")
+    assert outcome.status == 0, outcome.err
+    lines = [
+        [cell.strip() for cell in line.split("│")[1:-1]] for line in outcome.out.splitlines() if "│" in line
+    ]
+    means = scores.groupby("gender")["p_like"].agg(["size", "mean"])
+    for gender, (people, mean) in means.iterrows():
+        assert ["gender", gender, str(int(people)), f"{mean:.3f}"] in [line[:4] for line in lines]
+    values = [float(line[3]) for line in lines]
+    assert values == sorted(values, reverse=True)
+    assert all(int(line[2]) >= 11 for line in lines)
+    new = movierate("audience", *inputs, "--genres", "Action|Drama", "--year", 1999, "--top", 2)
+    assert new.out.count("│") == 2 * 6
+    assert "no movie is of Opera; there are Action" in movierate("audience", *inputs, "--genres", "Opera").err
+    assert "no such movie" in movierate("audience", *inputs, "--movie", 999_999).err
+    assert "name a movie" in movierate("audience", *inputs).err
