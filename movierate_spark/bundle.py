@@ -20,6 +20,7 @@ from typing import Any, cast
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.sql import DataFrame
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.digests import digest_of
@@ -49,6 +50,8 @@ REQUIRED = (
     "threshold",
     "calibration",
     "feature_names",
+    "signature",
+    "coefficients",
 )
 
 
@@ -78,6 +81,21 @@ class Bundle:
     def pipeline(self) -> PipelineModel:
         """The Spark ML pipeline from joined rows to log odds; loaded once."""
         return PipelineModel.load(str(self.path / self.manifest["folder"] / PIPELINE))
+
+    def transform(self, rows: DataFrame) -> DataFrame:
+        """The rows with the pipeline's columns.
+
+        Raises:
+            InputError: a column that the pipeline was fitted on is missing or of another type.
+        """
+        found = dict(rows.dtypes)
+        for name, kind in self.manifest["signature"].items():
+            if found.get(name) != kind:
+                raise InputError(
+                    f"--model {self.path}: it reads {name} ({kind}), and the rows have"
+                    f" {found.get(name, 'no such column')}: prepare the lake again, or train again"
+                )
+        return self.pipeline.transform(rows)
 
     @property
     def model(self) -> LogisticRegressionModel:

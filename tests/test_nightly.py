@@ -14,9 +14,11 @@ from conftest import Outcome, listing
 from deliveries import write
 from deltalake import DeltaTable
 from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
 from movierate_spark import requests, schemas
+from movierate_spark.errors import InputError
 from movierate_spark.tables import read_table
 
 DAY = "2000-12-31"
@@ -275,3 +277,14 @@ def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Pa
     assert score(movierate, home, asked, scores).status == 0
     assert bundles.open_bundle(model)
     assert "no lake, model or table lies there" in movierate("vacuum", tmp_path).err
+
+
+def test_rows_that_are_not_what_the_bundle_was_fitted_on_are_refused(spark: SparkSession, home: Path) -> None:
+    found = bundles.open_bundle(home / "model")
+    schema = ", ".join(f"`{name}` {kind}" for name, kind in found.manifest["signature"].items())
+    rows = spark.createDataFrame([], schema)
+    with pytest.raises(InputError, match=r"it reads genres \(array<string>\), and the rows have string"):
+        found.transform(rows.withColumn("genres", F.lit("War")))
+    with pytest.raises(InputError, match=r"it reads year \(int\), and the rows have no such column"):
+        found.transform(rows.drop("year"))
+    assert "rawPrediction" in found.transform(rows).columns

@@ -61,7 +61,7 @@ def audience_of(
     rows = feature_rows(
         opened, found.features, label_threshold=threshold, asked=asked.withColumn("at", F.lit(second))
     )
-    logits = score.with_logit(found.pipeline.transform(rows))
+    logits = score.with_logit(found.transform(rows))
     with report.step("score every user"):
         scored = score.with_probability(logits, found.manifest["calibration"])
         return segments(scored, min_cell=settings.report.min_cell)

@@ -139,7 +139,7 @@ def predictions(opened: Lake, found: Bundle, measured: Measured) -> DataFrame:
     rows = labelled(rows, threshold=label_threshold)
     if measured.min_user_history:
         rows = _with_user_history(rows, at_least=measured.min_user_history)
-    return score.with_logit(found.pipeline.transform(rows.where(F.col("at") >= F.lit(measured.since))))
+    return score.with_logit(found.transform(rows.where(F.col("at") >= F.lit(measured.since))))
 
 
 def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:

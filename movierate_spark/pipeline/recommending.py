@@ -152,7 +152,7 @@ def _logits(opened: Lake, found: Bundle, probes: Probes, chosen: DataFrame, at: 
     asked = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
     threshold = found.manifest["label"]["threshold"]
     rows = feature_rows(extended, found.features, label_threshold=threshold, asked=asked)
-    return score.with_logit(found.pipeline.transform(rows)).select("user_id", "movie_id", "logit")
+    return score.with_logit(found.transform(rows)).select("user_id", "movie_id", "logit")
 
 
 def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tuple[MovieSide, np.ndarray]:

@@ -129,7 +129,7 @@ def _scored(opened: Lake, found: Bundle, asked: DataFrame, *, reasons: int) -> D
     manifest = found.manifest
     label_threshold = manifest["label"]["threshold"]
     rows = feature_rows(opened, found.features, label_threshold=label_threshold, asked=asked)
-    logits = score.with_logit(found.pipeline.transform(rows))
+    logits = score.with_logit(found.transform(rows))
     explained = with_reasons(logits, found.model, count=reasons)
     return score.with_probability(explained, manifest["calibration"]).select(
         "user_id",

@@ -98,6 +98,7 @@ def train_model(
         "cross_validation": fitted.path,
         "feature_names": [each["feature"] for each in published.coefficients],
         "coefficients": published.coefficients,
+        "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
         "baselines": published.baselines,
         "metrics": fitted.metrics,
     }
