@@ -7,13 +7,17 @@ JRE := openjdk-17-jre-headless
 APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test lint setup java browser clean
+.PHONY: demo test faults lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
 
 test: setup java browser lint
 	$(BIN)/python -m pytest --durations=5
+
+# Runs that are killed at every step: minutes.
+faults: setup java
+	$(BIN)/python -m pytest -m faults --durations=5
 
 lint: setup
 	$(BIN)/ruff check .

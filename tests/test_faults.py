@@ -1,0 +1,171 @@
+"""Runs that are killed, and what is readable afterwards; the slow ones run with `make faults`."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from conftest import INTERPRETED, Outcome
+from deliveries import write
+from deltalake import DeltaTable
+from pyspark.sql import SparkSession
+
+from movierate_spark import schemas
+from movierate_spark.tables import is_delta_table, read_table
+
+FIRST = date(2000, 10, 1)
+DATES = 30
+COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
+# Kills the process where a run comes to a step for the n-th time: before or after a function of a module.
+KILLER = """
+import os, signal, sys
+from movierate_spark import cli
+from movierate_spark.pipeline import scoring
+module, name, when, n = scoring, *sys.argv[1:4]
+function, seen = getattr(module, name), 0
+def killed(*args, **kwargs):
+    global seen
+    seen += 1
+    last = seen == int(n)
+    if last and when == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = function(*args, **kwargs)
+    if last:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+setattr(module, name, killed)
+cli.main(sys.argv[4:])
+"""
+
+
+@pytest.fixture
+def settings_file(tmp_path: Path) -> Path:
+    """Small and quick: one core is left for the tests' own session."""
+    properties = "\n".join(f'"{name}" = "{value}"' for name, value in INTERPRETED.items())
+    (tmp_path / "small.toml").write_text(
+        f'[score]\ndates_at_once = 4\n[spark]\ncores = "2"\ndriver_memory = "1g"\n[spark.properties]\n'
+        f'"spark.sql.shuffle.partitions" = "2"\n{properties}\n'
+    )
+    return tmp_path / "small.toml"
+
+
+def arguments(home: Path, requests: object, scores: Path, config: Path, days: Sequence[object]) -> list[str]:
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", requests, "--scores", scores)
+    return [str(part) for part in ("score", *inputs, *days, "--config", config)]
+
+
+def rows(spark: SparkSession, scores: Path) -> list[tuple[object, ...]]:
+    table = read_table(spark, scores, schemas.SCORES)
+    return sorted(tuple(row) for row in table.drop("reasons").collect())
+
+
+def rejected(spark: SparkSession, scores: Path) -> list[tuple[object, ...]]:
+    table = read_table(spark, scores / "_rejected", schemas.REJECTED_REQUESTS)
+    return sorted(tuple(row) for row in table.select("run_date", "rule", "raw").collect())
+
+
+def killed_at(step: Sequence[object], given: Sequence[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", KILLER, *map(str, step), *given], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+STEPS = [
+    pytest.param(("commit", "after", 1), id="between the two commits"),
+    pytest.param(("attempt_to_write", "before", 2), id="before any file", marks=pytest.mark.faults),
+    pytest.param(("commit", "before", 1), id="before the first commit", marks=pytest.mark.faults),
+    pytest.param(("commit", "before", 2), id="before the second commit", marks=pytest.mark.faults),
+    pytest.param(("commit", "after", 2), id="after the second commit", marks=pytest.mark.faults),
+]
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_run_killed_while_publishing_leaves_the_old_scores_and_can_be_run_again(
+    spark: SparkSession,
+    movierate: Callable[..., Outcome],
+    home: Path,
+    settings_file: Path,
+    tmp_path: Path,
+    step: Sequence[object],
+) -> None:
+    old, new, scores = tmp_path / "old.csv", tmp_path / "new.csv", tmp_path / "scores"
+    write(old, ["user_id,movie_id", "1,2", "3,4", "x,9"])
+    write(new, ["user_id,movie_id", "5,6", "y,9"])
+    day = ("--run-date", FIRST)
+    assert movierate(*arguments(home, old, scores, settings_file, day)).status == 0
+    before = rows(spark, scores)
+    killed_at(step, arguments(home, new, scores, settings_file, day))
+    after = rows(spark, scores)
+    if step == ("commit", "after", 2):
+        assert [row[:2] for row in after] == [(5, 6)]
+    else:
+        assert after == before
+    assert movierate(*arguments(home, new, scores, settings_file, day)).status == 0
+    assert [row[:2] for row in rows(spark, scores)] == [(5, 6)]
+    assert [row[2] for row in rejected(spark, scores)] == ["y,9"]
+
+
+def finished_dates(scores: Path) -> int:
+    if not is_delta_table(scores):
+        return 0
+    files = DeltaTable(str(scores)).file_uris()
+    return len({part for file in files for part in Path(file).parts if part.startswith("run_date=")})
+
+
+def killed_after(dates: int, *, delay: float, given: Sequence[str], scores: Path) -> None:
+    """Start a run and kill it a little after so many dates have been published."""
+    run = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "import sys; from movierate_spark.cli import main; main(sys.argv[1:])",
+            *given,
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    while finished_dates(scores) < dates:
+        assert run.poll() is None, "it ended before it could be killed"
+        time.sleep(0.1)
+    time.sleep(delay)
+    os.killpg(run.pid, signal.SIGKILL)
+    run.wait()
+
+
+@pytest.mark.faults
+def test_a_backfill_killed_three_times_ends_with_the_rows_of_one_clean_run(
+    spark: SparkSession,
+    movierate: Callable[..., Outcome],
+    home: Path,
+    settings_file: Path,
+    tmp_path: Path,
+) -> None:
+    draw = random.Random(4)
+    folder, scores, clean = tmp_path / "requests", tmp_path / "scores", tmp_path / "clean"
+    days = [FIRST + timedelta(days=i) for i in range(DATES)]
+    for day in days:
+        pairs = [f"{draw.randint(1, 45)},{draw.randint(1, 32)}" for _ in range(draw.randint(0, 9))]
+        write(folder / f"{day}.csv", ["user_id,movie_id", *pairs, "x,1"])
+    dates = ("--from", days[0], "--to", days[-1])
+    backfill = arguments(home, folder / "{date}.csv", scores, settings_file, dates)
+    for done in (3, 11, 20):
+        killed_after(done, delay=draw.uniform(0, 2), given=backfill, scores=scores)
+    last = movierate(*backfill)
+    assert last.status == 0, last.err
+    assert last.out.count(": unchanged") >= 20
+    assert movierate(*arguments(home, folder / "{date}.csv", clean, settings_file, dates)).status == 0
+    assert rows(spark, scores) == rows(spark, clean)
+    assert len(rows(spark, scores)) > 60
+    left, wanted = rejected(spark, scores), rejected(spark, clean)
+    assert left == wanted
+    assert len(left) == DATES
