@@ -45,6 +45,14 @@ class Measured:
     min_user_history: int = 0
     allow_overlap: bool = False
 
+    def described(self) -> dict[str, Any]:
+        """For ``metrics.json``; times in ISO 8601."""
+        return {
+            "since": self.since.isoformat(),
+            "until": self.until.isoformat() if self.until else None,
+            "min_user_history": self.min_user_history,
+        }
+
 
 def evaluate_model(
     spark: SparkSession,
@@ -77,31 +85,13 @@ def evaluate_model(
         with report.step(f"predict ratings from {measured.since.isoformat()} on"):
             if not predicted.count():
                 raise InputError(f"--since {measured.since.isoformat()}: no ratings to evaluate in {source}")
-        with report.step("metrics"):
-            metrics = measure(
-                predicted,
-                calibration=found.manifest["calibration"],
-                threshold=found.manifest["threshold"],
-                baselines=found.manifest["baselines"],
-            )
-        with report.step("intervals"):
-            _add_by_group(metrics, predicted, found)
-            sides = {MODEL: _called(predicted, found)}
-            if other is not None:
-                sides[AGAINST] = _called(predictions(opened, other, measured), other)
-            metrics |= _sureness(sides, metrics, settings)
+        theirs = None if other is None else _called(predictions(opened, other, measured), other)
+        metrics = _metrics(predicted, found, theirs, settings, report)
         if other is not None:
             metrics[AGAINST] |= {"model_version": other.version}
         if with_leakage_cost:
             metrics["leakage_cost"] = leakage_cost(opened, found, measured.since, settings, report)
-        document = {
-            **metrics,
-            "model_version": found.version,
-            "since": measured.since.isoformat(),
-            "until": measured.until.isoformat() if measured.until else None,
-            "min_user_history": measured.min_user_history,
-            "overlap": overlap,
-        }
+        document = {**metrics, "model_version": found.version, **measured.described(), "overlap": overlap}
         with report.step(f"write {target}"):
             page = evaluation_report(
                 document,
@@ -113,6 +103,23 @@ def evaluate_model(
     finally:
         predicted.unpersist()
     return document
+
+
+def _metrics(
+    predicted: DataFrame, found: Bundle, theirs: DataFrame | None, settings: Settings, report: Reporter
+) -> dict[str, Any]:
+    """The bundle's metrics with their intervals; beside them those of ``theirs``, another one's ratings."""
+    with report.step("metrics"):
+        metrics = measure(
+            predicted,
+            calibration=found.manifest["calibration"],
+            threshold=found.manifest["threshold"],
+            baselines=found.manifest["baselines"],
+        )
+    with report.step("intervals"):
+        _add_by_group(metrics, predicted, found)
+        sides = {MODEL: _called(predicted, found)} | ({} if theirs is None else {AGAINST: theirs})
+        return metrics | _sureness(sides, metrics, settings)
 
 
 def _check_unseen(measured: Measured, found: Bundle, option: str) -> bool:
