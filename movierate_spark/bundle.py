@@ -26,12 +26,11 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
+from movierate_spark.runs import LIBRARIES, RUNS
 from movierate_spark.tables import replace_json
 
 MANIFEST = "bundle.json"
-RUNS = "_runs"
 PIPELINE = "pipeline"
-LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
 PIPELINE_CLASS = "pyspark.ml.pipeline.PipelineModel"
 STAGE_CLASSES = {
     *(f"{stage.__module__}.{stage.__qualname__}" for stage in transformers.SAVED),

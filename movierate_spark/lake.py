@@ -19,6 +19,7 @@ from pyspark.sql import functions as F
 from movierate_spark import schemas
 from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.runs import RUNS
 from movierate_spark.tables import (
     Attempt,
     OpenedTable,
@@ -31,7 +32,6 @@ from movierate_spark.tables import (
 from movierate_spark.validate import BLANK
 
 LEDGER = "ledger.json"
-RUNS = "_runs"
 
 
 @dataclass(frozen=True)

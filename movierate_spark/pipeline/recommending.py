@@ -30,9 +30,9 @@ from movierate_spark.recommend import (
     movie_side,
     top_movies,
 )
+from movierate_spark.runs import RUNS
 from movierate_spark.tables import attempt_to_write, commit, is_delta_table, open_table
 
-RUNS = "_runs"
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from movierate_spark.errors import InputError
 from movierate_spark.report import Report
 from movierate_spark.report.spreadsheet import to_csv
+from movierate_spark.runs import RUNS
 from movierate_spark.tables import replace_text
 
-PAGE, FIGURES, RUNS = "report.html", "figures", "_runs"
+PAGE, FIGURES = "report.html", "figures"
 REPORT_FILES = (PAGE, FIGURES)
 
 

@@ -25,10 +25,11 @@ from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.progress import Reporter
 from movierate_spark.reasons import with_reasons
 from movierate_spark.requests import Inspected
+from movierate_spark.runs import RUNS
 from movierate_spark.tables import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 
-REJECTED, RUNS = "_rejected", "_runs"
+REJECTED = "_rejected"
 
 
 @dataclass(frozen=True)
