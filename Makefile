@@ -7,7 +7,11 @@ JRE := openjdk-17-jre-headless
 APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: demo test faults lint setup java browser clean
+# What a cluster needs: the package with all that it needs, the jobs and the settings, for `spark-submit --archives`.
+ENVIRONMENT := dist/movierate-spark-environment.tar.gz
+SOURCES := pyproject.toml $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
+
+.PHONY: demo test faults dist lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -15,9 +19,23 @@ demo: setup java
 test: setup java browser lint
 	$(BIN)/python -m pytest --durations=5
 
-# Runs that are killed at every step: minutes.
-faults: setup java
+# Killed runs, a cluster that loses its members, full disks: an hour.
+faults: setup java dist
 	$(BIN)/python -m pytest -m faults --durations=5
+
+dist: $(ENVIRONMENT)
+
+# Its bin/python is a link to $(PYTHON)'s interpreter: nodes have the same one at the same place.
+$(ENVIRONMENT): $(SOURCES) | setup
+	rm -rf build dist
+	$(BIN)/uv build --quiet --wheel --out-dir dist
+	$(BIN)/uv venv --quiet --relocatable --python $(PYTHON) build/environment
+	$(BIN)/uv pip install --quiet --python build/environment/bin/python dist/*.whl
+	cp -R jobs build/environment/jobs
+	cd build/environment && ln -s lib/python*/site-packages/movierate_spark/conf conf
+	tar -C build/environment -cf - . | gzip -1 > $@.part && mv $@.part $@
+	rm -rf build
+	@ls -lh $@
 
 lint: setup
 	$(BIN)/ruff check .

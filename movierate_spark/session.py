@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
-from pyspark import SparkContext
+from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 START_UP_NOISE = (
@@ -81,7 +81,8 @@ def submitted_properties() -> dict[str, str]:
     """Properties that this driver's JVM was started with by ``spark-submit``; none in a plain Python."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return {}
-    return dict(SparkContext.getOrCreate().getConf().getAll())
+    SparkContext._ensure_initialized()  # reaches the JVM without starting Spark in it
+    return dict(SparkConf().getAll())
 
 
 def local_properties(*, cores: str, driver_memory: str) -> dict[str, str]:

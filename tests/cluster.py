@@ -1,0 +1,204 @@
+"""A standalone cluster on this machine: a master and two workers, as an operator would start them."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tarfile
+import time
+import venv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyspark
+
+ROOT = Path(__file__).parent.parent
+ARCHIVE = ROOT / "dist" / "movierate-spark-environment.tar.gz"
+PATIENCE = 120
+SMALL = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.driver.memory": "1g",
+    "spark.executor.memory": "1g",
+    "spark.executor.cores": "1",
+    "spark.dynamicAllocation.minExecutors": "2",
+    "spark.dynamicAllocation.maxExecutors": "2",
+    "spark.sql.shuffle.partitions": "4",
+    "spark.eventLog.enabled": "true",
+}
+
+
+@dataclass
+class Cluster:
+    """Running daemons; ``environment`` is the archive unpacked, from which drivers run."""
+
+    folder: Path
+    environment: Path
+    master: str
+    properties: Path
+    variables: Mapping[str, str]
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def command(self, job: str, arguments: Sequence[object], properties: Mapping[str, str]) -> list[str]:
+        """The line an operator would type."""
+        given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
+        submit = [self.environment / "bin" / "spark-submit", "--master", self.master]
+        shipped = ("--properties-file", self.properties, "--archives", f"{ARCHIVE}#environment")
+        return [
+            str(part)
+            for part in (*submit, *shipped, *given, self.environment / "jobs" / f"{job}.py", *arguments)
+        ]
+
+    def start(
+        self, job: str, *arguments: object, properties: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[str]:
+        """Submit a job and go on; its output is read with ``communicate``."""
+        return subprocess.Popen(
+            self.command(job, arguments, properties or {}),
+            env=dict(self.variables),
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def submit(
+        self, job: str, *arguments: object, properties: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Submit a job and wait for its end."""
+        run = self.start(job, *arguments, properties=properties)
+        out, err = run.communicate()
+        return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+
+    def start_worker(self) -> None:
+        """One more worker with a core of its own."""
+        number = len(self.workers)
+        arguments = ("--cores", "1", "--memory", "1g", "--work-dir", self.folder / f"worker{number}")
+        worker = self._daemon(f"worker{number}", "worker.Worker", *arguments, self.master)
+        self.workers.append(worker)
+        self._wait_for(f"worker{number}", worker, "Successfully registered with master")
+
+    def start_master(self) -> subprocess.Popen[bytes]:
+        """The master, at the address that is known already."""
+        port = self.master.rpartition(":")[2]
+        master = self._daemon("master", "master.Master", "--port", port)
+        self._wait_for("master", master, "I have been elected leader")
+        return master
+
+    def _daemon(self, name: str, main: str, *arguments: object) -> subprocess.Popen[bytes]:
+        spark_home = Path(pyspark.__file__).parent
+        common = ("--host", "127.0.0.1", "--webui-port", "0", "--properties-file", self.properties)
+        command = (spark_home / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *common, *arguments)
+        with (self.folder / f"{name}.log").open("wb") as log:
+            return subprocess.Popen(
+                [str(part) for part in command],
+                env={**self.variables, "SPARK_HOME": str(spark_home)},
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _wait_for(self, name: str, daemon: subprocess.Popen[bytes], line: str) -> None:
+        log = self.folder / f"{name}.log"
+        wait_until(lambda: line in log.read_text(errors="replace") or daemon.poll() is not None)
+        assert daemon.poll() is None, log.read_text(errors="replace")[-2000:]
+
+    def executors(self, worker: int) -> list[int]:
+        """Process ids of a worker's executors."""
+        found = processes("org.apache.spark.executor.CoarseGrainedExecutorBackend")
+        return [pid for pid in found if parent(pid) == self.workers[worker].pid]
+
+    def python_workers(self, worker: int) -> list[int]:
+        """Process ids of the Python processes in which a worker's tasks run."""
+        home = str(self.folder / f"worker{worker}")
+        return [pid for pid in processes("pyspark.daemon") if str(Path(f"/proc/{pid}/cwd").resolve()) == home]
+
+
+def processes(part: str) -> list[int]:
+    """Process ids of those whose command line holds ``part``."""
+    return [int(entry.name) for entry in Path("/proc").glob("[0-9]*") if part in command_line(entry)]
+
+
+def command_line(process: Path) -> str:
+    """Of a folder of ``/proc``; empty where the process has gone."""
+    try:
+        return process.joinpath("cmdline").read_text().replace("\0", " ")
+    except OSError:
+        return ""
+
+
+def parent(pid: int) -> int:
+    """The process id of a process's parent; 0 where it has gone."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
+
+
+def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.1)
+
+
+def bare_python(folder: Path) -> Path:
+    """The bin folder of a Python without packages."""
+    venv.create(folder, with_pip=False, symlinks=True)
+    return folder / "bin"
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """A cluster of two workers in ``folder``, from the shipped settings and the shipped archive."""
+    environment = folder / "environment"
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(environment, filter="fully_trusted")
+    (folder / "events").mkdir()
+    properties = folder / "cluster.conf"
+    properties.touch(mode=0o600)
+    shipped = (environment / "conf" / "standalone.conf").read_text()
+    own = {
+        **SMALL,
+        "spark.authenticate.secret": secrets.token_hex(16),
+        "spark.eventLog.dir": (folder / "events").as_uri(),
+    }
+    properties.write_text(shipped + "".join(f"{name} {value}\n" for name, value in own.items()))
+    variables = {
+        "PATH": os.pathsep.join([str(bare_python(folder / "bare")), "/usr/bin", "/bin"]),
+        "HOME": str(folder),
+        "SPARK_LOCAL_IP": "127.0.0.1",
+        "SPARK_LOCAL_DIRS": str(folder / "spill"),
+        "SPARK_CONF_DIR": str(environment / "conf"),
+        "PYSPARK_DRIVER_PYTHON": str(environment / "bin" / "python"),
+        "PYSPARK_PYTHON": "./environment/bin/python",
+        **{name: os.environ[name] for name in ("JAVA_HOME",) if name in os.environ},
+    }
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cluster = Cluster(folder, environment, f"spark://127.0.0.1:{port}", properties, variables)
+    daemons = [cluster.start_master()]
+    try:
+        for _ in range(2):
+            cluster.start_worker()
+        yield cluster
+    finally:
+        for daemon in [*cluster.workers, *daemons]:
+            if daemon.poll() is None:
+                os.killpg(daemon.pid, signal.SIGKILL)
+            daemon.wait()
+
+
+if __name__ == "__main__":  # to try things by hand: python tests/cluster.py FOLDER
+    with running(Path(sys.argv[1]).resolve()) as by_hand:
+        print(by_hand.master, flush=True)
+        signal.pause()
