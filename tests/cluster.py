@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tarfile
 import time
+import uuid
 import venv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -35,6 +37,35 @@ SMALL = {
 
 
 @dataclass
+class Submitted:
+    """A job that was submitted; ``folder`` holds what its driver prints."""
+
+    driver: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def out(self) -> str:
+        """What the job has said so far."""
+        return (self.folder / "out").read_text()
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its driver has not ended."""
+        return self.driver.poll() is None
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait for something that happens while the job runs."""
+        wait_until(lambda: condition() or not self.is_running)
+        assert self.is_running, (self.folder / "err").read_text()
+
+    def done(self) -> str:
+        """Wait until the job is done, and return what it said."""
+        status = self.driver.wait()
+        assert status == 0, (self.folder / "err").read_text()
+        return self.out
+
+
+@dataclass
 class Cluster:
     """Running daemons; ``environment`` is the archive unpacked, from which drivers run."""
 
@@ -55,27 +86,35 @@ class Cluster:
             for part in (*submit, *shipped, *given, self.environment / "jobs" / f"{job}.py", *arguments)
         ]
 
-    def start(
-        self, job: str, *arguments: object, properties: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
-        """Submit a job and go on; its output is read with ``communicate``."""
-        return subprocess.Popen(
-            self.command(job, arguments, properties or {}),
-            env=dict(self.variables),
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, job: str, *arguments: object, properties: Mapping[str, str] | None = None) -> Submitted:
+        """Submit a job and go on."""
+        folder = self.folder / "submitted" / f"{job}-{uuid.uuid4().hex[:8]}"
+        folder.mkdir(parents=True)
+        with (folder / "out").open("wb") as out, (folder / "err").open("wb") as err:
+            driver = subprocess.Popen(
+                self.command(job, arguments, properties or {}),
+                env=dict(self.variables),
+                cwd=self.folder,
+                stdout=out,
+                stderr=err,
+                start_new_session=True,
+            )
+        return Submitted(driver, folder)
 
-    def submit(
-        self, job: str, *arguments: object, properties: Mapping[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        """Submit a job and wait for its end."""
-        run = self.start(job, *arguments, properties=properties)
-        out, err = run.communicate()
-        return subprocess.CompletedProcess(run.args, run.returncode, out, err)
+    def submit(self, job: str, *arguments: object, properties: Mapping[str, str] | None = None) -> str:
+        """Submit a job, wait until it is done, and return what it said."""
+        return self.start(job, *arguments, properties=properties).done()
+
+    def events(self) -> str:
+        """The event log of the newest application."""
+        return max(
+            (self.folder / "events").rglob("events_*"), key=lambda file: file.stat().st_mtime
+        ).read_text()
+
+    def clear(self) -> None:
+        """Remove the environments that executors of ended applications have unpacked: a gigabyte each."""
+        for unpacked in self.folder.glob("worker*/app-*/*/environment"):
+            shutil.rmtree(unpacked, ignore_errors=True)
 
     def start_worker(self) -> None:
         """One more worker with a core of its own."""
@@ -99,7 +138,7 @@ class Cluster:
         with (self.folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(
                 [str(part) for part in command],
-                env={**self.variables, "SPARK_HOME": str(spark_home)},
+                env={**self.variables, "SPARK_HOME": str(spark_home), "SPARK_CONF_DIR": str(self.folder)},
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -118,8 +157,8 @@ class Cluster:
 
     def python_workers(self, worker: int) -> list[int]:
         """Process ids of the Python processes in which a worker's tasks run."""
-        home = str(self.folder / f"worker{worker}")
-        return [pid for pid in processes("pyspark.daemon") if str(Path(f"/proc/{pid}/cwd").resolve()) == home]
+        home = self.folder / f"worker{worker}"
+        return [pid for pid in processes("pyspark.daemon") if home in working_folder(pid).parents]
 
 
 def processes(part: str) -> list[int]:
@@ -133,6 +172,14 @@ def command_line(process: Path) -> str:
         return process.joinpath("cmdline").read_text().replace("\0", " ")
     except OSError:
         return ""
+
+
+def working_folder(pid: int) -> Path:
+    """Where a process runs; the root where it has gone."""
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink()
+    except OSError:
+        return Path("/")
 
 
 def parent(pid: int) -> int:

@@ -1,0 +1,331 @@
+"""Every job on a real cluster, whose executors have nothing but the shipped archive, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from cluster import ARCHIVE, Cluster, Submitted, running
+from conftest import ONE_FIT
+from deliveries import write
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
+
+from movierate_spark import schemas
+from movierate_spark.tables import read_table
+
+pytestmark = pytest.mark.faults
+
+SINCE = "2002-07-01"
+DAY = "2002-07-02"
+# Tells of each process which Python it is and where it has our package from.
+PROBE = """
+import subprocess, sys
+import pyarrow as pa
+from pyspark.sql import SparkSession
+import movierate_spark
+
+def where(batches):
+    import movierate_spark, numpy
+    for _ in batches:
+        bare = subprocess.run(["python3", "-c", "import numpy"], stderr=subprocess.DEVNULL).returncode
+        told = ["executor", sys.executable, movierate_spark.__file__, numpy.__file__, str(bare)]
+        yield pa.RecordBatch.from_pydict({"told": [" ".join(told)]})
+
+spark = SparkSession.builder.getOrCreate()
+print("driver", sys.executable, movierate_spark.__file__)
+for row in spark.range(4).repartition(4).mapInArrow(where, "told string").distinct().collect():
+    print(row["told"])
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    if not ARCHIVE.exists():
+        pytest.fail(f"{ARCHIVE} is missing: run make dist")
+    with running(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture(autouse=True)
+def cleared(cluster: Cluster) -> Iterator[None]:
+    """Two workers before each test, and no environments left after it."""
+    while len([worker for worker in cluster.workers if worker.poll() is None]) < 2:
+        cluster.start_worker()
+    yield
+    cluster.clear()
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What every job leaves in local mode, from 30,000 simulated ratings."""
+    home = tmp_path_factory.mktemp("here")
+    (home / "one.toml").write_text(ONE_FIT)
+    pairs = [f"{user},{movie}" for user in range(1, 184) for movie in range(1, 1600, 9)]
+    write(home / "requests.csv", ["user_id,movie_id", *pairs, "x,1"])
+    for command in jobs(home, home):
+        local(home, *command)
+    return home
+
+
+def local(home: Path, *command: object) -> str:
+    movierate = Path(sys.executable).with_name("movierate")
+    done = subprocess.run(
+        [str(part) for part in (movierate, *command)], cwd=home, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def jobs(home: Path, out: Path) -> list[tuple[object, ...]]:
+    """Each job with inputs from ``home`` and what it leaves below ``out``."""
+    lake, model = ("--lake", home / "lake"), ("--model", home / "model")
+    config = ("--config", home / "one.toml")
+    return [
+        ("simulate", "--out", out / "input", "--ratings", 30_000, "--seed", 3),
+        ("prepare", "--input", home / "input", "--lake", out / "lake"),
+        ("explore", *lake, "--out", out / "exploration"),
+        ("train", *lake, "--model", out / "model", "--until", SINCE, *config),
+        ("evaluate", *lake, *model, "--since", SINCE, "--out", out / "evaluation"),
+        ("score", *lake, *model, *asked(home), "--scores", out / "scores"),
+        ("recommend", *lake, *model, "--out", out / "best", "--top", 10),
+        ("audience", *lake, *model, "--genres", "Comedy|Romance", "--year", 2002),
+        ("demo", "--out", out / "demo", *config),
+        ("runs", home / "lake", home / "model"),
+        ("vacuum", home / "lake", "--dry-run"),
+        ("doctor",),
+    ]
+
+
+def asked(home: Path) -> tuple[object, ...]:
+    return "--requests", home / "requests.csv", "--run-date", DAY
+
+
+def submit(cluster: Cluster, here: Path, there: Path, name: str) -> str:
+    """Run a job on the cluster with the inputs of the local run."""
+    (job,) = [job for job in jobs(here, there) if job[0] == name]
+    return cluster.submit(*job)
+
+
+def rows(spark: SparkSession, table: Path, schema: StructType) -> list[tuple[object, ...]]:
+    found = read_table(spark, table, schema).collect()
+    return sorted((tuple(row) for row in found), key=repr)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        file.name: file.read_bytes() for file in sorted(folder.iterdir()) if not file.name.startswith("_")
+    }
+
+
+def numbers(document: object) -> object:
+    """A document whose floats are compared to within 1e-9."""
+    if isinstance(document, dict):
+        return {key: numbers(value) for key, value in document.items() if key != "model_version"}
+    if isinstance(document, list):
+        return [numbers(value) for value in document]
+    return pytest.approx(document, abs=1e-9, nan_ok=True) if isinstance(document, float) else document
+
+
+def document(path: Path) -> dict[str, object]:
+    read: dict[str, object] = json.loads(path.read_text())
+    return read
+
+
+def same_model(one: Path, other: Path) -> None:
+    first, second = document(one / "bundle.json"), document(other / "bundle.json")
+    assert first["feature_names"] == second["feature_names"]
+    for name in ("coefficients", "calibration", "threshold", "metrics", "baselines"):
+        assert first[name] == numbers(second[name]), name
+
+
+def test_driver_and_executors_run_on_the_shipped_archive_only(cluster: Cluster) -> None:
+    (cluster.environment / "jobs" / "probe.py").write_text(PROBE)
+    driver, *executors = cluster.submit("probe").splitlines()
+    role, python, package = driver.split()
+    assert role == "driver"
+    assert Path(python).is_relative_to(cluster.environment)
+    assert Path(package).is_relative_to(cluster.environment)
+    assert executors
+    for line in executors:
+        role, *places, bare = line.split()
+        assert role == "executor"
+        for place in places:
+            assert "worker" in Path(place).relative_to(cluster.folder).parts[0], line
+            assert "environment" in Path(place).parts
+        assert bare == "1"
+
+
+def test_nobody_without_the_secret_gets_onto_the_cluster(cluster: Cluster, tmp_path: Path) -> None:
+    lake = ("--input", tmp_path, "--lake", tmp_path / "lake")
+    stranger = cluster.start("prepare", *lake, properties={"spark.authenticate.secret": "guessed"})
+    assert stranger.driver.wait() != 0
+    assert not (tmp_path / "lake").exists()
+
+
+def test_simulate_gives_the_same_files(cluster: Cluster, here: Path, tmp_path: Path) -> None:
+    submit(cluster, here, tmp_path, "simulate")
+    assert files(tmp_path / "input") == files(here / "input")
+
+
+def test_prepare_gives_the_same_lake(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    said = submit(cluster, here, tmp_path, "prepare")
+    assert "ratings: read 30000 = accepted 30000\n" in said
+    for name, schema in schemas.LAKE.items():
+        assert rows(spark, tmp_path / "lake" / name, schema) == rows(spark, here / "lake" / name, schema)
+    assert document(tmp_path / "lake" / "ledger.json") == document(here / "lake" / "ledger.json")
+
+
+def test_explore_gives_the_same_figures(cluster: Cluster, here: Path, tmp_path: Path) -> None:
+    submit(cluster, here, tmp_path, "explore")
+    assert files(tmp_path / "exploration" / "figures") == files(here / "exploration" / "figures")
+    assert (tmp_path / "exploration" / "report.html").is_file()
+
+
+def test_train_gives_the_same_model(cluster: Cluster, here: Path, tmp_path: Path) -> None:
+    submit(cluster, here, tmp_path, "train")
+    same_model(tmp_path / "model", here / "model")
+
+
+def test_evaluate_gives_the_same_metrics(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    submit(cluster, here, tmp_path, "evaluate")
+    there, wanted = (home / "evaluation" for home in (tmp_path, here))
+    assert document(there / "metrics.json") == numbers(document(wanted / "metrics.json"))
+    tables = [rows(spark, home / "predictions", schemas.PREDICTIONS) for home in (there, wanted)]
+    assert tables[0] == tables[1]
+
+
+def test_score_gives_the_same_scores(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    said = submit(cluster, here, tmp_path, "score")
+    assert f"scored {len(rows(spark, here / 'scores', schemas.SCORES))} + rejected 1\n" in said
+    same_scores(spark, tmp_path, here)
+
+
+def same_scores(spark: SparkSession, one: Path, other: Path) -> None:
+    assert rows(spark, one / "scores", schemas.SCORES) == rows(spark, other / "scores", schemas.SCORES)
+    rejected = [
+        rows(spark, home / "scores" / "_rejected", schemas.REJECTED_REQUESTS) for home in (one, other)
+    ]
+    assert rejected[0] == rejected[1]
+    assert len(rejected[0]) == 1
+
+
+def test_recommend_gives_the_same_movies(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    submit(cluster, here, tmp_path, "recommend")
+    there, wanted = (rows(spark, home / "best", schemas.RECOMMENDATIONS) for home in (tmp_path, here))
+    assert [row[:4] for row in there] == [row[:4] for row in wanted]
+    assert [row[4:6] for row in there] == [pytest.approx(row[4:6], abs=1e-9) for row in wanted]
+
+
+@pytest.mark.parametrize("name", ["audience", "runs", "vacuum", "doctor"])
+def test_what_only_speaks_says_the_same(cluster: Cluster, here: Path, tmp_path: Path, name: str) -> None:
+    (job,) = [job for job in jobs(here, tmp_path) if job[0] == name]
+    there, wanted = (
+        [line for line in said.splitlines() if not re.search(r"\d s$", line)]
+        for said in (cluster.submit(*job), local(here, *job))
+    )
+    assert there == wanted
+
+
+def test_demo_does_every_job(cluster: Cluster, here: Path, tmp_path: Path) -> None:
+    said = submit(cluster, here, tmp_path, "demo")
+    assert f"report: {tmp_path / 'demo' / 'evaluation' / 'report.html'}\n" in said
+    there, wanted = (home / "demo" / "evaluation" / "metrics.json" for home in (tmp_path, here))
+    assert document(there) == numbers(document(wanted))
+
+
+def kill(pids: Sequence[int], with_: signal.Signals = signal.SIGKILL) -> None:
+    for pid in pids:
+        os.kill(pid, with_)
+
+
+def test_a_training_that_loses_an_executor_gives_the_same_model(
+    cluster: Cluster, here: Path, tmp_path: Path
+) -> None:
+    (job,) = [job for job in jobs(here, tmp_path) if job[0] == "train"]
+    training = cluster.start(*job)
+    training.wait_until(lambda: "features of every rating" in training.out)
+    lost = cluster.executors(0)
+    assert len(lost) == 1
+    kill(lost)
+    training.done()
+    assert "SparkListenerExecutorRemoved" in cluster.events()
+    same_model(tmp_path / "model", here / "model")
+
+
+def writing(scores: Path) -> bool:
+    """Whether Spark has begun to write the scores."""
+    return any(scores.glob("run_date=*/*/_temporary"))
+
+
+def start_scoring(cluster: Cluster, here: Path, there: Path, **properties: str) -> Submitted:
+    """Score, and wait until scores are being written by Python workers of both workers."""
+    (job,) = [job for job in jobs(here, there) if job[0] == "score"]
+    scoring = cluster.start(*job, properties=properties)
+    scoring.wait_until(lambda: writing(there / "scores") and cluster.python_workers(0))
+    return scoring
+
+
+def test_a_scoring_that_loses_an_executor_gives_the_same_scores(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    scoring = start_scoring(cluster, here, tmp_path)
+    kill(cluster.executors(0))
+    scoring.done()
+    assert "SparkListenerExecutorRemoved" in cluster.events()
+    same_scores(spark, tmp_path, here)
+
+
+def test_a_scoring_that_loses_a_worker_gives_the_same_scores(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    scoring = start_scoring(cluster, here, tmp_path)
+    executors = cluster.executors(1)
+    kill([cluster.workers[1].pid, *executors])
+    scoring.done()
+    assert "SparkListenerExecutorRemoved" in cluster.events()
+    same_scores(spark, tmp_path, here)
+
+
+def test_a_straggler_is_overtaken_by_its_copy_and_each_score_is_there_once(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    speculation = {
+        "spark.speculation": "true",
+        "spark.speculation.interval": "100ms",
+        "spark.speculation.quantile": "0.25",
+        "spark.speculation.multiplier": "1.1",
+        "spark.sql.adaptive.enabled": "false",
+    }
+    scoring = start_scoring(cluster, here, tmp_path, **speculation)
+    stopped = cluster.python_workers(0)
+    kill(stopped, signal.SIGSTOP)
+    try:
+        scoring.wait_until(lambda: overtaken(cluster.events()))
+    finally:
+        kill([pid for pid in stopped if Path(f"/proc/{pid}").exists()], signal.SIGCONT)
+    scoring.done()
+    same_scores(spark, tmp_path, here)
+
+
+def overtaken(events: str) -> bool:
+    """Whether a speculative copy of a task has ended well."""
+    ends = (json.loads(line) for line in events.splitlines() if "SparkListenerTaskEnd" in line)
+    return any(
+        end["Task Info"]["Speculative"] and end["Task End Reason"]["Reason"] == "Success" for end in ends
+    )
