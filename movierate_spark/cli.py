@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 from rich.console import Console
 from typer.exceptions import TyperException
@@ -25,8 +24,10 @@ from movierate_spark.bundle import model_input
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.display import ledger_lines, scored_lines, show_audience, show_metrics, show_runs
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.failures import described
 from movierate_spark.lake import lake_input
 from movierate_spark.progress import Reporter
+from movierate_spark.readers import TABLES
 from movierate_spark.runs import RunRecord, read_records, recorded
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulate import simulate as make_data
@@ -113,17 +114,27 @@ def prepare(
     source: Annotated[Path, typer.Option("--input", metavar="DIR", help="The folder of the three files.")],
     lake: LakeOption,
     format_: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.AUTO,
+    expect_rows: Annotated[
+        list[str] | None,
+        typer.Option("--expect-rows", metavar="TABLE=N", help="Refuse a delivery of other size; repeatable."),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Prepare again what was prepared from the same files.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Check, clean and store the three files; every row is accounted for in ledger.json."""
+    delivered = pipeline.Delivered(source, format_.value, _sizes(expect_rows or ()), force)
     run = Run("prepare", config)
     with run.spark() as spark, run.recorded(lake) as record:
-        ledger = pipeline.prepare(
-            spark, run.settings, run.report, source=source, target=lake, format_name=format_.value
-        )
+        prepared = pipeline.prepare(spark, run.settings, run.report, delivered=delivered, target=lake)
+        ledger = prepared.ledger
+        record.outcome = "done" if prepared.is_new else "unchanged"
         record.inputs = {"input": str(source), "files": ledger["inputs"]}
         record.counts, record.outputs = ledger["tables"], {"versions": ledger["versions"]}
     run.say_all(ledger_lines(ledger))
+    if not prepared.is_new:
+        run.say("unchanged: prepared from the same files before (--force does it again)")
     run.say(f"lake: {lake}")
 
 
@@ -296,6 +307,9 @@ def recommend(
     at: Annotated[
         str | None, typer.Option("--at", metavar="T", help="As of T; else as of the last rating.")
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Recommend again what was made from the same inputs.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Leave each user's best movies among those that he has not rated."""
@@ -304,11 +318,23 @@ def recommend(
     with run.spark() as spark, run.recorded(out) as record:
         record.inputs = lake_input(lake) | model_input(model)
         rows = pipeline.recommend_movies(
-            spark, run.settings, run.report, source=lake, model=model, target=out, count=top, at=second
+            spark,
+            run.settings,
+            run.report,
+            source=lake,
+            model=model,
+            target=out,
+            count=top,
+            at=second,
+            force=force,
         )
         record.outcome = "unchanged" if rows is None else "done"
         record.counts = {} if rows is None else {"recommended": rows}
-    run.say("unchanged: made from the same inputs before" if rows is None else f"{rows} recommendations")
+    run.say(
+        "unchanged: made from the same inputs before (--force does it again)"
+        if rows is None
+        else f"{rows} recommendations"
+    )
     run.say(f"recommendations: {out}")
 
 
@@ -422,6 +448,17 @@ def doctor() -> None:
         raise typer.Exit(2)
 
 
+def _sizes(stated: Iterable[str]) -> dict[str, int]:
+    """How many rows each table is said to have."""
+    sizes = {}
+    for text in stated:
+        table, _, number = text.rpartition("=")
+        if table not in TABLES or not number.isascii() or not number.isdigit():
+            raise InputError(f"--expect-rows {text}: give it as ratings=1000209 ({', '.join(TABLES)})")
+        sizes[table] = int(number)
+    return sizes
+
+
 def _time(text: str | None, option: str) -> datetime | None:
     return None if text is None else parse_time(text, option, now=datetime.now(UTC))
 
@@ -465,11 +502,8 @@ def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
         return _fail(name, str(error), error.exit_status)
     except KeyboardInterrupt:
         return _fail(name, "interrupted; nothing was published", 1)
-    except PySparkException as error:
-        # Spark's messages quote values from the data; its error class does not.
-        return _fail(name, f"Spark failed: {error.getCondition() or type(error).__name__}", 1)
     except Exception as error:
-        return _fail(name, f"failed: {type(error).__name__}", 1)
+        return _fail(name, described(error), 1)
 
 
 def _fail(name: str, message: str, status: int) -> int:

@@ -61,7 +61,8 @@ def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) ->
     with report.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
     lake, model = out / "lake", out / "model"
-    ledger = pipeline.prepare(spark, settings, report, source=out / "input", target=lake, format_name="auto")
+    delivered = pipeline.Delivered(out / "input")
+    prepared = pipeline.prepare(spark, settings, report, delivered=delivered, target=lake)
     pipeline.explore_lake(spark, settings, report, source=lake, target=out / "exploration")
     since = utc(truth["last_tenth"]["since"])
     pipeline.train_model(spark, settings, report, source=lake, target=model, until=since)
@@ -80,7 +81,7 @@ def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) ->
     scored = pipeline.score_requests(
         spark, settings, report, source=lake, model=model, target=out / "scores", asked=asked
     )
-    return Demo(out, truth, ledger, metrics, list(scored))
+    return Demo(out, truth, prepared.ledger, metrics, list(scored))
 
 
 def _requests() -> str:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -25,6 +26,7 @@ from movierate_spark.tables import (
     OpenedTable,
     attempt_to_write,
     commit,
+    current_files,
     open_table,
     read_table,
     replace_json,
@@ -72,6 +74,25 @@ def lake_input(path: Path) -> dict[str, Any]:
         return {"lake": str(path)}
     versions = json.loads(ledger.read_text(encoding="utf-8")).get("versions")
     return {"lake": str(path), "lake_versions": versions, "ledger_sha256": digest_of(ledger)}
+
+
+def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The ledger of a whole lake that was made of the same files and settings; else None.
+
+    A rating of the future that was rejected may have come of age: such a lake is never the same.
+    """
+    try:
+        ledger: dict[str, Any] = json.loads((path / LEDGER).read_text(encoding="utf-8"))
+        is_same = all(ledger[name] == value for name, value in made_of.items())
+        too_late = ledger["tables"]["ratings"]["by_rule"].get("rated_at", 0)
+        files = [
+            file
+            for name, version in ledger["versions"].items()
+            for file in current_files(path / name, version=version)
+        ]
+    except (OSError, ValueError, KeyError, TypeError, DeltaError):
+        return None
+    return ledger if is_same and not too_late and all(Path(file).is_file() for file in files) else None
 
 
 def check_free(path: Path) -> None:

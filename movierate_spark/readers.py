@@ -7,7 +7,9 @@ and the table's columns as strings, null where a line is too short.
 
 from __future__ import annotations
 
+import gzip
 import re
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +20,16 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import decoded, present
 from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
-from movierate_spark.tables import current_files, is_delta_table
+from movierate_spark.tables import current_files, is_delta_table, reader
 
+CHUNK = 1 << 20
 TABLES = ("ratings", "users", "movies")
 COLUMNS = {
     "ratings": ("user_id", "movie_id", "rating", "rated_at"),
     "users": ("user_id", "gender", "age", "occupation", "zip"),
     "movies": ("movie_id", "title", "genres", "year"),
 }
+GENRE_NAMES = "u.genre"
 # u.item has a flag for each, in this order, which u.genre repeats.
 ML_100K_GENRES = [
     "unknown",
@@ -58,6 +62,7 @@ class Format:
     files: Mapping[str, tuple[str, ...]]
     read: Callable[[SparkSession, str, Path, InputSettings], DataFrame]
     rating_scale: tuple[float, float]
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,13 @@ class Delivery:
         chosen_low, chosen_high = self.settings.rating_min, self.settings.rating_max
         return (low if chosen_low is None else chosen_low, high if chosen_high is None else chosen_high)
 
+    @property
+    def files(self) -> list[Path]:
+        """All that is read: the tables' files, and what names their columns."""
+        folder = self.paths["ratings"].parent
+        beside = [folder / name for name in self.format.beside if (folder / name).is_file()]
+        return [*self.paths.values(), *beside]
+
     def read(self, spark: SparkSession, table: str) -> DataFrame:
         """The table's lines, all of them: see the module's docstring for the columns."""
         return self.format.read(spark, table, self.paths[table], self.settings)
@@ -84,7 +96,8 @@ def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) ->
     """The files in ``folder``, their format told by their names unless it is given.
 
     Raises:
-        InputError: no such folder, no or several known sets of files, a missing or an empty file.
+        InputError: no such folder, no or several known sets of files, a missing or an empty file, or one
+            that is cut off.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -104,6 +117,7 @@ def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) ->
     for path in paths.values():
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): deliver it again")
+        check_whole(path)
     return Delivery(known, paths, settings)
 
 
@@ -121,6 +135,22 @@ def _paths(folder: Path, known: Format) -> dict[str, Path]:
     return paths
 
 
+def check_whole(path: Path) -> None:
+    """Refuse a gzip file that is cut off or damaged, before half of its rows are read.
+
+    Raises:
+        InputError: it does not end as it should, or its checksum is another.
+    """
+    if path.suffix != ".gz" or not path.is_file():
+        return
+    try:
+        with gzip.open(path) as content:
+            while content.read(CHUNK):
+                pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: the gzip file is damaged or cut off: deliver it again") from error
+
+
 def _listing(folder: Path) -> str:
     names = sorted(path.name for path in folder.iterdir())
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "nothing"
@@ -131,7 +161,7 @@ def read_lines(spark: SparkSession, path: Path) -> DataFrame:
 
     ``first`` marks the file's first line. Blank lines stay.
     """
-    lines = spark.read.text(str(path))
+    lines = reader(spark).text(str(path))
     # Spark numbers the rows of a partition in order, and a file's first split opens a partition.
     row_in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
     return lines.select(
@@ -167,7 +197,7 @@ def read_ml_100k(spark: SparkSession, table: str, path: Path, _: InputSettings) 
     if table == "users":
         return _by_position(lines, table, fields, ("user_id", "age", "gender", "occupation", "zip"))
     split = lines.withColumn("fields", fields)
-    names = _genre_names(spark, path.parent / "u.genre")
+    names = _genre_names(spark, path.parent / GENRE_NAMES)
     genres = [
         F.when(F.trim(F.get("fields", F.lit(5 + i))) == "1", F.lit(name))
         for i, name in enumerate(names)
@@ -273,7 +303,7 @@ def parquet_columns(spark: SparkSession, path: Path) -> list[str]:
 
 
 def _records(spark: SparkSession, path: Path) -> DataFrame:
-    return spark.read.parquet(*(current_files(path) if is_delta_table(path) else [str(path)]))
+    return reader(spark).parquet(*(current_files(path) if is_delta_table(path) else [str(path)]))
 
 
 def parquet_lines(
@@ -329,6 +359,7 @@ FORMATS = {
         {"ratings": ("u.data",), "users": ("u.user",), "movies": ("u.item",)},
         read_ml_100k,
         (1.0, 5.0),
+        beside=(GENRE_NAMES,),
     ),
     "csv": Format(
         "csv",

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
 from movierate_spark.readers import (
+    check_whole,
     csv_fields,
     is_parquet,
     parquet_columns,
@@ -33,7 +34,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     ``day`` is the column run_date, '' where a row does not say; null where there is no such column.
 
     Raises:
-        InputError: no such file, zero bytes, no header, or a missing column.
+        InputError: no such file, zero bytes, cut off, no header, or a missing column.
     """
     if not path.exists():
         raise InputError(f"--requests {path}: no such file")
@@ -48,6 +49,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
         )
     if path.stat().st_size == 0:
         raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
+    check_whole(path)
     lines = read_lines(spark, path)
     first = lines.where("first").select("raw").head()
     header = parse_csv_line(first[0] if first else "", separator)

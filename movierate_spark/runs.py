@@ -6,7 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version as library_version
@@ -63,7 +63,8 @@ def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, A
     except BaseException as error:
         record.outcome = "conflict" if isinstance(error, ConflictError) else "failed"
         if target.is_dir():
-            _write(target, record, began, steps)
+            with suppress(OSError):  # what went wrong first is what the caller must hear
+                _write(target, record, began, steps)
         raise
     if record.kept:
         _write(target, record, began, steps)

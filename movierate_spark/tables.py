@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -40,6 +40,12 @@ class Attempt:
     run_date: date | None
     files: tuple[AddAction, ...]
     rows: int
+
+
+def reader(spark: SparkSession) -> DataFrameReader:
+    """A reader that fails on a damaged or missing file, whatever the cluster's settings are."""
+    checked = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
+    return spark.read.options(**checked, **{"parquet.page.verify-checksum.enabled": "true"})
 
 
 def is_delta_table(path: Path) -> bool:
@@ -68,8 +74,8 @@ def read_table(
         raise InputError(f"{path}: version {version} can't be opened ({type(error).__name__})") from error
     if not files:
         return spark.createDataFrame([], schema)
-    reader = spark.read.schema(schema).option("basePath", str(path))
-    return reader.parquet(*files).select(schema.names)
+    of_table = reader(spark).schema(schema).option("basePath", str(path))
+    return of_table.parquet(*files).select(schema.names)
 
 
 @dataclass(frozen=True)

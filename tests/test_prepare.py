@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import listing
-from deliveries import csv_without_users, ml_1m, ml_100k, write
+from conftest import Outcome, listing
+from deliveries import START, csv_without_users, ml_1m, ml_100k, write
+from deltalake import DeltaTable
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -19,6 +20,7 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.pipeline import preparation
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import FORMATS, Delivery
+from movierate_spark.tables import current_files
 
 Prepare = Callable[[Path, Path], dict[str, Any]]
 
@@ -26,7 +28,9 @@ Prepare = Callable[[Path, Path], dict[str, Any]]
 @pytest.fixture
 def prepare(spark: SparkSession, settings: Settings, report: Reporter) -> Prepare:
     def run(source: Path, target: Path) -> dict[str, Any]:
-        return pipeline.prepare(spark, settings, report, source=source, target=target, format_name="auto")
+        return pipeline.prepare(
+            spark, settings, report, delivered=pipeline.Delivered(source), target=target
+        ).ledger
 
     return run
 
@@ -187,3 +191,32 @@ def test_any_bytes_add_up_without_an_exception(
     assert counts["read"] == counts["accepted"] + counts["rejected"] + counts["blank"]
     assert clean.clean_ratings(valid).count() <= counts["accepted"]
     lines.unpersist()
+
+
+def test_the_same_delivery_twice_is_prepared_once(movierate: Callable[..., Outcome], tmp_path: Path) -> None:
+    lake, late = tmp_path / "lake", tmp_path / "late"
+    arguments = ("prepare", "--input", ml_1m(tmp_path / "input"), "--lake", lake)
+    ratings = DeltaTable(str(lake / "ratings")) if movierate(*arguments).status == 0 else None
+    assert ratings is not None
+
+    def versions(*more: object) -> tuple[bool, int]:
+        outcome = movierate(*arguments, *more)
+        assert outcome.status == 0, outcome.err
+        assert "ratings: read 800 = accepted 800\n" in outcome.out
+        unchanged = "unchanged: prepared from the same files before (--force does it again)\n" in outcome.out
+        return unchanged, DeltaTable(str(lake / "ratings")).version()
+
+    assert versions() == (True, 0)
+    assert versions("--force") == (False, 1)
+    (tmp_path / "clean.toml").write_text("[clean]\nage_max = 99\n")
+    assert versions("--config", tmp_path / "clean.toml") == (False, 2)
+    assert versions() == (False, 3)
+    Path(current_files(lake / "movies")[0]).unlink()
+    assert versions() == (False, 4)
+    (lake / "ledger.json").write_text("{}")
+    assert versions() == (False, 5)
+    rows = [(1, 1, 5, START), (1, 2, 3, START), (2, 1, 4, 4_000_000_000)]
+    (tmp_path / "half.toml").write_text("[validate]\nmax_rejected_fraction = 0.5\n")
+    ahead = ("--input", ml_1m(tmp_path / "ahead", rows), "--lake", late, "--config", tmp_path / "half.toml")
+    assert "rejected 1 (rated_at 1)" in movierate("prepare", *ahead).out
+    assert "unchanged" not in movierate("prepare", *ahead).out

@@ -4,7 +4,7 @@ from movierate_spark.pipeline.audience import Film, audience_of
 from movierate_spark.pipeline.deliveries import Asked, Scored
 from movierate_spark.pipeline.evaluation import Measured, evaluate_model
 from movierate_spark.pipeline.exploration import explore_lake
-from movierate_spark.pipeline.preparation import prepare
+from movierate_spark.pipeline.preparation import Delivered, prepare
 from movierate_spark.pipeline.recommending import recommend_movies
 from movierate_spark.pipeline.scoring import score_requests
 from movierate_spark.pipeline.training import train_model
@@ -12,6 +12,7 @@ from movierate_spark.pipeline.vacuuming import vacuum
 
 __all__ = [
     "Asked",
+    "Delivered",
     "Film",
     "Measured",
     "Scored",

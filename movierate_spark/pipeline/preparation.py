@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
 from pathlib import Path
@@ -13,32 +14,82 @@ from pyspark.sql import DataFrame, SparkSession
 from movierate_spark import clean, lake, schemas, validate
 from movierate_spark.config import Settings
 from movierate_spark.digests import digest_of
+from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import TABLES, Delivery, find_delivery
+from movierate_spark.tables import reader
 from movierate_spark.times import CLOCK_TOLERANCE
 
 
+@dataclass(frozen=True)
+class Delivered:
+    """What is to be prepared: a folder of three files, in a format or one that their names tell.
+
+    ``expected_rows`` are what the delivery states it holds, by table; ``force`` prepares again what the
+    lake has been made of already.
+    """
+
+    source: Path
+    format_name: str = "auto"
+    expected_rows: Mapping[str, int] = field(default_factory=dict)
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The lake's ledger, and whether this run has made it."""
+
+    ledger: dict[str, Any]
+    is_new: bool
+
+
 def prepare(
-    spark: SparkSession, settings: Settings, report: Reporter, *, source: Path, target: Path, format_name: str
-) -> dict[str, Any]:
-    """Three files to the lake; returns the ledger.
+    spark: SparkSession, settings: Settings, report: Reporter, *, delivered: Delivered, target: Path
+) -> Prepared:
+    """Three files to the lake, unless it was made of the same ones by the same settings.
 
     Raises:
-        InputError: the delivery can't be found, or too few of its rows can be accepted.
+        InputError: the delivery can't be found, is of another size than stated, or too few of its rows can
+            be accepted.
     """
-    delivery = find_delivery(source, format_name=format_name, settings=settings.input)
+    source = delivered.source
+    delivery = find_delivery(source, format_name=delivered.format_name, settings=settings.input)
     lake.check_free(target)
     before = lake.open_tables(target)
+    made_of = _made_of(delivery, settings)
+    if not delivered.force and (ledger := lake.made_of_the_same(target, made_of)):
+        _check_size(delivery, ledger["tables"], delivered.expected_rows)
+        return Prepared(ledger, is_new=False)
     with report.step(f"check {source} ({delivery.format.name})"):
         checked = {name: _checked(spark, delivery, name, settings) for name in delivery.paths}
         counts = {name: lake.row_counts(validate.count_by_rule(lines)) for name, lines in checked.items()}
+    _check_size(delivery, counts, delivered.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
         lake.check_rejected(path, name, counts[name], max_fraction=limit)
     frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
     with report.step(f"write {target}"), lake.publishing(target, frames) as attempts:
-        ledger = _ledger(spark, delivery, counts, attempts)
-        return lake.publish(target, attempts, ledger, to=before)
+        tables = _counted(spark, delivery, counts, attempts)
+        if _made_of(delivery, settings) != made_of:
+            raise MovierateError(f"{source}: its files have changed while they were read: run it again")
+        return Prepared(lake.publish(target, attempts, made_of | {"tables": tables}, to=before), is_new=True)
+
+
+def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
+    """What a lake is made of, for its ledger: of the same the same lake comes."""
+    sections = settings.model_dump(mode="json", by_alias=True, include={"input", "validate_", "clean"})
+    inputs = {path.name: digest_of(path) for path in delivery.files}
+    return {"format": delivery.format.name, "inputs": inputs, "settings": sections}
+
+
+def _check_size(delivery: Delivery, counts: Mapping[str, Any], expected: Mapping[str, int]) -> None:
+    for name, rows in expected.items():
+        found = counts[name]["read"] - counts[name]["blank"] if name in counts else 0
+        if found != rows:
+            raise InputError(
+                f"{delivery.paths.get(name, name)}: {found} rows, but --expect-rows {name}={rows}: is the"
+                " delivery complete?"
+            )
 
 
 def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Settings) -> DataFrame:
@@ -68,11 +119,11 @@ def _cleaned(
     }
 
 
-def _ledger(
+def _counted(
     spark: SparkSession, delivery: Delivery, counts: Mapping[str, Any], attempts: Mapping[str, Any]
 ) -> dict[str, Any]:
     written = {
-        name: spark.read.schema(schemas.LAKE[name]).parquet(str(attempts[name].folder)) for name in TABLES
+        name: reader(spark).schema(schemas.LAKE[name]).parquet(str(attempts[name].folder)) for name in TABLES
     }
     nothing = lake.row_counts({})
     tables = {
@@ -83,5 +134,4 @@ def _ledger(
     demographics = ("gender", "age_group", "occupation", "zip3")
     tables["users"] |= {"unknown": lake.unknown_counts(written["users"], demographics)}
     tables["movies"] |= {"unknown": lake.unknown_counts(written["movies"], ("year", "genres"))}
-    inputs = {path.name: digest_of(path) for path in delivery.paths.values()}
-    return {"format": delivery.format.name, "inputs": inputs, "tables": tables}
+    return tables

@@ -47,11 +47,12 @@ def recommend_movies(
     target: Path,
     count: int,
     at: datetime | None,
+    force: bool = False,
 ) -> int | None:
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
     ``at`` is the second after the last rating where it is None. None is returned where the table was
-    made from the same inputs.
+    made from the same inputs, unless they are to be made again by ``force``.
 
     Raises:
         InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
@@ -64,7 +65,7 @@ def recommend_movies(
     second = second_after_last(opened) if at is None else at
     asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
     number = number_of(digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked)
-    if table.transaction("recommend") == number:
+    if table.transaction("recommend") == number and not force:
         return None
     best = _best(before(opened, second), found, settings.recommend, second, count=count, report=report)
     with (

@@ -1,0 +1,49 @@
+"""What went wrong inside a run, in words that quote none of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from py4j.java_gateway import is_instance_of
+from py4j.protocol import Py4JJavaError
+from pyspark import SparkContext
+from pyspark.errors import PySparkException
+
+NO_SPACE = "No space left on device"
+
+
+def described(error: Exception) -> str:
+    """Spark's or Python's name for the error, and what can be done where that is known.
+
+    Messages are left out, as they quote values; a file's path is none.
+    """
+    if NO_SPACE in str(error):
+        return "no space left on device: free some where outputs and Spark's local folders lie, and run again"
+    if isinstance(error, PySparkException | Py4JJavaError):
+        return f"Spark failed: {_of_spark(error)}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"failed: {error.strerror}" + (f" ({error.filename})" if error.filename else "")
+    return f"failed: {type(error).__name__}"
+
+
+def _of_spark(error: PySparkException | Py4JJavaError) -> str:
+    for condition, path in _told(error):
+        if condition.startswith("FAILED_READ_FILE") and path:
+            return f"{condition}: {path} is damaged or gone: bring it back, or make it again"
+        return condition
+    return type(error).__name__
+
+
+def _told(error: PySparkException | Py4JJavaError) -> Iterator[tuple[str, str | None]]:
+    """Spark's name of the error and of those that led to it, with the path that each speaks of."""
+    if isinstance(error, PySparkException):
+        if condition := error.getCondition():
+            yield condition, (error.getMessageParameters() or {}).get("path")
+        return
+    cause: Any = error.java_exception
+    while cause is not None:
+        is_named = is_instance_of(SparkContext._gateway, cause, "org.apache.spark.SparkThrowable")
+        if is_named and (condition := cause.getCondition()):
+            yield condition, cause.getMessageParameters().get("path")
+        cause = cause.getCause()
