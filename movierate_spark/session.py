@@ -27,9 +27,9 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "conf"
 
 
-def default_properties() -> dict[str, str]:
-    """Spark properties of ``conf/spark-defaults.conf``, by name."""
-    lines = (conf_dir() / "spark-defaults.conf").read_text(encoding="utf-8").splitlines()
+def properties_in(name: str) -> dict[str, str]:
+    """Spark properties of one of the shipped files (``spark-defaults.conf``), by name."""
+    lines = (conf_dir() / name).read_text(encoding="utf-8").splitlines()
     pairs = (line.split(None, 1) for line in lines if line.strip() and not line.startswith("#"))
     return {name: value.strip() for name, value in pairs}
 
@@ -43,7 +43,7 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     builder = SparkSession.builder.appName(app_name)
     submitted = submitted_properties()
-    for name, value in {**default_properties(), **properties}.items():
+    for name, value in {**properties_in("spark-defaults.conf"), **properties}.items():
         if name not in submitted:
             builder = builder.config(name, value)
     with _without_start_up_noise():

@@ -27,6 +27,8 @@ from pyspark.sql.types import StructType
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 
 RUN_DATE = "run_date"
+ATTEMPT = r"[0-9a-f]{32}"
+"""How the folder of an attempt is named: a UUID's digits."""
 MOST_TRIES = 50
 
 

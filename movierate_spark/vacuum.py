@@ -10,9 +10,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from movierate_spark.tables import remove_if_empty
-
-ATTEMPT = re.compile(r"[0-9a-f]{32}")
+from movierate_spark.tables import ATTEMPT, remove_if_empty
 
 
 def vacuum_table(
@@ -46,11 +44,13 @@ def vacuum_table(
 def _remove_without_data(folders: Iterable[Path]) -> None:
     """Remove attempt folders without data files, such as those of a run killed early."""
     for folder in folders:
-        if ATTEMPT.fullmatch(folder.name) and not any(folder.rglob("*.parquet")):
+        if re.fullmatch(ATTEMPT, folder.name) and not any(folder.rglob("*.parquet")):
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty([folder.parent])
 
 
 def _attempts(path: Path) -> Iterator[Path]:
     for depth in ("*", "*/*"):
-        yield from (entry for entry in path.glob(depth) if entry.is_dir() and ATTEMPT.fullmatch(entry.name))
+        yield from (
+            entry for entry in path.glob(depth) if entry.is_dir() and re.fullmatch(ATTEMPT, entry.name)
+        )

@@ -33,6 +33,7 @@ SMALL = {
     "spark.dynamicAllocation.maxExecutors": "2",
     "spark.sql.shuffle.partitions": "4",
     "spark.eventLog.enabled": "true",
+    "spark.eventLog.compress": "false",
 }
 
 
@@ -79,12 +80,8 @@ class Cluster:
     def command(self, job: str, arguments: Sequence[object], properties: Mapping[str, str]) -> list[str]:
         """The line an operator would type."""
         given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
-        submit = [self.environment / "bin" / "spark-submit", "--master", self.master]
-        shipped = ("--properties-file", self.properties, "--archives", f"{ARCHIVE}#environment")
-        return [
-            str(part)
-            for part in (*submit, *shipped, *given, self.environment / "jobs" / f"{job}.py", *arguments)
-        ]
+        submit = (self.environment / "bin" / "spark-submit", "--properties-file", self.properties)
+        return list(map(str, (*submit, *given, self.environment / "jobs" / f"{job}.py", *arguments)))
 
     def start(self, job: str, *arguments: object, properties: Mapping[str, str] | None = None) -> Submitted:
         """Submit a job and go on."""
@@ -210,11 +207,17 @@ def running(folder: Path) -> Iterator[Cluster]:
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(environment, filter="fully_trusted")
     (folder / "events").mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        master = f"spark://127.0.0.1:{free.getsockname()[1]}"
     properties = folder / "cluster.conf"
     properties.touch(mode=0o600)
     shipped = (environment / "conf" / "standalone.conf").read_text()
     own = {
         **SMALL,
+        "spark.master": master,
+        "spark.archives": f"{ARCHIVE}#environment",
+        "spark.pyspark.driver.python": str(environment / "bin" / "python"),
         "spark.authenticate.secret": secrets.token_hex(16),
         "spark.eventLog.dir": (folder / "events").as_uri(),
     }
@@ -225,14 +228,10 @@ def running(folder: Path) -> Iterator[Cluster]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(folder / "spill"),
         "SPARK_CONF_DIR": str(environment / "conf"),
-        "PYSPARK_DRIVER_PYTHON": str(environment / "bin" / "python"),
-        "PYSPARK_PYTHON": "./environment/bin/python",
+        "SPARK_HOME": str(next(environment.glob("lib/python3.*/site-packages/pyspark"))),
         **{name: os.environ[name] for name in ("JAVA_HOME",) if name in os.environ},
     }
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cluster = Cluster(folder, environment, f"spark://127.0.0.1:{port}", properties, variables)
+    cluster = Cluster(folder, environment, master, properties, variables)
     daemons = [cluster.start_master()]
     try:
         for _ in range(2):
@@ -247,5 +246,6 @@ def running(folder: Path) -> Iterator[Cluster]:
 
 if __name__ == "__main__":  # to try things by hand: python tests/cluster.py FOLDER
     with running(Path(sys.argv[1]).resolve()) as by_hand:
-        print(by_hand.master, flush=True)
+        sys.stdout.write(f"{by_hand.master}\n")
+        sys.stdout.flush()
         signal.pause()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from canaries import ROW, USER, traces, with_canary
 from cluster import ARCHIVE, Cluster, Submitted, running
 from conftest import ONE_FIT
 from deliveries import write
@@ -25,6 +28,7 @@ pytestmark = pytest.mark.faults
 
 SINCE = "2002-07-01"
 DAY = "2002-07-02"
+SLOW = ("demo",)
 # Tells of each process which Python it is and where it has our package from.
 PROBE = """
 import subprocess, sys
@@ -69,9 +73,13 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("here")
     (home / "one.toml").write_text(ONE_FIT)
     pairs = [f"{user},{movie}" for user in range(1, 184) for movie in range(1, 1600, 9)]
-    write(home / "requests.csv", ["user_id,movie_id", *pairs, "x,1"])
+    write(home / "requests.csv", ["user_id,movie_id", *pairs, f"{USER},1", f"{ROW},1"])
     for command in jobs(home, home):
-        local(home, *command)
+        if command[0] not in SLOW:
+            local(home, *command)
+        if command[0] == "simulate":
+            shutil.copytree(home / "input", home / "delivered")
+            with_canary(home / "delivered", instead_of=7)
     return home
 
 
@@ -90,7 +98,7 @@ def jobs(home: Path, out: Path) -> list[tuple[object, ...]]:
     config = ("--config", home / "one.toml")
     return [
         ("simulate", "--out", out / "input", "--ratings", 30_000, "--seed", 3),
-        ("prepare", "--input", home / "input", "--lake", out / "lake"),
+        ("prepare", "--input", home / "delivered", "--lake", out / "lake"),
         ("explore", *lake, "--out", out / "exploration"),
         ("train", *lake, "--model", out / "model", "--until", SINCE, *config),
         ("evaluate", *lake, *model, "--since", SINCE, "--out", out / "evaluation"),
@@ -110,8 +118,11 @@ def asked(home: Path) -> tuple[object, ...]:
 
 def submit(cluster: Cluster, here: Path, there: Path, name: str) -> str:
     """Run a job on the cluster with the inputs of the local run."""
-    (job,) = [job for job in jobs(here, there) if job[0] == name]
-    return cluster.submit(*job)
+    return cluster.submit(*the_job(name, here, there))
+
+
+def the_job(name: str, home: Path, out: Path) -> tuple[Any, ...]:
+    return next(job for job in jobs(home, out) if job[0] == name)
 
 
 def rows(spark: SparkSession, table: Path, schema: StructType) -> list[tuple[object, ...]]:
@@ -179,7 +190,7 @@ def test_prepare_gives_the_same_lake(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
     said = submit(cluster, here, tmp_path, "prepare")
-    assert "ratings: read 30000 = accepted 30000\n" in said
+    assert "ratings: read 30002 = accepted 30000 + rejected 2 (field_count 1, movie_id 1)\n" in said
     for name, schema in schemas.LAKE.items():
         assert rows(spark, tmp_path / "lake" / name, schema) == rows(spark, here / "lake" / name, schema)
     assert document(tmp_path / "lake" / "ledger.json") == document(here / "lake" / "ledger.json")
@@ -234,7 +245,7 @@ def test_recommend_gives_the_same_movies(
 
 @pytest.mark.parametrize("name", ["audience", "runs", "vacuum", "doctor"])
 def test_what_only_speaks_says_the_same(cluster: Cluster, here: Path, tmp_path: Path, name: str) -> None:
-    (job,) = [job for job in jobs(here, tmp_path) if job[0] == name]
+    job = the_job(name, here, tmp_path)
     there, wanted = (
         [line for line in said.splitlines() if not re.search(r"\d s$", line)]
         for said in (cluster.submit(*job), local(here, *job))
@@ -243,6 +254,7 @@ def test_what_only_speaks_says_the_same(cluster: Cluster, here: Path, tmp_path: 
 
 
 def test_demo_does_every_job(cluster: Cluster, here: Path, tmp_path: Path) -> None:
+    local(here, *the_job("demo", here, here))
     said = submit(cluster, here, tmp_path, "demo")
     assert f"report: {tmp_path / 'demo' / 'evaluation' / 'report.html'}\n" in said
     there, wanted = (home / "demo" / "evaluation" / "metrics.json" for home in (tmp_path, here))
@@ -257,8 +269,7 @@ def kill(pids: Sequence[int], with_: signal.Signals = signal.SIGKILL) -> None:
 def test_a_training_that_loses_an_executor_gives_the_same_model(
     cluster: Cluster, here: Path, tmp_path: Path
 ) -> None:
-    (job,) = [job for job in jobs(here, tmp_path) if job[0] == "train"]
-    training = cluster.start(*job)
+    training = cluster.start(*the_job("train", here, tmp_path))
     training.wait_until(lambda: "features of every rating" in training.out)
     lost = cluster.executors(0)
     assert len(lost) == 1
@@ -275,8 +286,7 @@ def writing(scores: Path) -> bool:
 
 def start_scoring(cluster: Cluster, here: Path, there: Path, **properties: str) -> Submitted:
     """Score, and wait until scores are being written by Python workers of both workers."""
-    (job,) = [job for job in jobs(here, there) if job[0] == "score"]
-    scoring = cluster.start(*job, properties=properties)
+    scoring = cluster.start(*the_job("score", here, there), properties=properties)
     scoring.wait_until(lambda: writing(there / "scores") and cluster.python_workers(0))
     return scoring
 
@@ -329,3 +339,12 @@ def overtaken(events: str) -> bool:
     return any(
         end["Task Info"]["Speculative"] and end["Task End Reason"]["Reason"] == "Success" for end in ends
     )
+
+
+def test_no_log_of_driver_executor_or_daemon_knows_the_canary(cluster: Cluster) -> None:
+    """What all jobs before have left: event logs, and what every process has printed."""
+    logs = [file for file in cluster.folder.glob("worker*/app-*/*/std*") if file.is_file()]
+    events = list((cluster.folder / "events").rglob("events_*"))
+    printed = [*cluster.folder.glob("*.log"), *cluster.folder.glob("submitted/*/*")]
+    assert min(len(logs), len(events), len(printed)) > 2
+    assert traces([*logs, *events, *printed]) == {}

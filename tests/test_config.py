@@ -2,11 +2,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from pyspark.sql import SparkSession
 
 from movierate_spark.config import load_settings
 from movierate_spark.errors import InputError
+from movierate_spark.session import properties_in
 from movierate_spark.times import parse_time
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -66,3 +69,40 @@ def test_times_are_epoch_seconds_or_iso_8601_in_utc(text: str, expected: str) ->
 def test_a_time_that_cannot_be_read_or_has_not_come_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="--until"):
         parse_time(text, "--until", now=NOW)
+
+
+CLUSTERS = ("standalone.conf", "yarn.conf", "kubernetes.conf")
+# Read by Spark's launcher, its network library and its Kubernetes volumes, which register no names.
+UNREGISTERED = ("spark.master", "spark.network.crypto.cipher")
+VOLUMES = "spark.kubernetes.executor.volumes."
+
+
+@pytest.mark.parametrize("name", [*CLUSTERS, "spark-defaults.conf"])
+def test_every_property_is_one_that_spark_knows(spark: SparkSession, name: str) -> None:
+    jvm: Any = spark._jvm
+    for module in ("deploy.k8s.Config$", "deploy.yarn.config.package$", "internal.config.Deploy$"):
+        jvm.java.lang.Class.forName(f"org.apache.spark.{module}").getField("MODULE$").get(None)
+    entries = jvm.org.apache.spark.internal.config.ConfigEntry
+    unknown = [
+        key
+        for key in properties_in(name)
+        if entries.findEntry(key) is None and key not in UNREGISTERED and not key.startswith(VOLUMES)
+    ]
+    assert unknown == []
+
+
+@pytest.mark.parametrize("name", CLUSTERS)
+def test_a_cluster_is_closed_by_what_we_ship(name: str) -> None:
+    closed = {
+        "spark.authenticate": "true",
+        "spark.network.crypto.enabled": "true",
+        "spark.network.crypto.saslFallback": "false",
+        "spark.io.encryption.enabled": "true",
+        "spark.ui.killEnabled": "false",
+    }
+    assert closed.items() <= properties_in(name).items()
+    assert not any("secret" in key for key in properties_in(name))
+
+
+def test_a_standalone_master_takes_no_jobs_from_strangers() -> None:
+    assert properties_in("standalone.conf")["spark.master.rest.enabled"] == "false"

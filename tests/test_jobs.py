@@ -276,7 +276,7 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*score, "--scores", new, "--requests", folder / "none.csv"], "no such file"),
         ([*score, "--scores", new, "--requests", folder / "zero.csv"], "0 bytes"),
         ([*score, "--scores", new, "--requests", folder / "bad.csv"], "missing column(s) user_id, movie_id"),
-        ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "no scores table"),
+        ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "holds something else (thesis.txt)"),
         ([*score, "--scores", new, "--requests", new, "--run-date", "31.12.2000"], "YYYY-MM-DD"),
         (["simulate", "--out", stuff, "--ratings", 2000], "thesis.txt"),
         (["simulate", "--out", new, "--ratings", 3], "ratings"),
@@ -340,14 +340,17 @@ def test_doctor_finds_this_machine_fine(movierate: Callable[..., Outcome]) -> No
 
 def test_spark_submit_trains_like_the_command_line(home: Path, fast: Path, tmp_path: Path) -> None:
     interpreted = [part for pair in INTERPRETED.items() for part in ("--conf", "=".join(pair))]
-    quiet = f"spark.driver.extraJavaOptions=-Dlog4j2.configurationFile={ROOT}/conf/log4j2.properties"
     submit = [
         Path(sys.executable).with_name("spark-submit"),
-        *("--master", "local[2]", "--properties-file", ROOT / "conf" / "spark-defaults.conf", *interpreted),
-        *("--conf", "spark.sql.shuffle.partitions=4", "--conf", quiet, ROOT / "jobs" / "train.py"),
+        *("--master", "local[2]", *interpreted, "--conf", "spark.sql.shuffle.partitions=4"),
+        ROOT / "jobs" / "train.py",
         *("--lake", home / "lake", "--until", T, "--config", fast, "--model", tmp_path / "submitted"),
     ]
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "PYSPARK_DRIVER_PYTHON": sys.executable}
+    environment = {
+        **os.environ,
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "SPARK_CONF_DIR": str(ROOT / "conf"),
+    }
     done = subprocess.run(
         [str(part) for part in submit],
         env=environment,

@@ -19,6 +19,7 @@ from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.digests import digest_of, number_of
 from movierate_spark.errors import InputError
 from movierate_spark.lake import Lake
+from movierate_spark.pipeline.folders import check_table_folder
 from movierate_spark.pipeline.rows import before, feature_rows, second_after_last
 from movierate_spark.progress import Reporter
 from movierate_spark.recommend import (
@@ -30,8 +31,7 @@ from movierate_spark.recommend import (
     movie_side,
     top_movies,
 )
-from movierate_spark.runs import RUNS
-from movierate_spark.tables import attempt_to_write, commit, is_delta_table, open_table
+from movierate_spark.tables import attempt_to_write, commit, open_table
 
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
@@ -60,7 +60,7 @@ def recommend_movies(
     """
     opened = lake.open_lake(spark, source)
     found = bundles.open_bundle(model)
-    _check_folder(target)
+    check_table_folder(target, "--out")
     table = open_table(target)
     second = second_after_last(opened) if at is None else at
     asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
@@ -74,14 +74,6 @@ def recommend_movies(
     ):
         commit(attempt, to=table, transaction=Transaction("recommend", number))
     return attempt.rows
-
-
-def _check_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise InputError(f"--out {path} is a file: name a folder")
-    strangers = path.is_dir() and any(entry.name != RUNS for entry in path.iterdir())
-    if strangers and not is_delta_table(path):
-        raise InputError(f"--out {path} holds something else: name a new folder")
 
 
 def _best(

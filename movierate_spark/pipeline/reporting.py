@@ -6,9 +6,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from movierate_spark.errors import InputError
+from movierate_spark.pipeline.folders import check_folder
 from movierate_spark.report import Report
 from movierate_spark.report.spreadsheet import to_csv
-from movierate_spark.runs import RUNS
 from movierate_spark.tables import replace_text
 
 PAGE, FIGURES = "report.html", "figures"
@@ -21,10 +21,7 @@ def check_free(path: Path, ours: Collection[str]) -> None:
     Raises:
         InputError: the path is a file, or a folder with other content.
     """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"--out {path} is a file: name a folder")
-    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - {RUNS, *ours})):
-        raise InputError(f"--out {path} holds something else ({strangers[0]}): name a new folder")
+    check_folder(path, "--out", ours)
     figures = path / FIGURES
     if figures.exists() and not (figures.is_dir() and (path / PAGE).is_file()):
         raise InputError(f"--out {path}: its {FIGURES} are not those of a report: name a new folder")

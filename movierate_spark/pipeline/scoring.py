@@ -18,14 +18,14 @@ from movierate_spark import lake, requests, schemas, score
 from movierate_spark.bundle import Bundle
 from movierate_spark.config import Settings
 from movierate_spark.digests import digest_of, number_of
-from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.errors import MovierateError
 from movierate_spark.lake import Lake
 from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
+from movierate_spark.pipeline.folders import check_table_folder
 from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.progress import Reporter
 from movierate_spark.reasons import with_reasons
 from movierate_spark.requests import Inspected
-from movierate_spark.runs import RUNS
 from movierate_spark.tables import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 
@@ -62,7 +62,7 @@ def score_requests(
     """
     opened = lake.open_lake(spark, source)
     found = bundles.open_bundle(model)
-    _check_scores_folder(target)
+    check_table_folder(target, "--scores", {REJECTED})
     tables = Tables(open_table(target), open_table(target / REJECTED))
     inputs = [digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked.reasons]
 
@@ -88,14 +88,6 @@ def score_requests(
                     transaction = Transaction(_name(day), number(each.found))
                     version = _publish(each, scored, tables, transaction)
                 yield Scored(day, "scored", each.requested, counts=each.found.counts, version=version)
-
-
-def _check_scores_folder(path: Path) -> None:
-    if path.exists() and not path.is_dir():
-        raise InputError(f"--scores {path} is a file: name a folder")
-    strangers = path.is_dir() and any(entry.name != RUNS for entry in path.iterdir())
-    if strangers and not (path / "_delta_log").is_dir():
-        raise InputError(f"--scores {path} holds something that is no scores table: name a new folder")
 
 
 def _name(run_date: date) -> str:

@@ -1,0 +1,37 @@
+"""Where a job may leave something: a new folder, or one that holds only what such a job leaves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from movierate_spark.errors import InputError
+from movierate_spark.runs import RUNS
+from movierate_spark.tables import ATTEMPT, RUN_DATE, is_delta_table
+
+KILLED = re.compile(rf"{ATTEMPT}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
+"""What a run that was killed before its table's first commit leaves."""
+
+
+def check_table_folder(path: Path, option: str, ours: Collection[str] = ()) -> None:
+    """Refuse a folder that holds anything but a table and what is ``ours``, by name.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    if not is_delta_table(path):
+        killed = {entry.name for entry in path.glob("*") if KILLED.fullmatch(entry.name)}
+        check_folder(path, option, {*killed, *ours})
+
+
+def check_folder(path: Path, option: str, ours: Collection[str] = ()) -> None:
+    """Refuse a folder that holds anything but run records and what is ``ours``, by name.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    if path.exists() and not path.is_dir():
+        raise InputError(f"{option} {path} is a file: name a folder")
+    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - {RUNS, *ours})):
+        raise InputError(f"{option} {path} holds something else ({strangers[0]}): name a new folder")
