@@ -127,12 +127,7 @@ def finished_dates(scores: Path) -> int:
 def killed_after(dates: int, *, delay: float, given: Sequence[str], scores: Path) -> None:
     """Start a run and kill it a little after so many dates have been published."""
     run = subprocess.Popen(
-        [
-            sys.executable,
-            "-c",
-            "import sys; from movierate_spark.cli import main; main(sys.argv[1:])",
-            *given,
-        ],
+        [sys.executable, "-c", COMMAND, *given],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,

@@ -14,15 +14,16 @@ def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
     for name in LEFT_BY_KILLED_RUNS:
         (tmp_path / name).mkdir()
     check_table_folder(tmp_path, "--scores", {"_rejected"})
-    with pytest.raises(InputError, match="--out .* holds something else \\(_rejected\\)"):
+    with pytest.raises(InputError, match=r"--out .* holds something else \(_rejected\)"):
         check_table_folder(tmp_path, "--out")
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "run_date=yesterday", "0123456789abcdef"])
 def test_somebody_elses_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
+    refused = rf"--out .* holds something else \({name}\): name a new folder"
     for check in (check_folder, check_table_folder):
-        with pytest.raises(InputError, match=f"--out .* holds something else \\({name}\\): name a new folder"):
+        with pytest.raises(InputError, match=refused):
             check(tmp_path, "--out")
 
 

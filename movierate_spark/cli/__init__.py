@@ -1,0 +1,50 @@
+"""The command line: arguments to settings to a session to one call into the pipeline."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+import typer
+from rich.console import Console
+from typer.exceptions import TyperException
+
+# Each module adds its commands, in the order in which --help lists them.
+from movierate_spark.cli import data, model, serving, trying, upkeep  # noqa: F401
+from movierate_spark.cli.app import app
+from movierate_spark.cli.run import Run
+from movierate_spark.errors import MovierateError
+from movierate_spark.failures import described
+
+
+def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:
+    """Run one command and exit: 0 done, 2 bad usage or input, 3 lost to another run, 1 failed."""
+    Run.profile = profile
+    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(_status(lambda: app(given, standalone_mode=False), given))
+
+
+def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
+    name = f"movierate {given[0]}" if given else "movierate"
+    try:
+        return command() or 0
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except TyperException as error:
+        return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
+    except MovierateError as error:
+        return _fail(name, str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _fail(name, "interrupted; nothing was published", 1)
+    except Exception as error:
+        return _fail(name, described(error), 1)
+
+
+def _fail(name: str, message: str, status: int) -> int:
+    Console(stderr=True, highlight=False, soft_wrap=True).print(
+        f"{name}: {' '.join(message.split())}", markup=False
+    )
+    return status

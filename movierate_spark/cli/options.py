@@ -1,0 +1,79 @@
+"""Options that commands share, and what their texts mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from movierate_spark.errors import InputError
+from movierate_spark.readers import TABLES
+from movierate_spark.times import parse_time
+
+
+class Format(StrEnum):
+    """Ways in which the three files are delivered."""
+
+    AUTO = "auto"
+    ML_1M = "ml-1m"
+    ML_100K = "ml-100k"
+    CSV = "csv"
+    PARQUET = "parquet"
+
+
+class SimulatedFormat(StrEnum):
+    """Ways in which simulated files are written."""
+
+    ML_1M = "ml-1m"
+
+
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", metavar="FILE.toml", help="Settings on top of the defaults; later files win."),
+]
+LakeOption = Annotated[Path, typer.Option("--lake", metavar="DIR", help="The prepared tables.")]
+ModelOption = Annotated[Path, typer.Option("--model", metavar="DIR", help="The model's bundle.")]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", metavar="T", help="Only ratings before T: epoch seconds or ISO 8601 (UTC)."),
+]
+
+
+def row_counts(stated: Iterable[str]) -> dict[str, int]:
+    """How many rows each table is said to have."""
+    sizes = {}
+    for text in stated:
+        table, _, number = text.rpartition("=")
+        if table not in TABLES or not number.isascii() or not number.isdigit():
+            raise InputError(f"--expect-rows {text}: give it as ratings=1000209 ({', '.join(TABLES)})")
+        sizes[table] = int(number)
+    return sizes
+
+
+def time_of(text: str | None, option: str) -> datetime | None:
+    """The time (UTC) that a text stands for, which has passed."""
+    return None if text is None else parse_time(text, option, now=datetime.now(UTC))
+
+
+def days_of(run_date: str | None, first: str | None, last: str | None) -> list[date]:
+    """One run date, or all from the first to the last."""
+    if run_date is not None and first is None and last is None:
+        return [day_of(run_date, "--run-date")]
+    if run_date is not None or first is None or last is None:
+        raise InputError("name a day with --run-date, or several with --from and --to")
+    begin, end = day_of(first, "--from"), day_of(last, "--to")
+    if end < begin:
+        raise InputError(f"--to {last} is before --from {first}")
+    return [begin + timedelta(days=i) for i in range((end - begin).days + 1)]
+
+
+def day_of(text: str, option: str) -> date:
+    """The day that a text stands for."""
+    try:
+        return date.fromisoformat(text)
+    except ValueError as error:
+        raise InputError(f"{option} {text}: give a day as YYYY-MM-DD") from error

@@ -1,0 +1,55 @@
+"""What every command needs: settings, a session while it works, and somewhere to speak."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pyspark.sql import SparkSession
+from rich.console import Console
+
+from movierate_spark.config import Settings, load_settings
+from movierate_spark.progress import Reporter
+from movierate_spark.runs import RunRecord, recorded
+from movierate_spark.session import build_session, local_properties
+
+
+class Run:
+    """What every command needs: settings, a session while it works, and somewhere to speak."""
+
+    profile: Literal["local", "cluster"] = "local"
+
+    def __init__(self, command: str, config: Sequence[Path] | None) -> None:
+        self.command = command
+        self.settings: Settings = load_settings(config or (), profile=self.profile)
+        self.report = Reporter()
+        self.out = Console(highlight=False, soft_wrap=True)
+
+    @contextmanager
+    def spark(self) -> Iterator[SparkSession]:
+        """A session for the block; ``spark-submit`` has its own master and memory."""
+        spark_settings = self.settings.spark
+        properties = dict(spark_settings.properties)
+        if self.profile == "local":
+            machine = local_properties(cores=spark_settings.cores, driver_memory=spark_settings.driver_memory)
+            properties = machine | properties
+        session = build_session(f"movierate {self.command}", properties)
+        try:
+            yield session
+        finally:
+            session.stop()
+
+    def recorded(self, target: Path) -> AbstractContextManager[RunRecord]:
+        """A run record for the block to fill, left in ``target``."""
+        return recorded(target, self.command, self.settings, self.report.done)
+
+    def say(self, line: str) -> None:
+        """A line of the result."""
+        self.out.print(line, markup=False)
+
+    def say_all(self, lines: Iterable[str]) -> None:
+        """The lines of the result."""
+        for line in lines:
+            self.say(line)

@@ -1,0 +1,64 @@
+"""simulate, demo and doctor: for whoever is new here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from movierate_spark import demo as demonstration
+from movierate_spark import doctor as examination
+from movierate_spark.cli.app import app
+from movierate_spark.cli.options import ConfigOption, SimulatedFormat
+from movierate_spark.cli.run import Run
+from movierate_spark.display import ledger_lines, show_metrics
+from movierate_spark.simulate import simulate as make_data
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="How many ratings.")],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, other data.")] = 1,
+    format_: Annotated[
+        SimulatedFormat, typer.Option("--format", help="How the files are written.")
+    ] = SimulatedFormat.ML_1M,
+    config: ConfigOption = None,
+) -> None:
+    """Make ratings, users and movies of any size, with a known truth in truth.json."""
+    del format_  # one so far; the option is here so that scripts can already say it
+    run = Run("simulate", config)
+    with run.spark() as spark, run.report.step(f"simulate {ratings} ratings"):
+        truth = make_data(spark, out, ratings=ratings, seed=seed)
+    run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
+    run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")
+    run.say(f"files: {out}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    config: ConfigOption = None,
+) -> None:
+    """Every job in turn on simulated data."""
+    run = Run("demo", config)
+    with run.spark() as spark:
+        result = demonstration.run(spark, run.settings, run.report, out)
+    run.say_all(ledger_lines(result.ledger))
+    show_metrics(run.out, result.metrics)
+    run.say_all(result.lines())
+
+
+@app.command()
+def doctor() -> None:
+    """Check Java, Python, PySpark, memory, time zone and paths: fine, or what to do."""
+    console = Console(highlight=False, soft_wrap=True)
+    findings = examination.examine()
+    for finding in findings:
+        state = "fine" if finding.fine else "MEND"
+        remedy = "" if finding.fine else f": {finding.remedy}"
+        console.print(f"{state}  {finding.what}: {finding.found}{remedy}", markup=False)
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(2)

@@ -1,0 +1,50 @@
+"""runs and vacuum: what runs have left, and what of it may go."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from movierate_spark import pipeline
+from movierate_spark.cli.app import app
+from movierate_spark.display import show_runs
+from movierate_spark.runs import read_records
+
+
+@app.command()
+def runs(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables, report folders.")
+    ],
+    as_json: Annotated[bool, typer.Option("--json", help="Whole records, a JSON object a line.")] = False,
+) -> None:
+    """List the runs that left something in these folders, oldest first."""
+    records = read_records(folders)
+    console = Console(highlight=False, soft_wrap=True)
+    if as_json:
+        for record in records:
+            console.print(json.dumps(record), markup=False)
+    else:
+        show_runs(console, records)
+
+
+@app.command()
+def vacuum(
+    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Lakes, models and scores tables.")],
+    retention_hours: Annotated[
+        float, typer.Option("--retention-hours", metavar="H", min=0, help="Younger files stay.")
+    ] = 168,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+) -> None:
+    """Remove attempts that were never published and versions replaced longer ago than the retention."""
+    console = Console(highlight=False, soft_wrap=True)
+    for folder in folders:
+        removed = pipeline.vacuum(folder, retention_hours=retention_hours, dry_run=dry_run)
+        for path in removed if dry_run else ():
+            console.print(str(path), markup=False)
+        what = "would be removed" if dry_run else "removed"
+        console.print(f"{folder}: {len(removed)} files or folders {what}", markup=False)
