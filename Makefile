@@ -1,6 +1,7 @@
 # Two commands on a machine with Python >= 3.11 and make: `make demo` and `make test`.
 PYTHON ?= python3
 VENV := .venv
+AIRFLOW_VENV := .venv-airflow
 BIN := $(VENV)/bin
 JRE := openjdk-17-jre-headless
 # Installs Debian or Ubuntu packages where that may be done, else fails.
@@ -11,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ENVIRONMENT := dist/movierate-spark-environment.tar.gz
 SOURCES := pyproject.toml $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test faults dist lint setup java browser clean
+.PHONY: demo test faults dist airflow-test lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -36,6 +37,15 @@ $(ENVIRONMENT): $(SOURCES) | setup
 	tar -C build/environment -cf - . | gzip -1 > $@.part && mv $@.part $@
 	rm -rf build
 	@ls -lh $@
+
+# The DAG under a real Airflow, which has an environment of its own: minutes.
+airflow-test: setup java $(AIRFLOW_VENV)/.installed
+	$(AIRFLOW_VENV)/bin/python -m pytest tests/airflow
+
+$(AIRFLOW_VENV)/.installed: tests/airflow/requirements.txt | setup
+	$(PYTHON) -m venv $(AIRFLOW_VENV)
+	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 lint: setup
 	$(BIN)/ruff check .
@@ -66,4 +76,4 @@ browser:
 	  || echo "make: no Chromium (Debian: apt-get install chromium): tests in a browser are skipped"
 
 clean:
-	rm -rf $(VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AIRFLOW_VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -41,9 +41,12 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
     time in this project is UTC. Python workers run on this interpreter unless told otherwise.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    builder = SparkSession.builder.appName(app_name)
     submitted = submitted_properties()
-    for name, value in {**properties_in("spark-defaults.conf"), **properties}.items():
+    if submitted.get("spark.app.name", "").endswith(".py"):  # the job's file, where no --name was given
+        del submitted["spark.app.name"]
+    builder = SparkSession.builder
+    ours = {"spark.app.name": app_name, **properties_in("spark-defaults.conf"), **properties}
+    for name, value in ours.items():
         if name not in submitted:
             builder = builder.config(name, value)
     with _without_start_up_noise():

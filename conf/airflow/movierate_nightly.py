@@ -1,4 +1,4 @@
-"""Every night: prepare the lake, score the requests of the day, and recommend.
+r"""Every night: prepare the lake, score the requests of the day, and recommend.
 
 `prepare` brings the lake up to the newest delivery, `score` scores the requests of one run date, and
 `recommend` makes everybody's best movies anew, in the newest run only: there is one table of them.
@@ -10,8 +10,7 @@ one connection:
 
 ```
 airflow variables set movierate '{
-  "jobs": "/opt/movierate/environment/jobs",
-  "python": "/opt/movierate/environment/bin/python",
+  "home": "/opt/movierate/environment",
   "properties_file": "/etc/movierate/spark.conf",
   "input": "/srv/movierate/input",
   "lake": "/srv/movierate/lake",
@@ -23,14 +22,11 @@ airflow variables set movierate '{
 airflow connections add movierate_spark --conn-type spark --conn-host yarn
 ```
 
-`/opt/movierate/environment` is `movierate-spark-environment.tar.gz`, unpacked; its `bin` is first on the
-workers' `PATH`, as `spark-submit` is looked up there. The connection's host is the master: `local[4]`, `yarn`,
-`spark://host:7077`. `properties_file` is your copy of `conf/yarn.conf` or `conf/standalone.conf`, with one more
-line that sends the executors their environment; a local master needs no such file:
-
-```
-spark.archives  /opt/movierate/movierate-spark-environment.tar.gz#environment
-```
+`home` is `movierate-spark-environment.tar.gz`, unpacked (`docs/cluster.md`). Its `bin` comes first on the
+workers' `PATH`, where `spark-submit` is looked up. The connection's host is the master: `local[4]`, `yarn`,
+`spark://host:7077` or `k8s://https://host:6443` (with `apache-airflow-providers-cncf-kubernetes`).
+`properties_file` is your copy of `conf/yarn.conf`, `conf/standalone.conf` or `conf/kubernetes.conf`; leave it
+out with a local master.
 
 The driver runs on the worker (client mode), so that the job's lines and its exit status reach the task.
 
@@ -41,15 +37,19 @@ The driver runs on the worker (client mode), so that the job's lines and its exi
 ratings and the day's requests lie there by then. Where requests gather during the day and are scored when it
 is over, write `CronDataIntervalTimetable`: what starts on 3 March at 03:00 is then the run of 2 March.
 
-A run by hand needs a date as well: `airflow dags trigger movierate_nightly --logical-date 2026-03-02`.
+Missed dates are caught up, from `FIRST_RUN_DATE` on and oldest first, each as of its own time. Each prepares
+the lake, which does nothing where the delivery is still the same. Earlier dates, and a run by hand:
 
-Missed dates are caught up, oldest first, each as of its own time. Each of them prepares the lake, which does
-nothing where the delivery is still the same.
+```
+airflow backfill create --dag-id movierate_nightly --max-active-runs 1 \
+  --from-date 2025-12-01 --to-date 2026-01-01
+airflow dags trigger movierate_nightly --logical-date 2026-03-02
+```
 
 ## When something fails
 
 - Everything is published in one atomic commit: any task may be killed, retried or cleared. A finished date,
-  cleared, does nothing again, unless its requests, the lake or the model are others by now: it is scored anew.
+  cleared, does nothing, unless its requests, the lake or the model are others by now: then it is scored anew.
 - Exit status 2, a bad or missing input, is retried like any other: most often the delivery is late.
 - Exit status 3: another run of the same date was faster. The retry finds that date done.
 - A date that has failed for good holds up no other. Clear it when its requests are there.
@@ -81,10 +81,14 @@ def job(name: str, options: Mapping[str, str], *, does: str, priority: int = 1) 
         priority_weight=priority,
         conn_id="movierate_spark",
         name=f"movierate {name} {{{{ ds }}}}",
-        application=f"{setting('jobs')}/{name}.py",
+        application=f"{setting('home')}/jobs/{name}.py",
         application_args=[word for option in options.items() for word in option],
-        # By default that of the executors, which lies beside them: a task has no folder to unpack it into.
-        conf={"spark.pyspark.driver.python": setting("python")},
+        # The job's own lines and not a thousand of Spark's; a properties file may add other Java options.
+        conf={
+            "spark.driver.defaultJavaOptions": (
+                f"-Dlog4j2.configurationFile={setting('home')}/conf/log4j2.properties"
+            )
+        },
         properties_file="{{ var.json.movierate.get('properties_file', '') }}",
     )
 
@@ -120,7 +124,9 @@ with DAG(
         does="The requests of the run date to its partition of the scores.",
         priority=3,  # before recommend, as scores are waited for
     )
-    latest_only = LatestOnlyOperator(task_id="latest_only", doc_md="Skips `recommend` in all but the newest run.")
+    latest_only = LatestOnlyOperator(
+        task_id="latest_only", doc_md="Skips `recommend` in all but the newest run."
+    )
     recommend = job(
         "recommend",
         {**lake, **model, "--out": setting("recommendations"), "--top": "10"},

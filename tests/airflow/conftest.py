@@ -1,0 +1,36 @@
+"""Where things are; a real Airflow has its home in a folder that is gone when the tests are over."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+DAGS = ROOT / "conf" / "airflow"
+AIRFLOW = Path(sys.executable).parent / "airflow"
+BIN = ROOT / ".venv" / "bin"
+HOME = Path(tempfile.mkdtemp(prefix="movierate-airflow-"))
+FOLDERS = {
+    name: str(HOME / name) for name in ("input", "lake", "model", "requests", "scores", "recommendations")
+}
+SETTINGS = {"home": str(ROOT), **FOLDERS}
+
+
+def pytest_configure() -> None:
+    """Airflow reads its settings once, when it is imported."""
+    os.environ.update(
+        AIRFLOW_HOME=str(HOME / "airflow"),
+        AIRFLOW__CORE__DAGS_FOLDER=str(DAGS),
+        AIRFLOW__CORE__LOAD_EXAMPLES="False",
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    # Tests that are terminated stop their servers, as interrupted ones do.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(HOME, ignore_errors=True)
