@@ -114,28 +114,34 @@ class Cluster:
             shutil.rmtree(unpacked, ignore_errors=True)
 
     def start_worker(self) -> None:
-        """One more worker with a core of its own."""
+        """One more worker with a core and a host of its own: no host is given a task and its copy."""
         number = len(self.workers)
         arguments = ("--cores", "1", "--memory", "1g", "--work-dir", self.folder / f"worker{number}")
-        worker = self._daemon(f"worker{number}", "worker.Worker", *arguments, self.master)
+        host = f"127.0.0.{number + 2}"
+        worker = self._daemon(f"worker{number}", "worker.Worker", host, *arguments, self.master)
         self.workers.append(worker)
         self._wait_for(f"worker{number}", worker, "Successfully registered with master")
 
     def start_master(self) -> subprocess.Popen[bytes]:
         """The master, at the address that is known already."""
         port = self.master.rpartition(":")[2]
-        master = self._daemon("master", "master.Master", "--port", port)
+        master = self._daemon("master", "master.Master", "127.0.0.1", "--port", port)
         self._wait_for("master", master, "I have been elected leader")
         return master
 
-    def _daemon(self, name: str, main: str, *arguments: object) -> subprocess.Popen[bytes]:
+    def _daemon(self, name: str, main: str, host: str, *arguments: object) -> subprocess.Popen[bytes]:
         spark_home = Path(pyspark.__file__).parent
-        common = ("--host", "127.0.0.1", "--webui-port", "0", "--properties-file", self.properties)
+        common = ("--host", host, "--webui-port", "0", "--properties-file", self.properties)
         command = (spark_home / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *common, *arguments)
+        own = {
+            "SPARK_HOME": str(spark_home),
+            "SPARK_CONF_DIR": str(self.folder),
+            "SPARK_LOCAL_IP": host,
+        }
         with (self.folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(
                 [str(part) for part in command],
-                env={**self.variables, "SPARK_HOME": str(spark_home), "SPARK_CONF_DIR": str(self.folder)},
+                env={**self.variables, **own},
                 cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
