@@ -71,8 +71,10 @@ def test_the_same_inputs_are_left_alone_and_filters_hold(
     assert ids
     assert all(movie % 4 == 3 and 1930 + 2 * movie >= 1940 for movie in ids)
     again = recommend(movierate, home, tmp_path / "best", *options)
-    assert "unchanged: made from the same inputs before\n" in again.out
+    assert "unchanged: made from the same inputs before (--force does it again)\n" in again.out
     assert DeltaTable(str(tmp_path / "best")).version() == 0
+    assert recommend(movierate, home, tmp_path / "best", *options, "--force").status == 0
+    assert DeltaTable(str(tmp_path / "best")).version() == 1
     (tmp_path / "none.toml").write_text("[recommend]\nyear_min = 2999\n")
     refused = recommend(movierate, home, tmp_path / "new", "--top", 3, "--config", tmp_path / "none.toml")
     assert refused.status == 2
