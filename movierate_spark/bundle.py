@@ -27,7 +27,7 @@ from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
 from movierate_spark.runs import LIBRARIES, RUNS
-from movierate_spark.tables import replace_json
+from movierate_spark.tables import entries, replace_json
 
 MANIFEST = "bundle.json"
 PIPELINE = "pipeline"
@@ -124,9 +124,8 @@ def check_free(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"--model {path} is a file: name a new folder, or a bundle's")
-    entries = sorted(entry.name for entry in path.iterdir() if entry.name != RUNS) if path.is_dir() else []
     # Versions without a manifest are what a killed training leaves.
-    strangers = [name for name in entries if not is_version(name)]
+    strangers = [name for name in entries(path) if name != RUNS and not is_version(name)]
     if strangers and not (path / MANIFEST).is_file():
         first = strangers[0]
         raise InputError(f"--model {path} holds something else ({first}): name a new folder, or a bundle's")

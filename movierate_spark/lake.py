@@ -27,6 +27,7 @@ from movierate_spark.tables import (
     attempt_to_write,
     commit,
     current_files,
+    entries,
     open_table,
     read_table,
     replace_json,
@@ -103,20 +104,18 @@ def check_free(path: Path) -> None:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"--lake {path} is a file: name a new folder, or a lake's")
-    strangers = [] if not path.is_dir() else _strangers(path)
-    if strangers:
+    if strangers := _strangers(path):
         raise InputError(
             f"--lake {path} holds something else ({strangers[0]}): name a new folder, or a lake's"
         )
 
 
 def _strangers(path: Path) -> list[str]:
-    return sorted(
-        entry.name
-        for entry in path.iterdir()
-        if not (entry.name in (LEDGER, RUNS) or entry.name.startswith(f".{LEDGER}."))
-        and not (entry.name in schemas.LAKE and entry.is_dir())
-    )
+    return [
+        name
+        for name in entries(path)
+        if name not in (LEDGER, RUNS) and not (name in schemas.LAKE and (path / name).is_dir())
+    ]
 
 
 def open_tables(path: Path) -> dict[str, OpenedTable]:

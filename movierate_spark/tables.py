@@ -7,6 +7,7 @@ one commit adds them to the table's log and takes the replaced files out.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import time
 import uuid
@@ -217,6 +218,12 @@ def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction | 
             commit_properties=properties,
         )
     return DeltaTable(str(attempt.table)).version()
+
+
+def entries(folder: Path) -> list[str]:
+    """Names in a folder, sorted, but for files that a killed run had half written; none without a folder."""
+    names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
+    return [name for name in names if not re.fullmatch(rf"\..+\.{ATTEMPT}", name)]
 
 
 def replace_json(path: Path, document: object) -> None:

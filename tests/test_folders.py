@@ -2,12 +2,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
+from movierate_spark import bundle, lake
 from movierate_spark.errors import InputError
+from movierate_spark.pipeline import reporting
 from movierate_spark.pipeline.folders import check_folder, check_table_folder
+from movierate_spark.report import Report
 
-LEFT_BY_KILLED_RUNS = ("_runs", "run_date=2000-12-31", "0123456789abcdef0123456789abcdef", "_rejected")
+ATTEMPT = "0123456789abcdef0123456789abcdef"
+LEFT_BY_KILLED_RUNS = ("_runs", "run_date=2000-12-31", ATTEMPT, f".report.html.{ATTEMPT}", "_rejected")
 
 
 def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
@@ -34,3 +39,39 @@ def test_a_table_or_a_new_folder_may_be_written_to_but_no_file(tmp_path: Path) -
     check_table_folder(tmp_path / "new", "--out")
     with pytest.raises(InputError, match="is a file: name a folder"):
         check_table_folder(tmp_path / "file", "--out")
+
+
+def test_a_lake_and_a_model_that_were_half_written_may_be_written_again(tmp_path: Path) -> None:
+    for name in (f".ledger.json.{ATTEMPT}", "ratings"):
+        (tmp_path / "lake" / name).mkdir(parents=True)
+    for name in (f".bundle.json.{ATTEMPT}", "20001231T000000-01234567"):
+        (tmp_path / "model" / name).mkdir(parents=True)
+    lake.check_free(tmp_path / "lake")
+    bundle.check_free(tmp_path / "model")
+    for check in (lake.check_free, bundle.check_free):
+        (tmp_path / "thesis").mkdir(exist_ok=True)
+        with pytest.raises(InputError, match="holds something else"):
+            check(tmp_path)
+
+
+@pytest.mark.parametrize("written", range(4))
+def test_a_report_that_was_half_written_may_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    report = Report("<html>figures/a.csv</html>", {name: pd.DataFrame({"n": [1]}) for name in "ab"})
+    write, left = reporting.replace_text, [written]
+
+    def killed(path: Path, text: str) -> None:
+        if not left[0]:
+            raise KeyboardInterrupt
+        left[0] -= 1
+        write(path, text)
+
+    monkeypatch.setattr(reporting, "replace_text", killed)
+    if written < 3:
+        with pytest.raises(KeyboardInterrupt):
+            reporting.leave_report(tmp_path / "out", report)
+    monkeypatch.setattr(reporting, "replace_text", write)
+    reporting.check_free(tmp_path / "out", reporting.REPORT_FILES)
+    reporting.leave_report(tmp_path / "out", report)
+    assert sorted(file.name for file in (tmp_path / "out").rglob("*.*")) == ["a.csv", "b.csv", "report.html"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from movierate_spark.errors import InputError
 from movierate_spark.runs import RUNS
-from movierate_spark.tables import ATTEMPT, RUN_DATE, is_delta_table
+from movierate_spark.tables import ATTEMPT, RUN_DATE, entries, is_delta_table
 
 KILLED = re.compile(rf"{ATTEMPT}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 """What a run that was killed before its table's first commit leaves."""
@@ -21,7 +21,7 @@ def check_table_folder(path: Path, option: str, ours: Collection[str] = ()) -> N
         InputError: the path is a file, or a folder with other content.
     """
     if not is_delta_table(path):
-        killed = {entry.name for entry in path.glob("*") if KILLED.fullmatch(entry.name)}
+        killed = {name for name in entries(path) if KILLED.fullmatch(name)}
         check_folder(path, option, {*killed, *ours})
 
 
@@ -33,5 +33,6 @@ def check_folder(path: Path, option: str, ours: Collection[str] = ()) -> None:
     """
     if path.exists() and not path.is_dir():
         raise InputError(f"{option} {path} is a file: name a folder")
-    if path.is_dir() and (strangers := sorted({entry.name for entry in path.iterdir()} - {RUNS, *ours})):
+    strangers = [name for name in entries(path) if name not in {RUNS, *ours}]
+    if strangers:
         raise InputError(f"{option} {path} holds something else ({strangers[0]}): name a new folder")
