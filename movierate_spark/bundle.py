@@ -103,11 +103,12 @@ class Bundle:
 
 
 def model_input(path: Path) -> dict[str, Any]:
-    """What a run record says of the model that was used; only its place where there is none."""
+    """What a run record says of the model that was used; only its place where none can be read."""
     manifest = path / MANIFEST
-    if not manifest.is_file():
+    try:
+        version = json.loads(manifest.read_text(encoding="utf-8")).get("version")
+    except (OSError, ValueError, AttributeError):  # opening it will say what is wrong
         return {"model": str(path)}
-    version = json.loads(manifest.read_text(encoding="utf-8")).get("version")
     return {"model": str(path), "model_version": version, "bundle_sha256": digest_of(manifest)}
 
 

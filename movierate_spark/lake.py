@@ -69,11 +69,12 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
 
 
 def lake_input(path: Path) -> dict[str, Any]:
-    """What a run record says of the lake that was read; only its place where there is none."""
+    """What a run record says of the lake that was read; only its place where none can be read."""
     ledger = path / LEDGER
-    if not ledger.is_file():
+    try:
+        versions = json.loads(ledger.read_text(encoding="utf-8")).get("versions")
+    except (OSError, ValueError, AttributeError):  # opening it will say what is wrong
         return {"lake": str(path)}
-    versions = json.loads(ledger.read_text(encoding="utf-8")).get("versions")
     return {"lake": str(path), "lake_versions": versions, "ledger_sha256": digest_of(ledger)}
 
 

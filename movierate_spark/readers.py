@@ -234,8 +234,11 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
     wanted: dict[str, str] = dict(getattr(settings.columns, table))
     missing = [name for name in wanted.values() if name not in header]
     if missing:
+        # A first line with numbers is no header but somebody's row, which is nobody's business.
+        is_row = any(re.fullmatch(r"[\d.,:-]+", name) for name in header)
+        found = "no header" if is_row else f"the header {', '.join(header)}"
         raise InputError(
-            f"{path}: missing column(s) {', '.join(missing)}; its header is {', '.join(header)}."
+            f"{path}: missing column(s) {', '.join(missing)}; its first line is {found}."
             f" Name them in conf under [input.columns.{table}], or the separator under [input]"
         )
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), settings.separator))

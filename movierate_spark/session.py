@@ -41,12 +41,15 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
     time in this project is UTC. Python workers run on this interpreter unless told otherwise.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
-    submitted = submitted_properties()
-    if submitted.get("spark.app.name", "").endswith(".py"):  # the job's file, where no --name was given
-        del submitted["spark.app.name"]
+    defaults = properties_in("spark-defaults.conf")
+    submitted = {
+        name: value
+        for name, value in submitted_properties().items()
+        # Nobody has given what spark-submit took from our own file, nor the job's file as a name.
+        if defaults.get(name) != value and not (name == "spark.app.name" and value.endswith(".py"))
+    }
     builder = SparkSession.builder
-    ours = {"spark.app.name": app_name, **properties_in("spark-defaults.conf"), **properties}
-    for name, value in ours.items():
+    for name, value in {"spark.app.name": app_name, **defaults, **properties}.items():
         if name not in submitted:
             builder = builder.config(name, value)
     with _without_start_up_noise():

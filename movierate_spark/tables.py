@@ -27,6 +27,7 @@ from pyspark.sql.types import StructType
 
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 
+LOG = "_delta_log"
 RUN_DATE = "run_date"
 ATTEMPT = r"[0-9a-f]{32}"
 """How the folder of an attempt is named: a UUID's digits."""
@@ -52,8 +53,8 @@ def reader(spark: SparkSession) -> DataFrameReader:
 
 
 def is_delta_table(path: Path) -> bool:
-    """Whether a Delta table lies at ``path``."""
-    return (path / "_delta_log").is_dir()
+    """Whether a Delta table lies at ``path``: a log without an entry is of a commit that never came."""
+    return any((path / LOG).glob("*.json"))
 
 
 def current_files(path: Path, *, version: int | None = None) -> list[str]:
@@ -115,8 +116,8 @@ def attempt_to_write(
 ) -> Iterator[Attempt]:
     """Write ``frame`` beside the table's files; they are removed again unless the block ends well.
 
-    Folders that were made for them go, too, but never what another run has put there meanwhile. With
-    ``run_date`` the rows belong to that partition, whose column the frame carries.
+    Folders that were made for them go, too, but never what has been published by then, nor what another run
+    has put there. With ``run_date`` the rows belong to that partition, whose column the frame carries.
     """
     parent = table / f"{RUN_DATE}={run_date.isoformat()}" if run_date else table
     folder = parent / uuid.uuid4().hex
@@ -124,9 +125,17 @@ def attempt_to_write(
     try:
         yield _written(frame, table, schema, folder, run_date)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        remove_if_empty(made)
+        if not _is_published(open_table(table), folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_if_empty(made)
         raise
+
+
+def _is_published(table: OpenedTable, attempt: Path) -> bool:
+    """Whether a version of the table holds files of an attempt."""
+    return table.delta is not None and any(
+        attempt.name in Path(file).parts for file in table.delta.file_uris()
+    )
 
 
 def remove_if_empty(folders: Iterable[Path]) -> None:
@@ -182,8 +191,10 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
     for _ in range(MOST_TRIES):
         try:
             return _commit_to(now, attempt, transaction)
-        except DeltaError:
+        except (DeltaError, OSError):
             now = open_table(attempt.table)
+            if now.delta is not None and _is_published(now, attempt.folder):
+                return now.delta.version()  # only what follows a commit has failed: a checkpoint, say
             if now.delta is None or now.delta.version() == (begun.delta and begun.delta.version()):
                 raise
         if attempt.run_date is None or now.state(transaction, attempt.run_date) != before:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 USER, ZIP, ROW = 918_273_645, "86753", "canary"
-# A number of its own: not the digits inside a longer one, or behind its point.
-TRACES = re.compile(rf"(?<![\d.])({USER}|{ZIP})(?![\d.])|{ROW}")
+# A number of its own, also as a float: not the digits inside a longer one, or before or behind its point.
+TRACES = re.compile(rf"(?<![\d.])({USER}|{ZIP})(?!\d|\.\d*[1-9])|{ROW}")
 
 
 def with_canary(folder: Path, *, instead_of: int) -> None:

@@ -181,6 +181,7 @@ def test_nobody_without_the_secret_gets_onto_the_cluster(
     guessed = {"spark.authenticate.secret": "guessed"}
     stranger = cluster.start(*the_job("prepare", here, tmp_path), properties=guessed)
     assert stranger.driver.wait() == 1
+    assert "Exception while bootstrapping client" in (stranger.folder / "err").read_text()
     assert not (tmp_path / "lake").exists()
 
 
@@ -304,7 +305,9 @@ def test_a_scoring_that_loses_an_executor_gives_the_same_scores(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
     scoring = start_scoring(cluster, here, tmp_path)
-    kill(cluster.executors(0))
+    lost = cluster.executors(0)
+    assert len(lost) == 1
+    kill(lost)
     scoring.done()
     assert "SparkListenerExecutorRemoved" in cluster.events()
     same_scores(spark, tmp_path, here)
@@ -314,8 +317,9 @@ def test_a_scoring_that_loses_a_worker_gives_the_same_scores(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
     scoring = start_scoring(cluster, here, tmp_path)
-    executors = cluster.executors(1)
-    kill([cluster.workers[1].pid, *executors])
+    lost = cluster.executors(1)
+    assert len(lost) == 1
+    kill([cluster.workers[1].pid, *lost])
     scoring.done()
     assert "SparkListenerExecutorRemoved" in cluster.events()
     same_scores(spark, tmp_path, here)

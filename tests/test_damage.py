@@ -15,7 +15,7 @@ from deliveries import write
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
-from movierate_spark.tables import current_files, read_table
+from movierate_spark.tables import current_files, is_delta_table, read_table
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]
@@ -106,40 +106,55 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(disk)], check=True)  # a failed job's last task may still write
 
 
-def rows(spark: SparkSession, scores: Path) -> list[tuple[object, ...]]:
-    return sorted(tuple(row) for row in read_table(spark, scores, schemas.SCORES).drop("reasons").collect())
+def rows(spark: SparkSession, scores: Path) -> tuple[list[tuple[object, ...]], list[tuple[object, ...]]]:
+    """The scores and the rejected requests; none where there are no such tables yet."""
+    tables = (scores, schemas.SCORES), (scores / "_rejected", schemas.REJECTED_REQUESTS)
+    good, bad = (
+        read_table(spark, path, schema).collect() if is_delta_table(path) else [] for path, schema in tables
+    )
+    return sorted(tuple(row)[:8] for row in good), sorted(map(tuple, bad))
+
+
+SPACES = [pytest.param(free, marks=pytest.mark.faults) for free in range(0, 240_000, 20_000)]
 
 
 @pytest.mark.parametrize(
-    "free",
-    [40_000, *(pytest.param(free, marks=pytest.mark.faults) for free in range(0, 240_000, 20_000))],
+    "is_new",
+    [pytest.param(False, id="of a table"), pytest.param(True, id="of a new table", marks=pytest.mark.faults)],
 )
+@pytest.mark.parametrize("free", [40_000, *SPACES])
 def test_a_full_disk_leaves_the_old_scores_or_the_new_ones_and_the_next_run_mends_it(
-    movierate: Movierate, spark: SparkSession, home: Path, small_disk: Path, tmp_path: Path, free: int
+    movierate: Movierate,
+    spark: SparkSession,
+    home: Path,
+    small_disk: Path,
+    tmp_path: Path,
+    free: int,
+    is_new: bool,
 ) -> None:
     lake, model, scores = home / "lake", home / "model", small_disk / "scores"
     write(tmp_path / "few.csv", ["user_id,movie_id", "1,2", "3,4"])
     pairs = [f"{user},{movie}" for user in range(1, 41) for movie in range(1, 31)]
-    write(tmp_path / "many.csv", ["user_id,movie_id", *pairs])
-    assert score(movierate, lake, model, tmp_path / "few.csv", scores).status == 0
-    before = rows(spark, scores)
+    write(tmp_path / "many.csv", ["user_id,movie_id", *pairs, "x,1"])
+    if not is_new:
+        assert score(movierate, lake, model, tmp_path / "few.csv", scores).status == 0
+    before, _ = rows(spark, scores)
     filler = small_disk / "filler"
-    left = shutil.disk_usage(small_disk).free
-    filler.write_bytes(bytes(max(left - free, 0)))
+    filler.write_bytes(bytes(max(shutil.disk_usage(small_disk).free - free, 0)))
     full = score(movierate, lake, model, tmp_path / "many.csv", scores)
-    after = rows(spark, scores)
-    if len(after) == len(before):
+    after, _ = rows(spark, scores)
+    if after == before:
         assert full.status == 1
-        assert after == before
         assert "o space left on device" in full.err
         assert full.err.count("\n") == 1, full.err
     else:
         assert len(after) == len(pairs)
     filler.unlink()
     assert score(movierate, lake, model, tmp_path / "many.csv", scores).status == 0
-    mended = rows(spark, scores)
+    mended, rejected = rows(spark, scores)
     assert len(mended) == len(pairs)
-    assert mended == after or len(after) == len(before)
+    assert after in (before, mended)
+    assert [row[2] for row in rejected] == ["x,1"]
     assert movierate("vacuum", scores, "--retention-hours", 0).status == 0
-    current = set(current_files(scores))
-    assert {str(file) for file in scores.rglob("*.parquet") if "_rejected" not in file.parts} == current
+    current = {*current_files(scores), *current_files(scores / "_rejected")}
+    assert set(map(str, scores.rglob("*.parquet"))) == current

@@ -12,7 +12,14 @@ from movierate_spark.pipeline.folders import check_folder, check_table_folder
 from movierate_spark.report import Report
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
-LEFT_BY_KILLED_RUNS = ("_runs", "run_date=2000-12-31", ATTEMPT, f".report.html.{ATTEMPT}", "_rejected")
+LEFT_BY_KILLED_RUNS = (
+    "_runs",
+    "_delta_log",
+    "run_date=2000-12-31",
+    ATTEMPT,
+    f".report.html.{ATTEMPT}",
+    "_rejected",
+)
 
 
 def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
@@ -34,6 +41,8 @@ def test_somebody_elses_folder_is_refused(tmp_path: Path, name: str) -> None:
 
 def test_a_table_or_a_new_folder_may_be_written_to_but_no_file(tmp_path: Path) -> None:
     (tmp_path / "table" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "table" / "_delta_log" / "00000000000000000000.json").touch()
+    (tmp_path / "table" / "_rejected").mkdir()
     (tmp_path / "file").touch()
     check_table_folder(tmp_path / "table", "--out")
     check_table_folder(tmp_path / "new", "--out")

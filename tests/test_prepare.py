@@ -193,7 +193,9 @@ def test_any_bytes_add_up_without_an_exception(
     lines.unpersist()
 
 
-def test_the_same_delivery_twice_is_prepared_once(movierate: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_the_same_delivery_twice_is_prepared_once(
+    movierate: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake, late = tmp_path / "lake", tmp_path / "late"
     arguments = ("prepare", "--input", ml_1m(tmp_path / "input"), "--lake", lake)
     ratings = DeltaTable(str(lake / "ratings")) if movierate(*arguments).status == 0 else None
@@ -211,10 +213,15 @@ def test_the_same_delivery_twice_is_prepared_once(movierate: Callable[..., Outco
     (tmp_path / "clean.toml").write_text("[clean]\nage_max = 99\n")
     assert versions("--config", tmp_path / "clean.toml") == (False, 2)
     assert versions() == (False, 3)
-    Path(current_files(lake / "movies")[0]).unlink()
+    movies = tmp_path / "input" / "movies.dat"
+    movies.write_bytes(movies.read_bytes().replace(b"Drama", b"War"))
     assert versions() == (False, 4)
-    (lake / "ledger.json").write_text("{}")
+    Path(current_files(lake / "movies")[0]).unlink()
     assert versions() == (False, 5)
+    (lake / "ledger.json").write_text("{}")
+    assert versions() == (False, 6)
+    monkeypatch.setattr(preparation, "library_version", lambda _: "9.9")
+    assert versions() == (False, 7)
     rows = [(1, 1, 5, START), (1, 2, 3, START), (2, 1, 4, 4_000_000_000)]
     (tmp_path / "half.toml").write_text("[validate]\nmax_rejected_fraction = 0.5\n")
     ahead = ("--input", ml_1m(tmp_path / "ahead", rows), "--lake", late, "--config", tmp_path / "half.toml")

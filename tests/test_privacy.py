@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from canaries import ROW, USER, traces, with_canary
+from canaries import ROW, USER, ZIP, traces, with_canary
 from conftest import FAST, INTERPRETED, T
 from deliveries import ml_1m, write
 
 # Tables of rows about people; what else lies beside them is searched.
 TABLES = ("lake/ratings", "lake/users", "lake/movies", "lake/rejected", "scores/run_date", "scores/_rejected")
-TABLES += ("evaluation/predictions", "best", "input", "requests")
+TABLES += ("evaluation/predictions", "best", "input", "requests", "headless")
 COMMANDS = """
 import shlex, sys
 from movierate_spark.cli import main
@@ -33,6 +33,8 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with_canary(ml_1m(home / "input"), instead_of=7)
     write(home / "requests.csv", ["user_id,movie_id", f"{USER},2", "3,4", f"{ROW},{USER}"])
     write(home / "requests-bad.csv", [f"{ROW},{USER}", f"{USER},{ROW}"])
+    for table in ("ratings", "movies", "users"):
+        write(home / "headless" / f"{table}.csv", [f"{USER},F,25,{ROW},{ZIP}"])
     (home / "events").mkdir()
     properties = {
         **INTERPRETED,
@@ -67,13 +69,14 @@ def commands() -> Iterator[str]:
     yield f"recommend {lake} {model} --out best --top 3 {config}"
     yield f"audience {lake} {model} --movie 2 {config}"
     yield f"audience {lake} {model} --movie {2**62} {config}"
+    yield f"prepare --input headless --lake new {config}"
     yield "runs lake model scores exploration evaluation best"
 
 
 def test_every_job_has_read_the_canarys_rows(left: Path) -> None:
     said = (left / "out").read_text()
     statuses = [line.split()[1:3] for line in said.splitlines() if line.startswith("status ")]
-    refused = ("--requests requests-bad", f"--movie {2**62}")
+    refused = ("--requests requests-bad", f"--movie {2**62}", "--input headless")
     wanted = [[str(2 * any(part in line for part in refused)), line.split()[0]] for line in commands()]
     assert statuses == wanted, (left / "err").read_text()
     assert traces(file for file in (left / "lake").rglob("*.parquet"))

@@ -6,12 +6,15 @@ import os
 import time
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from deltalake import DeltaTable, Transaction
+from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
+from movierate_spark import tables
 from movierate_spark.errors import ConflictError
 from movierate_spark.tables import (
     Attempt,
@@ -154,3 +157,39 @@ def test_vacuum_keeps_the_versions_that_are_named(spark: SparkSession, tmp_path:
     assert {tuple(row) for row in read_table(spark, path, PLAIN, version=0).collect()} == {(1,)}
     assert content(spark, path, PLAIN) == {(3,)}
     assert len(list(path.rglob("*.parquet"))) == 2
+
+
+@pytest.mark.parametrize("error", [DeltaError("the checkpoint"), OSError("No space left on device")])
+def test_a_commit_whose_checkpoint_fails_is_published_all_the_same(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    really = tables._commit_to
+
+    def with_a_failing_end(*arguments: Any) -> int:
+        really(*arguments)
+        raise error
+
+    monkeypatch.setattr(tables, "_commit_to", with_a_failing_end)
+    for x, day in ((1, FIRST), (2, FIRST), (3, SECOND)):
+        publish(spark, tmp_path / "t", x, day)
+    assert content(spark, tmp_path / "t") == {(2, FIRST), (3, SECOND)}
+
+
+def test_what_was_published_stays_when_something_fails_later(spark: SparkSession, tmp_path: Path) -> None:
+    rows = spark.createDataFrame([(1,)], PLAIN)
+
+    def interrupted() -> None:
+        with attempt_to_write(rows, tmp_path / "t", PLAIN) as attempt:
+            commit(attempt)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert content(spark, tmp_path / "t", PLAIN) == {(1,)}
+
+
+def test_a_log_without_an_entry_is_no_table_and_may_become_one(spark: SparkSession, tmp_path: Path) -> None:
+    (tmp_path / "t" / "_delta_log").mkdir(parents=True)
+    assert not tables.is_delta_table(tmp_path / "t")
+    publish(spark, tmp_path / "t", 1)
+    assert content(spark, tmp_path / "t") == {(1, FIRST)}

@@ -38,7 +38,7 @@ def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
     except MovierateError as error:
         return _fail(name, str(error), error.exit_status)
     except KeyboardInterrupt:
-        return _fail(name, "interrupted; nothing was published", 1)
+        return _fail(name, "interrupted; what was published by then stays, run it again for the rest", 1)
     except Exception as error:
         return _fail(name, described(error), 1)
 

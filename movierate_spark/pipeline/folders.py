@@ -8,9 +8,9 @@ from pathlib import Path
 
 from movierate_spark.errors import InputError
 from movierate_spark.runs import RUNS
-from movierate_spark.tables import ATTEMPT, RUN_DATE, entries, is_delta_table
+from movierate_spark.tables import ATTEMPT, LOG, RUN_DATE, entries, is_delta_table
 
-KILLED = re.compile(rf"{ATTEMPT}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
+KILLED = re.compile(rf"{LOG}|{ATTEMPT}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 """What a run that was killed before its table's first commit leaves."""
 
 

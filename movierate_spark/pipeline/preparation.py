@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
+from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     """What a lake is made of, for its ledger: of the same the same lake comes."""
     sections = settings.model_dump(mode="json", by_alias=True, include={"input", "validate_", "clean"})
     inputs = {path.name: digest_of(path) for path in delivery.files}
-    return {"format": delivery.format.name, "inputs": inputs, "settings": sections}
+    made_by = library_version("movierate-spark")
+    return {"format": delivery.format.name, "inputs": inputs, "settings": sections, "made_by": made_by}
 
 
 def _check_size(delivery: Delivery, counts: Mapping[str, Any], expected: Mapping[str, int]) -> None:

@@ -28,17 +28,17 @@ def check_free(path: Path, ours: Collection[str]) -> None:
 
 
 def leave_report(target: Path, report: Report) -> None:
-    """Write the page, then its figures' tables; tables that only the page before names are removed.
+    """Write the page, then its figures' tables; those that only the page before names are removed first.
 
     The page comes first, as it is what tells our figures from somebody else's, also after a kill.
     """
     folder = target / FIGURES
     before = (target / PAGE).read_text(encoding="utf-8") if (target / PAGE).is_file() else ""
+    for file in folder.glob("*.csv"):
+        if file.stem not in report.tables and f"{FIGURES}/{file.name}" in before:
+            file.unlink()
     target.mkdir(parents=True, exist_ok=True)
     replace_text(target / PAGE, report.html)
     folder.mkdir(exist_ok=True)
     for name, table in report.tables.items():
         replace_text(folder / f"{name}.csv", to_csv(table))
-    for file in folder.glob("*.csv"):
-        if file.stem not in report.tables and f"{FIGURES}/{file.name}" in before:
-            file.unlink()
