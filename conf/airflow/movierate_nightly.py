@@ -1,7 +1,8 @@
 r"""Every night: prepare the lake, score the requests of the day, and recommend.
 
 `prepare` brings the lake up to the newest delivery, `score` scores the requests of one run date, and
-`recommend` makes everybody's best movies anew, in the newest run only: there is one table of them.
+`recommend` makes everybody's best movies anew, in the newest run (and in those started by hand): there is one
+table of them.
 
 ## Install
 
