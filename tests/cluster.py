@@ -54,10 +54,14 @@ class Submitted:
         """Whether its driver has not ended."""
         return self.driver.poll() is None
 
-    def wait_until(self, condition: Callable[[], object]) -> None:
-        """Wait for something that happens while the job runs."""
+    def comes_to(self, condition: Callable[[], object]) -> bool:
+        """Wait for something that happens while the job runs; whether it did."""
         wait_until(lambda: condition() or not self.is_running)
-        assert self.is_running, (self.folder / "err").read_text()
+        return self.is_running
+
+    def wait_until(self, condition: Callable[[], object]) -> None:
+        """Wait for something that must happen while the job runs."""
+        assert self.comes_to(condition), (self.folder / "err").read_text()
 
     def done(self) -> str:
         """Wait until the job is done, and return what it said."""

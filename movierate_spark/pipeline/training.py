@@ -85,12 +85,20 @@ def train_model(
         "test_from": utc(split.test).isoformat(),
         "test_until": end.isoformat(),
     }
-    manifest = {
+    made_of = {
         "training": training,
         "lake": {"path": str(source.resolve()), "versions": opened.ledger["versions"]},
+        "with_month": month,
+        "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
+    }
+    return bundles.save_bundle(target, published.pipeline, made_of | _described(fitted, published, settings))
+
+
+def _described(fitted: Fitted, published: Fitted, settings: Settings) -> dict[str, Any]:
+    """What ``bundle.json`` says of the model that is published, and of what was measured."""
+    return {
         "label": settings.label.model_dump(),
         "features": settings.features.model_dump(),
-        "with_month": month,
         "threshold": fitted.threshold,
         "threshold_maximises": settings.train.threshold,
         "calibration": fitted.calibration,
@@ -98,11 +106,9 @@ def train_model(
         "cross_validation": fitted.path,
         "feature_names": [each["feature"] for each in published.coefficients],
         "coefficients": published.coefficients,
-        "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
         "baselines": published.baselines,
         "metrics": fitted.metrics,
     }
-    return bundles.save_bundle(target, published.pipeline, manifest)
 
 
 def _split(rows: DataFrame, settings: Settings) -> TimeSplit:
