@@ -20,7 +20,7 @@ demo: setup java
 test: setup java browser lint
 	$(BIN)/python -m pytest --durations=5
 
-# Killed runs, a cluster that loses its members, full disks: an hour.
+# Killed runs, a cluster that loses its members, full disks: 40 minutes.
 faults: setup java dist
 	$(BIN)/python -m pytest -m faults --durations=5
 
