@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from importlib.metadata import version as library_version
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,8 +25,8 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
-from movierate_spark.runs import LIBRARIES, RUNS
-from movierate_spark.tables import entries, replace_json
+from movierate_spark.files import remove_if_empty, replace_json
+from movierate_spark.runs import library_versions
 
 MANIFEST = "bundle.json"
 PIPELINE = "pipeline"
@@ -117,39 +116,29 @@ def is_version(name: str) -> bool:
     return re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", name) is not None
 
 
-def check_free(path: Path) -> None:
-    """Refuse a model path that holds anything but bundles.
-
-    Raises:
-        InputError: the path is a file, or a folder with other content.
-    """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"--model {path} is a file: name a new folder, or a bundle's")
-    # Versions without a manifest are what a killed training leaves.
-    strangers = [name for name in entries(path) if name != RUNS and not is_version(name)]
-    if strangers and not (path / MANIFEST).is_file():
-        first = strangers[0]
-        raise InputError(f"--model {path} holds something else ({first}): name a new folder, or a bundle's")
-
-
 def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]) -> Bundle:
-    """Write the pipeline into a sub-folder of its own, then ``bundle.json``; nothing stays if that fails."""
-    is_new = not path.exists()
+    """Write the pipeline into a sub-folder of its own, then ``bundle.json``; nothing stays if that fails.
+
+    What another training has put there meanwhile does stay.
+    """
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
     version = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"
     folder = path / version
+    folder.mkdir(parents=True)  # fails where the folder is another training's
     try:
         pipeline.write().save(str(folder / PIPELINE))
         whole = {
             "version": version,
             "folder": version,
             **manifest,
-            "libraries": {name: library_version(name) for name in LIBRARIES},
+            "libraries": library_versions(),
             "files": digests(path, folder),
         }
         replace_json(path / MANIFEST, whole)
     except BaseException:
-        shutil.rmtree(path if is_new else folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        remove_if_empty(made)
         raise
     return Bundle(path, whole)
 

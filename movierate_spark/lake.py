@@ -18,20 +18,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
+from movierate_spark.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.runs import RUNS
-from movierate_spark.tables import (
-    Attempt,
-    OpenedTable,
-    attempt_to_write,
-    commit,
-    current_files,
-    entries,
-    open_table,
-    read_table,
-    replace_json,
-)
+from movierate_spark.files import replace_json
+from movierate_spark.tables import current_files, read_table
 from movierate_spark.validate import BLANK
 
 LEDGER = "ledger.json"
@@ -95,28 +86,6 @@ def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] |
     except (OSError, ValueError, KeyError, TypeError, DeltaError):
         return None
     return ledger if is_same and not too_late and all(Path(file).is_file() for file in files) else None
-
-
-def check_free(path: Path) -> None:
-    """Refuse a lake path that holds anything but a lake.
-
-    Raises:
-        InputError: the path is a file, or a folder with other content.
-    """
-    if path.exists() and not path.is_dir():
-        raise InputError(f"--lake {path} is a file: name a new folder, or a lake's")
-    if strangers := _strangers(path):
-        raise InputError(
-            f"--lake {path} holds something else ({strangers[0]}): name a new folder, or a lake's"
-        )
-
-
-def _strangers(path: Path) -> list[str]:
-    return [
-        name
-        for name in entries(path)
-        if name not in (LEDGER, RUNS) and not (name in schemas.LAKE and (path / name).is_dir())
-    ]
 
 
 def open_tables(path: Path) -> dict[str, OpenedTable]:

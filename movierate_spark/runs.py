@@ -9,16 +9,21 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version as library_version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError
-from movierate_spark.tables import replace_json
+from movierate_spark.files import replace_json
 
 RUNS = "_runs"
 LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
+
+
+def library_versions() -> dict[str, str]:
+    """The versions of this package and of those that its results depend on."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 @dataclass
@@ -54,7 +59,7 @@ def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, A
         job,
         f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
         settings=settings.model_dump(mode="json"),
-        libraries={name: library_version(name) for name in LIBRARIES},
+        libraries=library_versions(),
     )
     try:
         yield record

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deltalake import DeltaTable
 
-from movierate_spark.tables import ATTEMPT, remove_if_empty
+from movierate_spark.files import UNIQUE, remove_if_empty
 
 
 def vacuum_table(
@@ -44,7 +44,7 @@ def vacuum_table(
 def _remove_without_data(folders: Iterable[Path]) -> None:
     """Remove attempt folders without data files, such as those of a run killed early."""
     for folder in folders:
-        if re.fullmatch(ATTEMPT, folder.name) and not any(folder.rglob("*.parquet")):
+        if re.fullmatch(UNIQUE, folder.name) and not any(folder.rglob("*.parquet")):
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty([folder.parent])
 
@@ -52,5 +52,5 @@ def _remove_without_data(folders: Iterable[Path]) -> None:
 def _attempts(path: Path) -> Iterator[Path]:
     for depth in ("*", "*/*"):
         yield from (
-            entry for entry in path.glob(depth) if entry.is_dir() and re.fullmatch(ATTEMPT, entry.name)
+            entry for entry in path.glob(depth) if entry.is_dir() and re.fullmatch(UNIQUE, entry.name)
         )

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
 
 import pandas as pd
 import pytest
 
-from movierate_spark import bundle, lake
+from movierate_spark.bundle import save_bundle
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import reporting
-from movierate_spark.pipeline.folders import check_folder, check_table_folder
+from movierate_spark.pipeline.folders import (
+    check_folder,
+    check_lake_folder,
+    check_model_folder,
+    check_table_folder,
+)
 from movierate_spark.report import Report
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
@@ -55,9 +61,9 @@ def test_a_lake_and_a_model_that_were_half_written_may_be_written_again(tmp_path
         (tmp_path / "lake" / name).mkdir(parents=True)
     for name in (f".bundle.json.{ATTEMPT}", "20001231T000000-01234567"):
         (tmp_path / "model" / name).mkdir(parents=True)
-    lake.check_free(tmp_path / "lake")
-    bundle.check_free(tmp_path / "model")
-    for check in (lake.check_free, bundle.check_free):
+    check_lake_folder(tmp_path / "lake")
+    check_model_folder(tmp_path / "model")
+    for check in (check_lake_folder, check_model_folder):
         (tmp_path / "thesis").mkdir(exist_ok=True)
         with pytest.raises(InputError, match="holds something else"):
             check(tmp_path)
@@ -84,3 +90,20 @@ def test_a_report_that_was_half_written_may_be_written_again(
     reporting.check_free(tmp_path / "out", reporting.REPORT_FILES)
     reporting.leave_report(tmp_path / "out", report)
     assert sorted(file.name for file in (tmp_path / "out").rglob("*.*")) == ["a.csv", "b.csv", "report.html"]
+
+
+def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path: Path) -> None:
+    other = tmp_path / "model" / "20001231T000000-01234567"
+
+    class Failing:
+        def write(self) -> Failing:
+            return self
+
+        def save(self, path: str) -> None:
+            Path(path).mkdir()
+            other.mkdir()
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        save_bundle(tmp_path / "model", cast("Any", Failing()), {})
+    assert list((tmp_path / "model").iterdir()) == [other]

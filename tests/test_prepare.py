@@ -220,7 +220,7 @@ def test_the_same_delivery_twice_is_prepared_once(
     assert versions() == (False, 5)
     (lake / "ledger.json").write_text("{}")
     assert versions() == (False, 6)
-    monkeypatch.setattr(preparation, "library_version", lambda _: "9.9")
+    monkeypatch.setattr(preparation, "version", lambda _: "9.9")
     assert versions() == (False, 7)
     rows = [(1, 1, 5, START), (1, 2, 3, START), (2, 1, 4, 4_000_000_000)]
     (tmp_path / "half.toml").write_text("[validate]\nmax_rejected_fraction = 0.5\n")

@@ -14,16 +14,10 @@ from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
-from movierate_spark import tables
+from movierate_spark import commits
+from movierate_spark.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.errors import ConflictError
-from movierate_spark.tables import (
-    Attempt,
-    OpenedTable,
-    attempt_to_write,
-    commit,
-    open_table,
-    read_table,
-)
+from movierate_spark.tables import is_delta_table, read_table
 from movierate_spark.vacuum import vacuum_table
 
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
@@ -163,13 +157,13 @@ def test_vacuum_keeps_the_versions_that_are_named(spark: SparkSession, tmp_path:
 def test_a_commit_whose_checkpoint_fails_is_published_all_the_same(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    really = tables._commit_to
+    really = commits._commit_to
 
     def with_a_failing_end(*arguments: Any) -> int:
         really(*arguments)
         raise error
 
-    monkeypatch.setattr(tables, "_commit_to", with_a_failing_end)
+    monkeypatch.setattr(commits, "_commit_to", with_a_failing_end)
     for x, day in ((1, FIRST), (2, FIRST), (3, SECOND)):
         publish(spark, tmp_path / "t", x, day)
     assert content(spark, tmp_path / "t") == {(2, FIRST), (3, SECOND)}
@@ -188,8 +182,26 @@ def test_what_was_published_stays_when_something_fails_later(spark: SparkSession
     assert content(spark, tmp_path / "t", PLAIN) == {(1,)}
 
 
+def test_the_first_error_is_heard_and_files_stay_where_the_table_cannot_be_opened_again(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = spark.createDataFrame([(1,)], PLAIN)
+
+    def unreadable(_path: Path) -> OpenedTable:
+        raise OSError("Stale file handle")
+
+    def interrupted() -> None:
+        with attempt_to_write(rows, tmp_path / "t", PLAIN):
+            monkeypatch.setattr(commits, "open_table", unreadable)
+            raise KeyError("first")
+
+    with pytest.raises(KeyError, match="first"):
+        interrupted()
+    assert list(tmp_path.rglob("*.parquet"))
+
+
 def test_a_log_without_an_entry_is_no_table_and_may_become_one(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "t" / "_delta_log").mkdir(parents=True)
-    assert not tables.is_delta_table(tmp_path / "t")
+    assert not is_delta_table(tmp_path / "t")
     publish(spark, tmp_path / "t", 1)
     assert content(spark, tmp_path / "t") == {(1, FIRST)}

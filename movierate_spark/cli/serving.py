@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -62,7 +62,7 @@ def score(
         )
         found = list(_recorded_dates(run, results, scores, inputs=lake_input(lake) | model_input(model)))
     run.say_all(scored_lines(found))
-    _check_deliveries(found, requests)
+    pipeline.check_deliveries(asked, found)
     run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
 
 
@@ -83,14 +83,6 @@ def _recorded_dates(
         if result is None:
             return
         yield result
-
-
-def _check_deliveries(found: Sequence[pipeline.Scored], requests: str) -> None:
-    refused = [str(each.run_date) for each in found if each.outcome == "refused"]
-    if refused:
-        raise InputError(f"{len(refused)} of {len(found)} run dates were refused: {', '.join(refused)}")
-    if all(each.outcome == "no delivery" for each in found):
-        raise InputError(f"--requests {requests}: no delivery for any of the {len(found)} run dates")
 
 
 @app.command()

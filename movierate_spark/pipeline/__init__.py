@@ -1,7 +1,7 @@
 """The order of things: each job from its inputs to what it leaves. The only part that knows it."""
 
 from movierate_spark.pipeline.audience import Film, audience_of
-from movierate_spark.pipeline.deliveries import Asked, Scored
+from movierate_spark.pipeline.deliveries import Asked, Scored, check_deliveries
 from movierate_spark.pipeline.evaluation import Measured, evaluate_model
 from movierate_spark.pipeline.exploration import explore_lake
 from movierate_spark.pipeline.preparation import Delivered, prepare
@@ -17,6 +17,7 @@ __all__ = [
     "Measured",
     "Scored",
     "audience_of",
+    "check_deliveries",
     "evaluate_model",
     "explore_lake",
     "prepare",

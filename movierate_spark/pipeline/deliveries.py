@@ -95,6 +95,19 @@ def due(
             yield Scored(each.run_date, "unchanged", str(path)) if unchanged else each
 
 
+def check_deliveries(asked: Asked, found: Sequence[Scored]) -> None:
+    """After all that can be scored is scored: say which run dates could not be.
+
+    Raises:
+        InputError: a delivery was refused, or none had come for any of the run dates.
+    """
+    refused = [str(each.run_date) for each in found if each.outcome == "refused"]
+    if refused:
+        raise InputError(f"{len(refused)} of {len(found)} run dates were refused: {', '.join(refused)}")
+    if all(each.outcome == "no delivery" for each in found):
+        raise InputError(f"--requests {asked.requested}: no delivery for any of the {len(found)} run dates")
+
+
 def _of_path(
     spark: SparkSession,
     path: Path,

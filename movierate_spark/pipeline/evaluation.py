@@ -16,8 +16,10 @@ from pyspark.sql import functions as F
 from movierate_spark import bootstrap, evaluate, lake, schemas, score
 from movierate_spark import bundle as bundles
 from movierate_spark.bundle import Bundle
+from movierate_spark.commits import attempt_to_write, commit
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
+from movierate_spark.files import replace_json
 from movierate_spark.lake import Lake
 from movierate_spark.metrics import METRICS
 from movierate_spark.pipeline.leakage import leakage_cost
@@ -27,7 +29,6 @@ from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.standard_errors import people_and_intervals
-from movierate_spark.tables import attempt_to_write, commit, replace_json
 
 MODEL, AGAINST = "model", "against"
 

@@ -6,12 +6,36 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from movierate_spark import schemas
+from movierate_spark.bundle import MANIFEST, is_version
 from movierate_spark.errors import InputError
+from movierate_spark.files import UNIQUE, entries
+from movierate_spark.lake import LEDGER
 from movierate_spark.runs import RUNS
-from movierate_spark.tables import ATTEMPT, LOG, RUN_DATE, entries, is_delta_table
+from movierate_spark.tables import LOG, RUN_DATE, is_delta_table
 
-KILLED = re.compile(rf"{LOG}|{ATTEMPT}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
+KILLED = re.compile(rf"{LOG}|{UNIQUE}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 """What a run that was killed before its table's first commit leaves."""
+
+
+def check_lake_folder(path: Path) -> None:
+    """Refuse a folder that holds anything but a lake.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    tables = {name for name in schemas.LAKE if (path / name).is_dir()}
+    check_folder(path, "--lake", {LEDGER, *tables})
+
+
+def check_model_folder(path: Path) -> None:
+    """Refuse a folder that holds anything but bundles; a killed training leaves one without a manifest.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    ours = set(entries(path)) if (path / MANIFEST).is_file() else set(filter(is_version, entries(path)))
+    check_folder(path, "--model", ours)
 
 
 def check_table_folder(path: Path, option: str, ours: Collection[str] = ()) -> None:

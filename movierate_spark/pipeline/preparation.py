@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
-from importlib.metadata import version as library_version
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from movierate_spark import clean, lake, schemas, validate
 from movierate_spark.config import Settings
 from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.pipeline.folders import check_lake_folder
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import TABLES, Delivery, find_delivery
 from movierate_spark.tables import reader
@@ -55,7 +56,7 @@ def prepare(
     """
     source = delivered.source
     delivery = find_delivery(source, format_name=delivered.format_name, settings=settings.input)
-    lake.check_free(target)
+    check_lake_folder(target)
     before = lake.open_tables(target)
     made_of = _made_of(delivery, settings)
     if not delivered.force and (ledger := lake.made_of_the_same(target, made_of)):
@@ -80,8 +81,12 @@ def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     """What a lake is made of, for its ledger: of the same the same lake comes."""
     sections = settings.model_dump(mode="json", by_alias=True, include={"input", "validate_", "clean"})
     inputs = {path.name: digest_of(path) for path in delivery.files}
-    made_by = library_version("movierate-spark")
-    return {"format": delivery.format.name, "inputs": inputs, "settings": sections, "made_by": made_by}
+    return {
+        "format": delivery.format.name,
+        "inputs": inputs,
+        "settings": sections,
+        "made_by": version("movierate-spark"),
+    }
 
 
 def _check_size(delivery: Delivery, counts: Mapping[str, Any], expected: Mapping[str, int]) -> None:

@@ -15,6 +15,7 @@ from pyspark.sql import functions as F
 from movierate_spark import bundle as bundles
 from movierate_spark import lake, schemas, score
 from movierate_spark.bundle import Bundle
+from movierate_spark.commits import attempt_to_write, commit, open_table
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.digests import digest_of, number_of
 from movierate_spark.errors import InputError
@@ -31,7 +32,6 @@ from movierate_spark.recommend import (
     movie_side,
     top_movies,
 )
-from movierate_spark.tables import attempt_to_write, commit, open_table
 
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from movierate_spark import bundle as bundles
 from movierate_spark import lake, requests, schemas, score
 from movierate_spark.bundle import Bundle
+from movierate_spark.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.config import Settings
 from movierate_spark.digests import digest_of, number_of
 from movierate_spark.errors import MovierateError
@@ -26,7 +27,6 @@ from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.progress import Reporter
 from movierate_spark.reasons import with_reasons
 from movierate_spark.requests import Inspected
-from movierate_spark.tables import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 
 REJECTED = "_rejected"

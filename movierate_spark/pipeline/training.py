@@ -23,6 +23,7 @@ from movierate_spark.errors import InputError
 from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
 from movierate_spark.information import coefficient_table
 from movierate_spark.lake import Lake
+from movierate_spark.pipeline.folders import check_model_folder
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
@@ -58,7 +59,7 @@ def train_model(
         InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
     """
     opened = lake.open_lake(spark, source)
-    bundles.check_free(target)
+    check_model_folder(target)
     opened = before(opened, until)
     first, end = _interval(opened, until)
     month = uses_month(settings.features.month, first, end)

@@ -1,0 +1,193 @@
+"""Tables are written as files first, then made visible by one atomic commit.
+
+Spark writes Parquet files into a fresh attempt folder inside the table; nobody sees them until
+one commit adds them to the table's log and takes the replaced files out.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction, create_table_with_add_actions
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from movierate_spark.errors import ConflictError, MovierateError
+from movierate_spark.files import remove_if_empty
+from movierate_spark.tables import RUN_DATE, is_delta_table
+
+MOST_TRIES = 50
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Files written for a table and not yet visible."""
+
+    table: Path
+    schema: StructType
+    folder: Path
+    run_date: date | None
+    files: tuple[AddAction, ...]
+    rows: int
+
+
+@dataclass(frozen=True)
+class OpenedTable:
+    """A table as it was when a run began: what is committed through it loses to whoever came first.
+
+    ``delta`` is None where there was no table yet.
+    """
+
+    path: Path
+    delta: DeltaTable | None
+
+    def transaction(self, name: str) -> int | None:
+        """The number that the last commit of this name carried; None where there was none."""
+        return None if self.delta is None else self.delta.transaction_version(name)
+
+    def state(self, transaction: Transaction | None, run_date: date | None) -> object:
+        """What a commit of this transaction or run date would replace: another one's makes it another."""
+        if self.delta is None:
+            return None, frozenset()
+        partition = [(RUN_DATE, "=", run_date.isoformat())] if run_date else None
+        files = frozenset(self.delta.file_uris(file_pruning_predicate=partition))
+        return transaction and self.delta.transaction_version(transaction.app_id), files
+
+
+def open_table(path: Path) -> OpenedTable:
+    """The table at ``path`` as it is now, or that there is none."""
+    return OpenedTable(path, DeltaTable(str(path)) if is_delta_table(path) else None)
+
+
+@contextmanager
+def attempt_to_write(
+    frame: DataFrame, table: Path, schema: StructType, *, run_date: date | None = None
+) -> Iterator[Attempt]:
+    """Write ``frame`` beside the table's files; they are removed again unless the block ends well.
+
+    Folders that were made for them go, too, but never what has been published by then, nor what another run
+    has put there. With ``run_date`` the rows belong to that partition, whose column the frame carries.
+    """
+    parent = table / f"{RUN_DATE}={run_date.isoformat()}" if run_date else table
+    folder = parent / uuid.uuid4().hex
+    made = [path for path in (parent, *parent.parents) if not path.exists()]
+    try:
+        yield _written(frame, table, schema, folder, run_date)
+    except BaseException:
+        if not _may_be_published(table, folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_if_empty(made)
+        raise
+
+
+def _may_be_published(table: Path, attempt: Path) -> bool:
+    """Whether a version of the table holds files of an attempt, as far as its log can be read."""
+    try:
+        return _is_published(open_table(table), attempt)
+    except (DeltaError, OSError):
+        return True
+
+
+def _is_published(table: OpenedTable, attempt: Path) -> bool:
+    """Whether a version of the table holds files of an attempt."""
+    return table.delta is not None and any(
+        attempt.name in Path(file).parts for file in table.delta.file_uris()
+    )
+
+
+def _written(
+    frame: DataFrame, table: Path, schema: StructType, folder: Path, run_date: date | None
+) -> Attempt:
+    stored = [field for field in schema.fields if not (run_date and field.name == RUN_DATE)]
+    columns = [F.col(field.name).cast(field.dataType).alias(field.name) for field in stored]
+    frame.select(*columns).write.parquet(str(folder))
+    values: dict[str, str | None] = {RUN_DATE: run_date.isoformat()} if run_date else {}
+    actions, rows = [], 0
+    for path in sorted(folder.glob("*.parquet")):
+        footer = pq.read_metadata(path)
+        names = [field.name for field in stored]
+        if footer.schema.to_arrow_schema().names != names:
+            raise MovierateError(f"{path}: written with columns other than {', '.join(names)}")
+        if footer.num_rows:
+            actions.append(_add_action(path, table, values, footer.num_rows))
+            rows += footer.num_rows
+    return Attempt(table, schema, folder, run_date, tuple(actions), rows)
+
+
+def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: int) -> AddAction:
+    return AddAction(
+        path=path.relative_to(table).as_posix(),
+        size=path.stat().st_size,
+        partition_values=values,
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps({"numRecords": rows}),
+    )
+
+
+def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Transaction | None = None) -> int:
+    """Make an attempt the table's content (or that of its run date), and return the new version.
+
+    ``to`` is the table as it was opened before its inputs were read. Commits of other run dates may have come
+    between; one of the same run date, or any one of a table without dates, has won. ``transaction`` stays
+    with the table, where :meth:`OpenedTable.transaction` finds it.
+
+    Raises:
+        ConflictError: another run published the same thing first.
+    """
+    begun = to or open_table(attempt.table)
+    before = begun.state(transaction, attempt.run_date)
+    now = begun
+    for _ in range(MOST_TRIES):
+        try:
+            return _commit_to(now, attempt, transaction)
+        except (DeltaError, OSError):
+            now = open_table(attempt.table)
+            if now.delta is not None and _is_published(now, attempt.folder):
+                return now.delta.version()  # only what follows a commit has failed: a checkpoint, say
+            if now.delta is None or now.delta.version() == (begun.delta and begun.delta.version()):
+                raise
+        if attempt.run_date is None or now.state(transaction, attempt.run_date) != before:
+            break
+    what = f"run date {attempt.run_date}" if attempt.run_date else "its content"
+    raise ConflictError(
+        f"{attempt.table}: another run has published {what} meanwhile; this one changed nothing"
+    )
+
+
+def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction | None) -> int:
+    schema = Schema.from_json(attempt.schema.json())
+    partition_by = [RUN_DATE] if attempt.run_date else None
+    properties = CommitProperties(app_transactions=[transaction]) if transaction else None
+    if table.delta is None:
+        create_table_with_add_actions(
+            str(attempt.table),
+            schema,
+            list(attempt.files),
+            mode="error",
+            partition_by=partition_by,
+            commit_properties=properties,
+        )
+    else:
+        replaced = [(RUN_DATE, "=", attempt.run_date.isoformat())] if attempt.run_date else None
+        table.delta.create_write_transaction(
+            list(attempt.files),
+            "overwrite",
+            schema,
+            partition_by=partition_by,
+            partition_filters=replaced,
+            commit_properties=properties,
+        )
+    return DeltaTable(str(attempt.table)).version()
