@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from py4j.java_gateway import is_instance_of
-from py4j.protocol import Py4JJavaError
+from py4j.protocol import Py4JJavaError, Py4JNetworkError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
 
-NO_SPACE = "No space left on device"
+NO_SPACE = "no space left on device: free some where outputs and Spark's local folders lie, and run again"
+MORE = "give it more ([spark] driver_memory, or --driver-memory and --executor-memory)"
+NO_MEMORY = f"Spark is out of memory: {MORE}"
+ENDED = f"Spark has ended in the midst of it, mostly for lack of memory: {MORE}"
+LOST = "executors were lost too often: their logs say why, mostly a lack of memory (--executor-memory)"
+ADVICE = {
+    "No space left on device": NO_SPACE,
+    "java.lang.OutOfMemoryError": NO_MEMORY,
+    "SparkContext was shut down": ENDED,
+    "ExecutorLostFailure": LOST,
+    "FetchFailed": LOST,
+}
+"""What can be done about an error whose message holds this."""
 
 
 def described(error: Exception) -> str:
@@ -18,8 +30,11 @@ def described(error: Exception) -> str:
 
     Messages are left out, as they quote values; a file's path is none.
     """
-    if NO_SPACE in str(error):
-        return "no space left on device: free some where outputs and Spark's local folders lie, and run again"
+    message = str(error)
+    if advice := next((ADVICE[symptom] for symptom in ADVICE if symptom in message), None):
+        return advice
+    if isinstance(error, Py4JNetworkError | ConnectionError):
+        return ENDED
     if isinstance(error, PySparkException | Py4JJavaError):
         return f"Spark failed: {_of_spark(error)}"
     if isinstance(error, OSError) and error.strerror:

@@ -19,6 +19,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
+from movierate_spark.failures import ENDED
 from movierate_spark.tables import is_delta_table, read_table
 
 FIRST = date(2000, 10, 1)
@@ -130,6 +131,35 @@ def test_a_run_killed_while_publishing_leaves_the_old_scores_and_can_be_run_agai
     assert after[1] == (wanted if published >= 1 else before)[1]
     assert [row[:2] for row in wanted[0]] == [(5, 6)]
     assert [row[2] for row in wanted[1]] == ["y,9"]
+
+
+# Runs explore, which does something else once Spark has started.
+BROKEN = """
+import os, signal, sys
+from pyspark.sql import functions as F
+from movierate_spark import cli, pipeline
+def out_of_memory(spark, *_, **__):
+    spark.range(200_000_000).agg(F.collect_list("id").alias("ids")).select(F.size("ids")).collect()
+def killed(spark, *_, **__):
+    os.kill(spark.sparkContext._gateway.proc.pid, signal.SIGKILL)
+    spark.range(1).count()
+pipeline.explore_lake = globals()[sys.argv[1]]
+cli.main(sys.argv[2:])
+"""
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("what", ["out_of_memory", "killed"])
+def test_a_run_whose_spark_ends_says_so_in_one_line(
+    home: Path, settings_file: Path, tmp_path: Path, what: str
+) -> None:
+    explore = ("explore", "--lake", home / "lake", "--out", tmp_path / "out", "--config", settings_file)
+    run = subprocess.run(
+        [sys.executable, "-c", BROKEN, what, *map(str, explore)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 1
+    assert run.stderr.endswith(f"movierate explore: {ENDED}\n")
+    assert "Traceback" not in run.stderr
 
 
 def finished_dates(scores: Path) -> int:

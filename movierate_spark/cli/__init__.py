@@ -22,7 +22,8 @@ from movierate_spark.failures import described
 def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:
     """Run one command and exit: 0 done, 2 bad usage or input, 3 lost to another run, 1 failed."""
     Run.profile = profile
-    logging.getLogger("py4j").setLevel(logging.CRITICAL)
+    # Of a Java process that has gone py4j tells its own logger and the root; the last line says it to people.
+    logging.getLogger().addHandler(logging.NullHandler())
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(_status(lambda: app(given, standalone_mode=False), given))
 
