@@ -50,6 +50,11 @@ class Submitted:
         return (self.folder / "out").read_text()
 
     @property
+    def printed(self) -> str:
+        """All that it has printed; spark-submit gives a driver's stderr out as its own stdout."""
+        return self.out + (self.folder / "err").read_text()
+
+    @property
     def is_running(self) -> bool:
         """Whether its driver has not ended."""
         return self.driver.poll() is None
@@ -61,12 +66,12 @@ class Submitted:
 
     def wait_until(self, condition: Callable[[], object]) -> None:
         """Wait for something that must happen while the job runs."""
-        assert self.comes_to(condition), (self.folder / "err").read_text()
+        assert self.comes_to(condition), self.printed
 
     def done(self) -> str:
         """Wait until the job is done, and return what it said."""
         status = self.driver.wait()
-        assert status == 0, (self.folder / "err").read_text()
+        assert status == 0, self.printed
         return self.out
 
 
@@ -162,6 +167,13 @@ class Cluster:
         found = processes("org.apache.spark.executor.CoarseGrainedExecutorBackend")
         return [pid for pid in found if parent(pid) == self.workers[worker].pid]
 
+    def busiest(self) -> int:
+        """The worker whose executors have worked most within a second."""
+        numbers = range(len(self.workers))
+        before = [sum(map(work, self.executors(number))) for number in numbers]
+        time.sleep(1)
+        return max(numbers, key=lambda number: sum(map(work, self.executors(number))) - before[number])
+
     def python_workers(self, worker: int) -> list[int]:
         """Process ids of the Python processes in which a worker's tasks run."""
         home = self.folder / f"worker{worker}"
@@ -195,6 +207,15 @@ def parent(pid: int) -> int:
         return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
     except OSError:
         return 0
+
+
+def work(pid: int) -> int:
+    """Clock ticks of the processor that a process has used; 0 where it has gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0
+    return int(fields[11]) + int(fields[12])
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = PATIENCE) -> None:
