@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -21,6 +22,7 @@ from movierate_spark.session import conf_dir
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SliceFraction = Annotated[float, Field(gt=0, lt=0.5)]
 Count = Annotated[int, Field(ge=1)]
+ENV_PREFIX = "MOVIERATE__"
 
 
 class Section(BaseModel):
@@ -140,7 +142,7 @@ class Settings(BaseSettings):
     """All settings. ``conf/base.toml`` holds every default and says what each is for."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix="MOVIERATE__", env_nested_delimiter="__"
+        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__"
     )
 
     input: InputSettings
@@ -167,11 +169,13 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
     """Settings from ``conf/base.toml``, the profile's file, ``files`` in order, then the environment.
 
     Raises:
-        InputError: a file is missing, is no TOML, or holds an unknown key or a value out of range.
+        InputError: a file is missing, is no TOML, or holds an unknown key or a value out of range; or a
+            variable names no section.
     """
     for file in files:
         if not file.is_file():
             raise InputError(f"--config {file}: no such file")
+    _check_environment()
     layers = [conf_dir() / "base.toml", conf_dir() / f"{profile}.toml", *files]
 
     class Layered(Settings):
@@ -193,6 +197,15 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
         raise InputError(f"settings: {_first_problem(error)}") from error
     except ValueError as error:  # tomllib's, which names the line but not the file
         raise InputError(f"settings: {', '.join(map(str, files))}: {error}") from error
+
+
+def _check_environment() -> None:
+    """Refuse a variable of no section, which would have no effect."""
+    sections = sorted(field.alias or name for name, field in Settings.model_fields.items())
+    for name in sorted(os.environ):
+        prefix, section = name[: len(ENV_PREFIX)], name[len(ENV_PREFIX) :].partition("__")[0].lower()
+        if prefix.upper() == ENV_PREFIX and section not in sections:
+            raise InputError(f"settings: {name}: no section {section}; there are {', '.join(sections)}")
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from movierate_spark import pipeline
 from movierate_spark.config import Settings
 from movierate_spark.display import scored_lines
-from movierate_spark.errors import InputError
+from movierate_spark.pipeline.folders import check_folder
 from movierate_spark.progress import Reporter
 from movierate_spark.simulate import simulate
 from movierate_spark.split import utc
@@ -56,8 +56,7 @@ def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) ->
     Raises:
         InputError: ``out`` holds something that is no demo's.
     """
-    if out.exists() and (not out.is_dir() or {entry.name for entry in out.iterdir()} - set(PARTS)):
-        raise InputError(f"--out {out} holds something else: name a new folder, or a former demo's")
+    check_folder(out, "--out", PARTS)
     with report.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
     lake, model = out / "lake", out / "model"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,9 +30,10 @@ def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
 
 
 def scored_lines(found: Iterable[Scored]) -> Iterator[str]:
-    """A line per run date that adds up, or says why nothing was done."""
-    several = len(found := list(found)) > 1
-    for each in found:
+    """A line per run date that adds up, or says why nothing was done; then how many there are of each."""
+    by_day = sorted(found, key=lambda each: each.run_date)
+    several = len(by_day) > 1
+    for each in by_day:
         day = f"{each.run_date}: " if several else ""
         match each.outcome:
             case "scored":
@@ -44,6 +46,9 @@ def scored_lines(found: Iterable[Scored]) -> Iterator[str]:
                 yield f"{day}no delivery at {each.requested}"
             case "refused":
                 yield f"{day}refused: {each.why}"
+    if several:
+        counts = sorted(Counter(each.outcome for each in by_day).items())
+        yield f"{len(by_day)} run dates: " + ", ".join(f"{n} {outcome}" for outcome, n in counts)
 
 
 def show_audience(out: Console, segments: pd.DataFrame) -> None:
@@ -75,8 +80,8 @@ def _counts(counts: Mapping[str, Any]) -> str:
     parts = []
     for name, value in counts.items():
         if isinstance(value, Mapping):
-            kept = {part: n for part, n in value.items() if isinstance(n, int) and n}
-            parts.append(f"{name}: " + ", ".join(f"{part} {n}" for part, n in kept.items()))
+            kept = [f"{part} {n}" for part, n in value.items() if isinstance(n, int) and n]
+            parts += [f"{name}: {', '.join(kept)}"] if kept else []
         else:
             parts.append(f"{name} {value}")
     return "; ".join(parts)

@@ -341,7 +341,7 @@ def test_a_scoring_that_may_not_try_again_publishes_nothing_and_says_why(
     scoring = start_scoring(cluster, here, tmp_path, **once)
     lose(cluster, 0)
     assert scoring.driver.wait() == 1
-    assert scoring.printed.endswith("movierate score: " + LOST + "\n")
+    assert scoring.out.endswith(f"movierate score: {LOST}\n")
     assert not is_delta_table(tmp_path / "scores")
 
 

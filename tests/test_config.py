@@ -28,6 +28,12 @@ def test_the_environment_wins_over_files(monkeypatch: pytest.MonkeyPatch) -> Non
     assert load_settings().train.threshold == "f1"
 
 
+def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOVIERATE__TRAIM__THRESHOLD", "f1")
+    with pytest.raises(InputError, match="MOVIERATE__TRAIM__THRESHOLD: no section traim; there are clean,"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -280,8 +281,9 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*score, "--scores", new, "--requests", new, "--run-date", "31.12.2000"], "YYYY-MM-DD"),
         (["simulate", "--out", stuff, "--ratings", 2000], "thesis.txt"),
         (["simulate", "--out", new, "--ratings", 3], "ratings"),
-        (["demo", "--out", stuff], "holds something else"),
-        (["fly"], "No such command 'fly'"),
+        (["demo", "--out", stuff], "holds something else (thesis.txt)"),
+        (["fly"], "No such command 'fly'. (see movierate --help)"),
+        (["--fly"], "No such option: --fly (see movierate --help)"),
     ]
 
 
@@ -366,3 +368,12 @@ def test_spark_submit_trains_like_the_command_line(home: Path, fast: Path, tmp_p
     )
     assert there["metrics"]["auc"] == pytest.approx(here["metrics"]["auc"], abs=1e-9)
     assert there["feature_names"] == here["feature_names"]
+
+
+def test_without_arguments_help_is_all_that_is_said_and_the_version_can_be_asked_for(
+    movierate: Callable[..., Outcome],
+) -> None:
+    bare, asked = movierate(), movierate("--version")
+    assert (bare.status, bare.err) == (2, "")
+    assert "Usage:" in bare.out
+    assert (asked.status, asked.err, asked.out) == (0, "", f"movierate-spark {version('movierate-spark')}\n")

@@ -106,13 +106,14 @@ def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
     assert f"2000-05-31: no delivery at {folder}/2000-05-31.csv\n" in outcome.out
     assert "2000-06-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
     assert "2000-06-02: refused: --requests" in outcome.out
+    assert outcome.out.endswith("3 run dates: 1 no delivery, 1 refused, 1 scored\n")
     assert "1 of 3 run dates were refused: 2000-06-02" in outcome.err
     (folder / "2000-06-02.csv").unlink()
     year = ("--from", "2000-06-01", "--to", "2000-12-31")
     resumed = score(movierate, home, folder / "{date}.csv", scores, *year)
     assert resumed.status == 0, resumed.err
     assert "2000-06-01: unchanged" in resumed.out
-    assert resumed.out.count("no delivery") == 214 - 3
+    assert resumed.out.count(": no delivery at") == 214 - 3
     for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
         one = tmp_path / f"one-{day}"
         inputs = ("--lake", home / "lake", "--model", home / "model", "--scores", one)
@@ -145,9 +146,9 @@ def test_a_table_of_requests_is_parted_by_its_run_date(
     assert "2000-12-02: requests: read 1 = scored 1 + rejected 0\n" in later.out
     assert "2000-12-03: unchanged" in later.out
     write(asked, [*lines, "5,6,yesterday"])
-    assert "1 rows have no run_date as YYYY-MM-DD" in score(movierate, home, asked, scores, *dates).out
+    assert "1 rows have no run_date as YYYY-MM-DD" in score(movierate, home, asked, scores, *dates).err
     write(asked, ["user_id,movie_id", "1,2"])
-    assert "one delivery for 3 run dates" in score(movierate, home, asked, scores, *dates).out
+    assert "one delivery for 3 run dates" in score(movierate, home, asked, scores, *dates).err
 
 
 def test_a_delivery_of_another_size_than_stated_is_refused(

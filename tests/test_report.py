@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from movierate_spark.metrics import METRICS
-from movierate_spark.report import Report, evaluation_report
+from movierate_spark.report import Report, evaluation_report, exploration
 from movierate_spark.report.page import MISSING, Figure, formatted
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
 
@@ -227,3 +227,18 @@ def test_numbers_and_plain_text_are_left_as_they_are() -> None:
 )
 def test_values_as_a_person_reads_them(value: Any, form: str, expected: str) -> None:
     assert formatted(value, form) == expected
+
+
+def test_hours_that_may_not_be_shown_are_gaps() -> None:
+    columns = ["hour", "people", "ratings", "liked", "like_rate", "low", "high"]
+    table = pd.DataFrame(
+        [["05", 20, 40, 10, 0.25, 0.1, 0.4], ["07", 30, 60, 45, 0.75, 0.6, 0.9]], columns=columns
+    )
+    figure = exploration._over_time(table, "hour", "By hour", "Hour", 11)
+    assert figure.chart is not None
+    bars, line = figure.chart.data
+    assert list(bars.x) == list(line.x) == [f"{hour:02d}" for hour in range(24)]
+    assert [bool(math.isnan(rate)) for rate in line.y[4:9]] == [True, False, True, False, True]
+    assert [round(up, 2) for up in line.error_y.array if not math.isnan(up)] == [0.15, 0.15]
+    assert figure.text.endswith(" A gap: no ratings, or those of fewer than 11 people.")
+    assert list(figure.data["hour"]) == ["05", "07"]

@@ -29,13 +29,15 @@ def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "c
 
 
 def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
-    name = f"movierate {given[0]}" if given else "movierate"
+    commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
+    name = " ".join(["movierate", *commands.intersection(given[:1])])
     try:
         return command() or 0
     except typer.Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
-        return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
+        message = error.format_message()  # none where help has been shown
+        return _fail(name, f"{message} (see {name} --help)", 2) if message else 2
     except MovierateError as error:
         return _fail(name, str(error), error.exit_status)
     except KeyboardInterrupt:

@@ -28,7 +28,8 @@ def train(
         record.inputs = lake_input(lake)
         bundle = pipeline.train_model(spark, run.settings, run.report, source=lake, target=model, until=end)
         record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, model_input(model)
-    training = bundle.manifest["training"]
+    training, label = bundle.manifest["training"], bundle.manifest["label"]
+    run.say(f"liked: {label['threshold']:g} or more")
     run.say(f"trained on {training['rows']} ratings before {training['until']}")
     run.say(f"measured on ratings from {training['test_from']} on, which the measured model had not seen")
     show_metrics(run.out, bundle.manifest["metrics"])

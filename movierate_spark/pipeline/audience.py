@@ -78,7 +78,7 @@ def _with_film(opened: Lake, film: Film) -> Lake:
         return opened
     known = {row[0] for row in opened.movies.select(F.explode("genres")).distinct().collect()}
     if strangers := sorted(set(film.genres) - known):
-        raise InputError(f"--genres: no movie is of {strangers[0]}; there are {', '.join(sorted(known))}")
+        raise InputError(f"--genres: no movie is of {strangers[0]}; there are {'|'.join(sorted(known))}")
     spark = opened.movies.sparkSession
     row = [(NEW_MOVIE, "new movie", film.year, list(film.genres))]
     new = spark.createDataFrame(row, "movie_id long, title string, year int, genres array<string>")

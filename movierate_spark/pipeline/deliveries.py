@@ -31,11 +31,6 @@ class Asked:
     force: bool = False
     expected_rows: int | None = None
 
-    @property
-    def is_backfill(self) -> bool:
-        """Several dates: what is wrong with one of them does not keep the others."""
-        return len(self.run_dates) > 1
-
     def by_path(self) -> dict[Path, list[date]]:
         """The files or folders to read, and the run dates that each is for."""
         paths: dict[Path, list[date]] = {}
@@ -76,17 +71,20 @@ def due(
 ) -> Iterator[Scored | Due]:
     """Each run date: what is to be scored, or why it is not. ``judge`` adds the rule that a line breaks.
 
+    What is wrong with one of several deliveries does not keep the others.
+
     Raises:
-        InputError: the only run date's delivery can't be read.
+        InputError: the only delivery can't be read.
     """
-    for path, run_dates in asked.by_path().items():
-        if asked.is_backfill and not path.exists():
+    paths = asked.by_path()
+    for path, run_dates in paths.items():
+        if len(paths) > 1 and not path.exists():
             yield from (Scored(day, "no delivery", str(path)) for day in run_dates)
             continue
         try:
             found = list(_of_path(spark, path, run_dates, asked, judge))
         except InputError as error:
-            if not asked.is_backfill:
+            if len(paths) == 1:
                 raise
             yield from (Scored(day, "refused", str(path), str(error)) for day in run_dates)
             continue
@@ -122,7 +120,7 @@ def _of_path(
     for day in run_dates:
         found = by_day.get(day.isoformat() if is_dated else None, requests.NOTHING)
         if is_dated and not found.rows:
-            if not asked.is_backfill:
+            if len(asked.run_dates) == 1:
                 raise InputError(f"--requests {path}: no row has the run_date {day}")
             yield Scored(day, "no delivery", str(path))
         else:

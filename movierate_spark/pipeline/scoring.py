@@ -56,7 +56,7 @@ def score_requests(
     together (``score.dates_at_once``), each as of its own time.
 
     Raises:
-        InputError: the lake, the bundle or the only date's requests can't be read, or ``target`` is
+        InputError: the lake, the bundle or the only delivery can't be read, or ``target`` is
             something else.
         ConflictError: another run has published one of these dates meanwhile.
     """

@@ -73,18 +73,20 @@ def counts_and_rates(table: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.55, 0.45])
     values = [plain(value) for value in table[x]]
     figure.add_trace(go.Bar(x=values, y=table["ratings"], marker_color=ACCENT, name="Ratings"), row=1, col=1)
-    known = table["low"].notna()
-    for edge, fill in (("high", None), ("low", "tonexty")):
-        band = go.Scatter(
-            x=values, y=table[edge].where(known), mode="lines", line={"width": 0}, fill=fill, fillcolor=BAND,
-            hoverinfo="skip", name=f"95% interval, {edge}",
-        )  # fmt: skip
-        figure.add_trace(band, row=2, col=1)
     rate = go.Scatter(
         x=values,
         y=table["like_rate"],
         mode="lines+markers",
         line={"color": ACCENT, "width": 2},
+        error_y={
+            "type": "data",
+            "symmetric": False,
+            "array": table["high"] - table["like_rate"],
+            "arrayminus": table["like_rate"] - table["low"],
+            "color": BAND,
+            "thickness": 8,
+            "width": 0,
+        },
         name="Like rate",
     )
     figure.add_trace(rate, row=2, col=1)

@@ -14,6 +14,7 @@ from movierate_spark.report.page import Figure, Report, formatted, largest, rend
 
 SUREST = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+HOURS = tuple(f"{hour:02d}" for hour in range(24))
 ATTRIBUTES = {"gender": "gender", "age_group": "age group", "occupation": "occupation"}
 AGES = ("under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+", "unknown")
 NO_DATA = "No data."
@@ -35,9 +36,9 @@ def exploration_report(
         _ledger(ledger),
         _missing(ledger, min_cell=min_cell),
         _stars(tables["stars"], threshold=threshold),
-        _over_time(tables["month"], "month", "Ratings and like rate by month", "Month"),
-        _over_time(tables["weekday"], "weekday", "By day of the week", "Day of the week"),
-        _over_time(tables["hour"], "hour", "By hour of the day", "Hour of the day (UTC)"),
+        _over_time(tables["month"], "month", "Ratings and like rate by month", "Month", min_cell),
+        _over_time(tables["weekday"], "weekday", "By day of the week", "Day of the week", min_cell),
+        _over_time(tables["hour"], "hour", "By hour of the day", "Hour of the day (UTC)", min_cell),
         _tail(tables["ratings_per_user"], "ratings_per_user", "people"),
         _tail(tables["ratings_per_movie"], "ratings_per_movie", "movies"),
         _most_rated(tables["most_rated"]),
@@ -121,13 +122,16 @@ def _stars(table: pd.DataFrame, *, threshold: float) -> Figure:
     )
 
 
-def _over_time(table: pd.DataFrame, column: str, title: str, axis: str) -> Figure:
+def _over_time(table: pd.DataFrame, column: str, title: str, axis: str, min_cell: int) -> Figure:
     labels = table[column]
     if column == "weekday":
         labels = labels.map(lambda day: WEEKDAYS[int(day) - 1])
     table = table.assign(**{column: labels})
-    chart = charts.counts_and_rates(_without_gaps(table, column), x=column, x_title=axis)
+    drawn = _with_gaps(table, column)
+    chart = charts.counts_and_rates(drawn, x=column, x_title=axis)
     text = "Above the number of ratings, below the share of likes among them with its 95% interval."
+    if len(drawn) > len(table):
+        text += f" A gap: no ratings, or those of fewer than {min_cell} people."
     alt = NO_DATA
     if len(table):
         busiest, best = largest(table, "ratings"), largest(table, "like_rate")
@@ -139,12 +143,17 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str) -> Figur
     return Figure(column, title, text, alt, chart, table)
 
 
-def _without_gaps(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The same with an empty row for each month that is missing, so that no line joins its neighbours."""
-    if column != "month" or table.empty:
+def _with_gaps(table: pd.DataFrame, column: str) -> pd.DataFrame:
+    """The same with an empty row for each time that is missing, so that no line joins its neighbours."""
+    if table.empty:
         return table
-    months = pd.period_range(table["month"].iloc[0], table["month"].iloc[-1], freq="M").strftime("%Y-%m")
-    return table.set_index("month").reindex(months).rename_axis("month").reset_index()
+    times = {"weekday": WEEKDAYS, "hour": HOURS}.get(column) or _months(table[column])
+    return table.set_index(column).reindex(times).rename_axis(column).reset_index()
+
+
+def _months(found: pd.Series) -> tuple[str, ...]:
+    """Every month from the first one found to the last."""
+    return tuple(pd.period_range(found.iloc[0], found.iloc[-1], freq="M").strftime("%Y-%m"))
 
 
 def _tail(table: pd.DataFrame, name: str, what: str) -> Figure:
