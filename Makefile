@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 ENVIRONMENT := dist/movierate-spark-environment.tar.gz
 SOURCES := pyproject.toml $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test faults dist airflow-test lint setup java browser clean
+.PHONY: demo test faults bench dist airflow-test lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -23,6 +23,11 @@ test: setup java browser lint
 # Killed runs, a cluster that loses its members, full disks: 40 minutes.
 faults: setup java dist
 	$(BIN)/python -m pytest -m faults --durations=5
+
+# How long each job takes on a million ratings; beside another revision: make bench AGAINST=main. Half an hour.
+bench: setup java
+	$(BIN)/python tests/bench.py $(if $(AGAINST),--against $(AGAINST)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(RATINGS),--ratings $(RATINGS))
 
 dist: $(ENVIRONMENT)
 

@@ -1,0 +1,136 @@
+"""How long each job takes as a whole process, beside another revision where one is named: `make bench`.
+
+Both revisions do every job in every round, one after the other, and take turns in being first: what else the
+machine does meets both alike, and the ratio within a round says more than either time.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).parent.parent
+COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
+SEED = 1
+DAY = "2010-01-01"
+JOBS = ("prepare", "explore", "train", "evaluate", "score", "recommend")
+Seconds = dict[str, list[float]]
+
+
+def arguments(job: str, delivery: Path, requests: Path, home: Path) -> list[str]:
+    """A job's options; the jobs' outputs lie in ``home``."""
+    lake, model = ("--lake", home / "lake"), ("--model", home / "model")
+    options = {
+        "prepare": ("--input", delivery, *lake),
+        "explore": (*lake, "--out", home / "exploration"),
+        "train": (*lake, *model),
+        "evaluate": (*lake, *model, "--since", "0", "--allow-overlap", "--out", home / "evaluation"),
+        "score": (*lake, *model, "--requests", requests, "--scores", home / "scores", "--run-date", DAY),
+        "recommend": (*lake, *model, "--out", home / "best", "--top", 10),
+    }
+    return [job, *map(str, options[job])]
+
+
+def seconds(tree: Path, given: Sequence[str]) -> float:
+    """How long a command of the package in ``tree`` takes, with the interpreter's and Spark's start."""
+    began = time.perf_counter()
+    run = subprocess.run(
+        [sys.executable, "-c", COMMAND, *given],
+        env={**os.environ, "PYTHONPATH": str(tree)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if run.returncode:
+        raise SystemExit(f"bench: {' '.join(given)}: {run.stderr}")
+    return time.perf_counter() - began
+
+
+@contextmanager
+def revisions(against: str | None, below: Path) -> Iterator[dict[str, Path]]:
+    """The work tree and, where another revision is named, a checkout of it."""
+    if against is None:
+        yield {"here": ROOT}
+        return
+    other = below / "other"
+    git = ("git", "-C", str(ROOT), "worktree")
+    subprocess.run([*git, "add", "--quiet", "--detach", str(other), against], check=True)
+    try:
+        yield {"here": ROOT, against: other}
+    finally:
+        subprocess.run([*git, "remove", "--force", str(other)], check=True)
+
+
+def write_requests(path: Path, rows: int, *, users: int, movies: int) -> None:
+    """As many pairs of a user and a movie, some of them unknown."""
+    draw = random.Random(SEED)
+    pairs = (f"{draw.randint(1, users)},{draw.randint(1, movies)}\n" for _ in range(rows))
+    path.write_text("user_id,movie_id\n" + "".join(pairs))
+
+
+def measure(
+    trees: dict[str, Path], jobs: Sequence[str], delivery: Path, requests: Path, below: Path, rounds: int
+) -> dict[str, Seconds]:
+    """Seconds of each round by job and revision."""
+    found: dict[str, Seconds] = {job: {name: [] for name in trees} for job in jobs}
+    for round_ in range(rounds):
+        numbered = list(enumerate(trees))[:: -1 if round_ % 2 else 1]
+        for job in jobs:
+            for number, name in numbered:
+                given = arguments(job, delivery, requests, below / f"{round_}-{number}")
+                taken = seconds(trees[name], given)
+                sys.stderr.write(f"round {round_ + 1} of {rounds}: {job} {name} {taken:.1f} s\n")
+                found[job][name].append(taken)
+    return found
+
+
+def show(found: dict[str, Seconds], title: str) -> None:
+    """A line per job: medians, and the median, least and largest ratio within a round."""
+    names = list(next(iter(found.values())))
+    table = Table(title=title)
+    table.add_column("job")
+    for column in [*(f"{name}, s" for name in names), *(["ratio", "from", "to"] if len(names) > 1 else [])]:
+        table.add_column(column, justify="right")
+    for job, by_name in found.items():
+        cells = [f"{statistics.median(by_name[name]):.1f}" for name in names]
+        if len(names) > 1:
+            ratios = [here / there for here, there in zip(*by_name.values(), strict=True)]
+            cells += [f"{ratio:.2f}" for ratio in (statistics.median(ratios), min(ratios), max(ratios))]
+        table.add_row(job, *cells)
+    Console().print(table)
+
+
+def main(
+    against: Annotated[str | None, typer.Option(help="Another revision to take turns with.")] = None,
+    ratings: Annotated[int, typer.Option(min=1000, help="How many ratings are simulated.")] = 1_000_000,
+    requests: Annotated[int, typer.Option(min=1, help="How many requests are scored.")] = 1_000_000,
+    rounds: Annotated[int, typer.Option(min=1)] = 3,
+    until: Annotated[str, typer.Option(help="The last job; those before it make what it needs.")] = JOBS[-1],
+) -> None:
+    """Time the jobs on simulated ratings."""
+    jobs = JOBS[: JOBS.index(until) + 1]
+    with tempfile.TemporaryDirectory() as folder, revisions(against, Path(folder)) as trees:
+        home = Path(folder)
+        delivery, asked = home / "input", home / "requests.csv"
+        given = ("simulate", "--out", str(delivery), "--ratings", str(ratings), "--seed", str(SEED))
+        seconds(ROOT, given)
+        write_requests(asked, requests, users=ratings // 160, movies=4000)
+        found = measure(trees, jobs, delivery, asked, home, rounds)
+    show(found, f"{ratings} ratings, {requests} requests, {os.cpu_count()} cores, median of {rounds}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
