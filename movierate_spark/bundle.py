@@ -119,7 +119,7 @@ def is_version(name: str) -> bool:
 def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]) -> Bundle:
     """Write the pipeline into a sub-folder of its own, then ``bundle.json``; nothing stays if that fails.
 
-    What another training has put there meanwhile does stay.
+    What another training has put there meanwhile does stay, and so does what ``bundle.json`` names already.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
@@ -137,8 +137,9 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
         }
         replace_json(path / MANIFEST, whole)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        remove_if_empty(made)
+        if model_input(path).get("model_version") != version:
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_if_empty(made)
         raise
     return Bundle(path, whole)
 

@@ -82,13 +82,13 @@ def write_requests(path: Path, rows: int, *, users: int, movies: int) -> None:
 
 
 def measure(
-    trees: dict[str, Path], jobs: Sequence[str], delivery: Path, requests: Path, below: Path, rounds: int
+    trees: dict[str, Path], delivery: Path, requests: Path, below: Path, rounds: int
 ) -> dict[str, Seconds]:
     """Seconds of each round by job and revision."""
-    found: dict[str, Seconds] = {job: {name: [] for name in trees} for job in jobs}
+    found: dict[str, Seconds] = {job: {name: [] for name in trees} for job in JOBS}
     for round_ in range(rounds):
         numbered = list(enumerate(trees))[:: -1 if round_ % 2 else 1]
-        for job in jobs:
+        for job in JOBS:
             for number, name in numbered:
                 given = arguments(job, delivery, requests, below / f"{round_}-{number}")
                 taken = seconds(trees[name], given)
@@ -118,17 +118,15 @@ def main(
     ratings: Annotated[int, typer.Option(min=1000, help="How many ratings are simulated.")] = 1_000_000,
     requests: Annotated[int, typer.Option(min=1, help="How many requests are scored.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
-    until: Annotated[str, typer.Option(help="The last job; those before it make what it needs.")] = JOBS[-1],
 ) -> None:
     """Time the jobs on simulated ratings."""
-    jobs = JOBS[: JOBS.index(until) + 1]
     with tempfile.TemporaryDirectory() as folder, revisions(against, Path(folder)) as trees:
         home = Path(folder)
         delivery, asked = home / "input", home / "requests.csv"
         given = ("simulate", "--out", str(delivery), "--ratings", str(ratings), "--seed", str(SEED))
         seconds(ROOT, given)
         write_requests(asked, requests, users=ratings // 160, movies=4000)
-        found = measure(trees, jobs, delivery, asked, home, rounds)
+        found = measure(trees, delivery, asked, home, rounds)
     show(found, f"{ratings} ratings, {requests} requests, {os.cpu_count()} cores, median of {rounds}")
 
 

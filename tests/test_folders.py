@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
 import pytest
 
-from movierate_spark.bundle import save_bundle
+from movierate_spark import bundle
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import reporting
 from movierate_spark.pipeline.folders import (
@@ -92,18 +94,45 @@ def test_a_report_that_was_half_written_may_be_written_again(
     assert sorted(file.name for file in (tmp_path / "out").rglob("*.*")) == ["a.csv", "b.csv", "report.html"]
 
 
+class Saved:
+    """A pipeline whose saving leaves a file, and calls what it is given."""
+
+    def __init__(self, then: Callable[[], None] = lambda: None) -> None:
+        self.then = then
+
+    def write(self) -> Saved:
+        return self
+
+    def save(self, path: str) -> None:
+        Path(path).mkdir()
+        (Path(path) / "stage").touch()
+        self.then()
+
+
 def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path: Path) -> None:
     other = tmp_path / "model" / "20001231T000000-01234567"
 
-    class Failing:
-        def write(self) -> Failing:
-            return self
-
-        def save(self, path: str) -> None:
-            Path(path).mkdir()
-            other.mkdir()
-            raise OSError("No space left on device")
+    def fail() -> None:
+        other.mkdir()
+        raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        save_bundle(tmp_path / "model", cast("Any", Failing()), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), {})
     assert list((tmp_path / "model").iterdir()) == [other]
+
+
+def test_a_bundle_that_is_named_already_stays_whatever_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = bundle.replace_json
+
+    def interrupted(path: Path, document: object) -> None:
+        write(path, document)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(bundle, "replace_json", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
+    named = json.loads((tmp_path / "model" / "bundle.json").read_text())
+    assert [file for file in named["files"] if not (tmp_path / "model" / file).is_file()] == []
+    assert len(named["files"]) == 1

@@ -240,5 +240,7 @@ def test_hours_that_may_not_be_shown_are_gaps() -> None:
     assert list(bars.x) == list(line.x) == [f"{hour:02d}" for hour in range(24)]
     assert [bool(math.isnan(rate)) for rate in line.y[4:9]] == [True, False, True, False, True]
     assert [round(up, 2) for up in line.error_y.array if not math.isnan(up)] == [0.15, 0.15]
-    assert figure.text.endswith(" A gap: no ratings, or those of fewer than 11 people.")
+    assert figure.text.endswith(
+        " A gap: no ratings, fewer than 11 people, or what would give their number away."
+    )
     assert list(figure.data["hour"]) == ["05", "07"]

@@ -131,7 +131,7 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str, min_cell
     chart = charts.counts_and_rates(drawn, x=column, x_title=axis)
     text = "Above the number of ratings, below the share of likes among them with its 95% interval."
     if len(drawn) > len(table):
-        text += f" A gap: no ratings, or those of fewer than {min_cell} people."
+        text += f" A gap: no ratings, fewer than {min_cell} people, or what would give their number away."
     alt = NO_DATA
     if len(table):
         busiest, best = largest(table, "ratings"), largest(table, "like_rate")
