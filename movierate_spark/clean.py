@@ -46,17 +46,15 @@ NO_GENRES = "(no genres listed)"
 
 
 def clean_ratings(valid: DataFrame) -> DataFrame:
-    """One row per (user, movie): the latest rating stays, within one second the highest."""
+    """One row per (user, movie, second): of several the highest rating stays."""
     typed = valid.select(
         whole_number(F.col("user_id")).alias("user_id"),
         whole_number(F.col("movie_id")).alias("movie_id"),
-        F.struct(
-            F.timestamp_seconds(whole_number(F.col("rated_at"))).alias("rated_at"),
-            one_decimal_number(F.col("rating")).alias("rating"),
-        ).alias("last"),
+        one_decimal_number(F.col("rating")).alias("rating"),
+        F.timestamp_seconds(whole_number(F.col("rated_at"))).alias("rated_at"),
     )
-    latest = typed.groupBy("user_id", "movie_id").agg(F.max("last").alias("last"))
-    return latest.select("user_id", "movie_id", "last.rating", "last.rated_at").select(schemas.RATINGS.names)
+    highest = typed.groupBy("user_id", "movie_id", "rated_at").agg(F.max("rating").alias("rating"))
+    return highest.select(schemas.RATINGS.names)
 
 
 def clean_users(valid: DataFrame, *, coded: bool, settings: CleanSettings) -> DataFrame:

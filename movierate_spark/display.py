@@ -13,6 +13,8 @@ from rich.table import Table
 from movierate_spark.evaluate import comparison
 from movierate_spark.pipeline import Scored
 
+BESIDE = ("re_rated", "orphans")
+"""Counts that are no part of a table's sum."""
 SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
 
 
@@ -24,9 +26,9 @@ def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
         parts += [f"rejected {table['rejected']} ({rules})"] if rules else []
         parts += [f"{part} {table[part]}" for part in ("blank", "superseded") if table[part]]
         unknown = ", ".join(f"{column} {n}" for column, n in table.get("unknown", {}).items() if n)
-        orphans = f"; orphans {table['orphans']}" if table.get("orphans") else ""
+        beside = [f"; {part.replace('_', '-')} {table[part]}" for part in BESIDE if table.get(part)]
         note = f"; unknown: {unknown}" if unknown else ""
-        yield f"{name}: read {table['read']} = {' + '.join(parts)}{orphans}{note}"
+        yield f"{name}: read {table['read']} = {' + '.join(parts)}{''.join(beside)}{note}"
 
 
 def scored_lines(found: Iterable[Scored]) -> Iterator[str]:

@@ -38,6 +38,20 @@ class Lake:
     users: DataFrame
     movies: DataFrame
 
+    @property
+    def has_re_ratings(self) -> bool:
+        """Whether a user has rated a movie again; not in a lake whose ledger does not count them (0.1)."""
+        return bool(self.ledger["tables"]["ratings"].get("re_rated", 0))
+
+    @property
+    def latest_ratings(self) -> DataFrame:
+        """One row per (user, movie) that has ratings: the latest of them."""
+        if not self.has_re_ratings:
+            return self.ratings
+        latest = F.max(F.struct("rated_at", "rating")).alias("latest")
+        by_pair = self.ratings.groupBy("user_id", "movie_id").agg(latest)
+        return by_pair.select("user_id", "movie_id", "latest.rating", "latest.rated_at")
+
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:
     """The lake at ``path``, as its ledger names it.
@@ -72,12 +86,15 @@ def lake_input(path: Path) -> dict[str, Any]:
 def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
     """The ledger of a whole lake that was made of the same files and settings; else None.
 
-    A rating of the future that was rejected may have come of age: such a lake is never the same.
+    A rating of the future that was rejected may have come of age: such a lake is never the same. Nor is one
+    of 0.1 that did not keep, nor count, re-ratings.
     """
     try:
         ledger: dict[str, Any] = json.loads((path / LEDGER).read_text(encoding="utf-8"))
         is_same = all(ledger[name] == value for name, value in made_of.items())
-        too_late = ledger["tables"]["ratings"]["by_rule"].get("rated_at", 0)
+        ratings = ledger["tables"]["ratings"]
+        is_same &= "re_rated" in ratings
+        too_late = ratings["by_rule"].get("rated_at", 0)
         files = [
             file
             for name, version in ledger["versions"].items()
@@ -164,7 +181,7 @@ def publish(
 
 
 def with_superseded(counts: Mapping[str, Any], *, kept: int) -> dict[str, Any]:
-    """Counts in which only ``kept`` of the accepted rows stay; the others gave way to a later one."""
+    """Counts in which only ``kept`` of the accepted rows stay; the others gave way to one of the same key."""
     return {**counts, "accepted": kept, "superseded": counts["accepted"] - kept}
 
 
@@ -177,6 +194,13 @@ def unknown_counts(frame: DataFrame, columns: tuple[str, ...]) -> dict[str, int]
     }
     row = frame.agg(*(F.count_if(condition).alias(name) for name, condition in unknown.items())).head()
     return {name: int(row[name]) for name in columns} if row else {}
+
+
+def count_re_rated(ratings: DataFrame) -> int:
+    """Ratings of a movie that the user had rated before: all of a pair but the first."""
+    pairs = ratings.groupBy("user_id", "movie_id").count()
+    row = pairs.agg(F.sum(F.col("count") - 1).alias("later")).head()
+    return int(row["later"] or 0) if row else 0
 
 
 def count_orphans(ratings: DataFrame, users: DataFrame, movies: DataFrame, *, have_users: bool) -> int:

@@ -1,16 +1,17 @@
 """Schema, grain and key of every table.
 
-| table    | a row is                              | key                 |
-| -------- | ------------------------------------- | ------------------- |
-| ratings  | a user's rating of a movie            | user_id, movie_id   |
-| users    | a user                                | user_id             |
-| movies   | a movie                               | movie_id            |
-| rejected | an input row that broke a rule        | none                |
-| scores   | a readable request of a run date      | none: repeats count |
-| predictions | an evaluated rating                | user_id, movie_id   |
-| recommendations | a movie among a user's best    | user_id, rank       |
+| table           | a row is                         | key                         |
+| --------------- | -------------------------------- | --------------------------- |
+| ratings         | a user's rating of a movie       | user_id, movie_id, rated_at |
+| users           | a user                           | user_id                     |
+| movies          | a movie                          | movie_id                    |
+| rejected        | an input row that broke a rule   | none                        |
+| scores          | a readable request of a run date | none: repeats count         |
+| predictions     | an evaluated rating              | user_id, movie_id, at       |
+| recommendations | a movie among a user's best      | user_id, rank               |
 
-Times are UTC. Null means unknown; an unknown genre is an empty array.
+Times are UTC. Null means unknown; an unknown genre is an empty array. A user's later rating of a movie, a
+*re-rating*, stays beside the earlier one.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ GENRES = {
 }
 GENRES_PER_MOVIE = {1: 49, 2: 33, 3: 14, 4: 4}
 
+AGAIN_AFTER = 10  # a re-rating is of the movie that the user rated so many ratings before
 FEWEST_PER_USER, SPREAD = 20, 1.137  # of the log-normal counts: mean 165, median 97
 HEAD, TAIL = 1.25, 4.5  # the steepness of the popularity curve at its best and its worst sellers
 
@@ -52,22 +53,28 @@ class Sizes(NamedTuple):
     movies: int
 
 
-def simulate(spark: SparkSession, out: Path, *, ratings: int, seed: int) -> dict[str, Any]:
+def simulate(
+    spark: SparkSession, out: Path, *, ratings: int, seed: int, re_ratings: float = 0.0
+) -> dict[str, Any]:
     """Write ratings.dat, users.dat, movies.dat and truth.json into ``out``, and return the truth.
 
-    The files depend on ``ratings`` and ``seed`` only. A former simulation in ``out`` stays as it is
+    The files depend on ``ratings``, ``seed`` and ``re_ratings`` only; this is the share of the ratings, at
+    most, that are of a movie which the user has rated before. A former simulation in ``out`` stays as it is
     until the new one is complete. On a cluster ``out`` must be a folder that all machines share.
 
     Raises:
-        InputError: ``ratings`` or ``seed`` is out of range, or ``out`` is a file or holds anything
-            but a simulation.
+        InputError: ``ratings``, ``seed`` or ``re_ratings`` is out of range, or ``out`` is a file or holds
+            anything but a simulation.
     """
     sizes = sizes_for(ratings)
+    if not 0 <= re_ratings <= 1:
+        raise InputError(f"--re-ratings: {re_ratings} is out of range. Give a share from 0 to 1.")
     if not 0 <= seed < 2**63:
         raise InputError(f"--seed: {seed} is out of range. Give a whole number from 0 to 2^63 - 1.")
     with workspace(out) as work:
         truth = {"seed": seed, "sizes": sizes._asdict(), "label_threshold": truth_of.THRESHOLD}
-        truth |= {"effects": truth_of.effects()} | write_files(spark, work, sizes, seed=seed)
+        truth |= {"re_ratings": re_ratings, "effects": truth_of.effects()}
+        truth |= write_files(spark, work, sizes, seed=seed, re_ratings=re_ratings)
         (work / TRUTH).write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
         publish(work, out)
     return truth
@@ -84,11 +91,13 @@ def sizes_for(ratings: int) -> Sizes:
     return Sizes(ratings, max(20, round(ratings / 165)), round(3883 * (ratings / 1e6) ** 0.25))
 
 
-def write_files(spark: SparkSession, work: Path, sizes: Sizes, *, seed: int) -> dict[str, Any]:
+def write_files(
+    spark: SparkSession, work: Path, sizes: Sizes, *, seed: int, re_ratings: float
+) -> dict[str, Any]:
     """Write the three files into ``work``; returns the measured part of the truth."""
     people, films = users(spark, sizes, seed=seed), movies(spark, sizes, seed=seed)
     staged = local_uri(work / "rated")
-    rated(people, films, sizes, seed=seed).write.parquet(staged)
+    rated(people, films, sizes, seed=seed, re_ratings=re_ratings).write.parquet(staged)
     rows = spark.read.parquet(staged)
     in_order = rows.orderBy("user_id", "second", "movie_id")
     write_single(in_order.select(line("user_id", "movie_id", "stars", "second")), work / FILES[0])
@@ -151,14 +160,20 @@ def title(seed: int) -> Column:
     )
 
 
-def rated(people: DataFrame, films: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
-    """One row per rating, each (user, movie) once: user_id, movie_id, stars, second, logit, base."""
+def rated(
+    people: DataFrame, films: DataFrame, sizes: Sizes, *, seed: int, re_ratings: float = 0.0
+) -> DataFrame:
+    """One row per rating: user_id, movie_id, stars, second, logit, base.
+
+    Without ``re_ratings`` each (user, movie) is there once, and else each (user, movie, second).
+    """
     tastes = truth_of.user_tastes(people, seed=seed)
     appeal = truth_of.movie_appeal(films, seed=seed, count=sizes.movies)
     raters = tastes.join(activity(people.select("user_id"), sizes, seed=seed), "user_id", "inner")
     # By user once, before the rows exist: both windows below then need no further shuffle.
     raters = raters.repartition(8 + sizes.ratings // 500_000, "user_id")
     viewed = with_seconds(with_popularity(raters, sizes, seed=seed), seed=seed)
+    viewed = with_re_ratings(viewed, share=re_ratings, seed=seed)
     viewed = viewed.join(F.broadcast(appeal), "popularity", "inner")
     return truth_of.with_logits(viewed).select(
         "user_id", "movie_id", truth_of.stars(seed=seed).alias("stars"), "second", "logit", "base"
@@ -217,6 +232,22 @@ def with_seconds(rows: DataFrame, *, seed: int) -> DataFrame:
     evening = (session("hour") + session("hour too")) * 0.45 + 0.35
     clock = F.floor(evening % 1 * DAY_SECONDS)
     return sat.withColumn("second", (day + postponed) * DAY_SECONDS + clock + F.col("elapsed"))
+
+
+def with_re_ratings(rows: DataFrame, *, share: float, seed: int) -> DataFrame:
+    """Add ``again``; a drawn ``share`` of the ratings are of the movie that the user rated ten before.
+
+    Where that one is of the same second, the rating stays one of another movie.
+    """
+    if not share:
+        return rows.withColumn("again", F.lit(False))
+    in_turn = Window.partitionBy("user_id").orderBy("second", "popularity")
+    before = F.lag(F.struct("popularity", "second"), AGAIN_AFTER).over(in_turn)
+    drawn = uniform(seed, ("user_id", "k"), "again") < share
+    again = F.coalesce(drawn & (F.col("before.second") < F.col("second")), F.lit(False))
+    popularity = F.when(F.col("again"), F.col("before.popularity")).otherwise(F.col("popularity"))
+    marked = rows.withColumn("before", before).withColumn("again", again)
+    return marked.withColumn("popularity", popularity).drop("before")
 
 
 def line(*columns: str) -> Column:

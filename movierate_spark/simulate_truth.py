@@ -166,12 +166,20 @@ def with_logits(ratings: DataFrame) -> DataFrame:
 
 
 def stars(*, seed: int) -> Column:
-    """1 to 5: at least the threshold with the planted probability, more extreme at extreme logits."""
-    logit, rating = F.col("logit"), ("user_id", "movie_id")
-    extreme = uniform(seed, rating, "stars")
+    """1 to 5: at least the threshold with the planted probability, more extreme at extreme logits.
+
+    Who rates a movie ``again`` makes up his mind anew.
+    """
+
+    def draw(salt: str) -> Column:
+        anew = uniform(seed, ("user_id", "movie_id", "second"), salt)
+        return F.when(F.col("again"), anew).otherwise(uniform(seed, ("user_id", "movie_id"), salt))
+
+    logit = F.col("logit")
+    extreme = draw("stars")
     high = F.when(extreme < sigmoid(0.8 * logit - 1.0), 5).otherwise(4)
     low = F.when(extreme < sigmoid(-0.8 * logit - 2.3), 1).when(extreme < sigmoid(-0.8 * logit - 0.8), 2)
-    return F.when(uniform(seed, rating, "label") < sigmoid(logit), high).otherwise(low.otherwise(3))
+    return F.when(draw("label") < sigmoid(logit), high).otherwise(low.otherwise(3))
 
 
 def evaluate(rated: DataFrame, *, rows: int) -> dict[str, Any]:

@@ -13,7 +13,9 @@ SETTINGS = CleanSettings(genders=("F", "M"), age_max=120)
 USER = "user_id string, gender string, age string, occupation string, zip string, raw string"
 
 
-def test_the_latest_rating_of_a_pair_stays_and_within_a_second_the_highest(spark: SparkSession) -> None:
+def test_of_a_user_movie_and_second_the_highest_rating_stays_and_re_ratings_do_too(
+    spark: SparkSession,
+) -> None:
     rows = [
         ("1", "10", "5", "100"),
         ("1", "10", "2", "200"),
@@ -21,8 +23,9 @@ def test_the_latest_rating_of_a_pair_stays_and_within_a_second_the_highest(spark
         ("2", "10", "4", "300"),
     ]
     valid = spark.createDataFrame(rows, "user_id string, movie_id string, rating string, rated_at string")
+    first, again, third = (datetime.fromtimestamp(second, UTC) for second in (100, 200, 300))
     expected = spark.createDataFrame(
-        [(1, 10, 2.0, datetime.fromtimestamp(200, UTC)), (2, 10, 4.0, datetime.fromtimestamp(300, UTC))],
+        [(1, 10, 5.0, first), (1, 10, 2.0, again), (2, 10, 4.0, third)],
         "user_id long, movie_id long, rating double, rated_at timestamp",
     )
     assert_df_equality(clean.clean_ratings(valid), expected, ignore_row_order=True, ignore_nullable=True)

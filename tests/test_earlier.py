@@ -24,9 +24,27 @@ def test_the_last_ratings_skip_what_is_not_counted() -> None:
     group, second = np.zeros(5, dtype=np.int64), np.array([1, 2, 3, 4, 5])
     past = earlier(group, second)
     counted = np.array([True, False, True, True, True])
-    counts, sums = past.recent(np.array([1, 2, 4, 8, 16]), counted, last=2)
+    counts, sums = past.recent(counted, np.arange(5)).totals(np.array([1, 2, 4, 8, 16]), last=2)
     assert counts.tolist() == [0, 1, 1, 2, 2]
     assert sums.tolist() == [0, 1, 1, 5, 12]
+
+
+def test_a_later_one_of_an_item_stands_in_the_place_of_the_one_before() -> None:
+    group, second = np.zeros(6, dtype=np.int64), np.array([1, 2, 3, 4, 5, 6])
+    item = np.array([7, 8, 7, 7, 9, 7])
+    recent = earlier(group, second).recent(np.ones(6, dtype=bool), item)
+    counts, sums = recent.totals(np.array([1, 2, 4, 8, 16, 32]), last=2)
+    assert counts.tolist() == [0, 1, 2, 2, 2, 2]
+    assert sums.tolist() == [0, 1, 3, 6, 10, 24]
+
+
+def test_thousands_of_ratings_of_one_item_are_passed_over_in_few_steps() -> None:
+    size = 200_000
+    item = np.concatenate([[1, 2], np.zeros(size - 2, dtype=np.int64)])
+    recent = earlier(np.zeros(size, dtype=np.int64), np.arange(size)).recent(np.ones(size, dtype=bool), item)
+    counts, sums = recent.totals(np.arange(size), last=3)
+    assert counts.tolist() == [0, 1, 2, *[3] * (size - 3)]
+    assert sums.tolist() == [0, 0, 1, *range(3, size)]
 
 
 @given(st.lists(row, max_size=30))
@@ -36,14 +54,19 @@ def test_totals_are_those_of_a_plain_loop_in_any_order(rows: list[tuple[int, int
     assert earlier(group, second).totals(value).tolist() == expected
 
 
-@given(st.lists(row, max_size=30), st.integers(1, 4))
-def test_recent_is_that_of_a_plain_loop(rows: list[tuple[int, int, int, bool]], last: int) -> None:
+@given(st.lists(row, max_size=40), st.lists(st.integers(0, 3), min_size=40, max_size=40), st.integers(1, 4))
+def test_recent_is_that_of_a_plain_loop(
+    rows: list[tuple[int, int, int, bool]], items: list[int], last: int
+) -> None:
     group, second, value, counted = arrays(rows)
-    tie = np.arange(len(rows))
-    counts, sums = earlier(group, second, tie).recent(value, counted, last=last)
+    tie, item = np.arange(len(rows)), np.array(items[: len(rows)], dtype=np.int64)
+    past = earlier(group, second, tie)
+    counts, sums = past.recent(counted, group * 4 + item).totals(value, last=last)
     for i, (g0, s0, _, _) in enumerate(rows):
-        past = sorted((s, j, v) for j, (g, s, v, c) in enumerate(rows) if g == g0 and s < s0 and c)[-last:]
-        assert (counts[i], sums[i]) == (len(past), sum(v for _, _, v in past))
+        before = sorted((s, j) for j, (g, s, _, c) in enumerate(rows) if g == g0 and s < s0 and c)
+        latest = {items[j]: j for _, j in before}
+        stands = [rows[j][2] for _, j in before if latest[items[j]] == j][-last:]
+        assert (counts[i], sums[i]) == (len(stands), sum(stands))
 
 
 def test_a_mean_of_nothing_is_the_prior() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from movierate_spark.config import FeatureSettings, load_settings
+from movierate_spark.features.events import events
 from movierate_spark.features.history import (
     MOVIE_COLUMNS,
     USER_COLUMNS,
@@ -22,10 +24,6 @@ from movierate_spark.features.history import (
 )
 
 DAY = 86_400
-ROWS = (
-    "user_id long, movie_id long, second long, rating double,"
-    " gender string, age_group string, occupation string, year int, genres array<string>"
-)
 GENRES = {0: [], 1: ["Drama"], 2: ["Comedy"], 3: ["Comedy", "Drama"], 4: ["Drama", "War", "Comedy"]}
 Row = tuple[int, int, int, float | None]
 
@@ -36,23 +34,23 @@ def options(**changes: float) -> FeatureSettings:
 
 
 def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
-    """Ratings and requests, with attributes that follow from the ids (those of 0 are unknown)."""
-    described = [
-        (
-            user,
-            movie,
-            second,
-            rating,
-            "FM"[user % 2] if user else None,
-            ["18-24", "25-34", "35-44"][user % 3] if user else None,
-            f"job {user % 2}" if user else None,
-            1950 + movie * 7 if movie else None,
-            GENRES[movie % 5],
-        )
-        for user, movie, second, rating in rows
-    ]
-    frame = spark.createDataFrame(described, ROWS)
-    return frame.withColumn("at", F.timestamp_seconds("second")).drop("second")
+    """Events and requests, with attributes that follow from the ids (those of 0 are unknown)."""
+    frame = spark.createDataFrame(rows, "user_id long, movie_id long, second long, rating double")
+    dated = frame.withColumn("rated_at", F.timestamp_seconds("second")).drop("second")
+    ratings, requests = dated.where("rating is not null"), dated.where("rating is null")
+    asked = requests.withColumnRenamed("rated_at", "at").withColumn("asked", F.lit(True))
+    both = events(ratings, has_re_ratings=True).unionByName(asked, allowMissingColumns=True).drop("asked")
+    user, movie = F.col("user_id"), F.col("movie_id")
+    genres = F.array(*(F.array(*map(F.lit, GENRES[i])).cast("array<string>") for i in range(len(GENRES))))
+    return both.withColumns(
+        {
+            "gender": F.when(user > 0, F.get(F.array(F.lit("F"), F.lit("M")), user % 2)),
+            "age_group": F.when(user > 0, F.concat(F.lit("age "), user % 3)),
+            "occupation": F.when(user > 0, F.concat(F.lit("job "), user % 2)),
+            "year": F.when(movie > 0, (movie * 7 + 1950).cast("int")),
+            "genres": F.get(genres, movie % 5),
+        }
+    )
 
 
 def history(frame: DataFrame, **changes: float) -> DataFrame:
@@ -66,6 +64,23 @@ def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession)
     actual = history(timeline(spark, rows)).sort("at", "movie_id").collect()
     assert [row["user_count"] for row in actual] == [0, 1, 1, 3]
     assert [row["movie_count"] for row in actual] == [0, 0, 0, 1]
+
+
+def test_a_re_rating_stands_in_the_earlier_ones_place_from_its_own_second_on(spark: SparkSession) -> None:
+    # All on the first day: the prior is 4.0, and movie 1's mean is (sum + 2 * 4.0) / (count + 2).
+    rows: list[Row] = [(1, 1, 100, 5.0), (1, 3, 150, None), (1, 1, 200, 2.0), (1, 3, 200, None)]
+    rows += [(2, 1, 201, None), (1, 3, 201, None), (1, 1, 300, 2.0), (1, 3, 301, None)]
+    actual = history(timeline(spark, rows)).sort("at", "movie_id").collect()
+    first, before, again, at_once, of_movie, after, third, last = actual
+    assert [row["user_count"] for row in actual] == [0, 1, 1, 1, 0, 1, 1, 1]
+    assert (first["movie_count"], again["movie_count"], third["movie_count"]) == (0, 1, 1)
+    assert (again["movie_mean"], of_movie["movie_mean"]) == ((5.0 + 8.0) / 3, (2.0 + 8.0) / 3)
+    assert before["user_like_rate"] == at_once["user_like_rate"] == (1 + 0.5) / 2
+    assert after["user_like_rate"] == (0 + 0.5) / 2
+    level = {5.0: 5.0 - 4.0, 2.0: 2.0 - (5.0 + 8.0) / 3}
+    assert (before["user_residual"], at_once["user_residual"]) == (level[5.0] / 2, level[5.0] / 2)
+    assert after["user_residual"] == after["user_recent_5"] == pytest.approx(level[2.0] / 2, abs=1e-6)
+    assert last["user_residual"] == last["user_recent_5"] == pytest.approx((2.0 - 10.0 / 3) / 2, abs=1e-6)
 
 
 def test_a_request_is_given_history_and_adds_nothing_to_it(spark: SparkSession) -> None:
@@ -118,6 +133,14 @@ def test_people_like_the_user_lift_a_movie_above_its_mean(spark: SparkSession) -
 # ---- the same, written as Spark windows ---------------------------------------------------------
 
 
+def beyond_the_replaced(value: Column) -> Column:
+    """What a rating's value has beyond that of the rating in whose place it stands."""
+    pair = Window.partitionBy("user_id", "movie_id").orderBy(F.unix_seconds("at"))
+    known = F.when(F.col("rating").isNotNull(), value)
+    replaced = F.last(known, ignorenulls=True).over(pair.rangeBetween(Window.unboundedPreceding, -1))
+    return F.coalesce(known - F.coalesce(replaced, F.lit(0.0)), F.lit(0.0))
+
+
 def sum_before(value: Column, *keys: str | Column) -> Column:
     window = Window.partitionBy(*keys).orderBy(F.unix_seconds("at"))
     return F.coalesce(F.sum(value).over(window.rangeBetween(Window.unboundedPreceding, -1)), F.lit(0.0))
@@ -125,10 +148,20 @@ def sum_before(value: Column, *keys: str | Column) -> Column:
 
 def by_windows(frame: DataFrame) -> DataFrame:
     """What history() should give but for recent and genre, in doubles: slow, and plain to read."""
-    n, rating = F.col("rating").isNotNull().cast("double"), F.coalesce("rating", F.lit(0.0))
-    like = F.coalesce((F.col("rating") >= 4.0).cast("double"), F.lit(0.0))
+    with_values = (
+        with_priors(frame, threshold=4.0)
+        .where("withdrawn_at is null")
+        .withColumns(
+            {
+                "n": beyond_the_replaced(F.lit(1.0)),
+                "stars": beyond_the_replaced(F.col("rating")),
+                "like": beyond_the_replaced((F.col("rating") >= 4.0).cast("double")),
+            }
+        )
+    )
+    n, rating, like = F.col("n"), F.col("stars"), F.col("like")
     count = F.col("movie_count")
-    movie = with_priors(frame, threshold=4.0).withColumns(
+    movie = with_values.withColumns(
         {
             "movie_count": sum_before(n, "movie_id"),
             "movie_stars": sum_before(rating, "movie_id"),
@@ -147,9 +180,9 @@ def by_windows(frame: DataFrame) -> DataFrame:
         movie = movie.withColumn(
             f"{group}_movie", F.when(F.col(group).isNotNull(), above).otherwise(F.lit(0.0))
         )
-    residual = F.when(F.col("rating").isNotNull(), rating - F.col("movie_mean")).otherwise(F.lit(0.0))
+    above = F.col("rating") - F.col("movie_mean")
     decade = F.floor(F.col("year") / 10)
-    user = movie.withColumn("residual", residual).withColumns(
+    user = movie.withColumn("residual", beyond_the_replaced(above)).withColumns(
         {
             "user_count": sum_before(n, "user_id"),
             "user_mean": (sum_before(rating, "user_id") + F.col("prior_mean"))
@@ -167,9 +200,11 @@ def by_windows(frame: DataFrame) -> DataFrame:
 
 def test_history_is_what_spark_windows_say(spark: SparkSession) -> None:
     rows: list[Row] = [
-        (u, m, (u * 31 + m * 17) % 11 * DAY // 3, None if (u + m) % 6 == 0 else float(1 + (u * m) % 5))
+        (u, m, (u * 31 + m * 17 + again * 5) % 11 * DAY // 3, stars)
         for u in range(10)
         for m in range(9)
+        for again in range(1 + (u + m) % 3)
+        for stars in [None if (u + m + again) % 6 == 0 else float(1 + (u * m + again) % 5)]
     ]
     names = [
         *("movie_count", "movie_mean", "movie_like_rate", "gender_movie", "age_group_movie"),
@@ -195,7 +230,7 @@ rating = st.tuples(
 
 @settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    rows=st.lists(rating, min_size=1, max_size=25, unique_by=lambda row: row[:2]),
+    rows=st.lists(rating, min_size=1, max_size=25, unique_by=lambda row: row[:3]),
     cut=st.integers(0, 6),
     relabel=st.booleans(),
     max_rows=st.sampled_from([3, 1000]),
@@ -216,42 +251,67 @@ def test_features_before_a_cut_do_not_change_when_the_future_does(
     assert before_the_cut(past + future) == before_the_cut(past + changed)
 
 
+def described(rows: list[Row]) -> list[dict[str, object]]:
+    """Ratings and requests in their order, then the withdrawals: what events() makes of them, in Python."""
+    ratings, withdrawals = [], []
+    for user, movie, second, stars in rows:
+        before = max(
+            ((s, r) for u, m, s, r in rows if (u, m) == (user, movie) and s < second and r), default=None
+        )
+        replaced = before[1] if before and stars else None
+        event = {"user_id": user, "movie_id": movie, "at": second, "from": second, "rating": stars}
+        ratings.append({**event, "replaced": replaced, "withdrawn_at": None})
+        if before and stars:
+            taken = {"at": before[0], "rating": before[1], "replaced": None, "withdrawn_at": second}
+            withdrawals.append({**event, **taken})
+    return ratings + withdrawals
+
+
 def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
     """The two passes over rows of one task, without Spark, with fixed priors."""
-    user, movie, second, stars = (list(values) for values in zip(*rows, strict=True))
+    events_ = pa.Table.from_pylist(described(rows)).to_pydict()
+    user, movie = events_["user_id"], events_["movie_id"]
+    counts = [withdrawn is None for withdrawn in events_["withdrawn_at"]]
+
+    def beyond(value: Callable[[float | None], int]) -> list[int]:
+        both = zip(events_["rating"], events_["replaced"], counts, strict=True)
+        return [(value(stars) - value(replaced)) * counted for stars, replaced, counted in both]
+
     table = pa.table(
         {
             "user_id": user,
             "movie_id": movie,
-            "second": second,
-            "n": [int(value is not None) for value in stars],
-            "tenths": [int(10 * (value or 0)) for value in stars],
-            "likes": [int((value or 0) >= 4) for value in stars],
+            "rating": pa.array(events_["rating"], pa.float64()),
+            "withdrawn_at": pa.array(events_["withdrawn_at"], pa.int64()),
+            "n": beyond(lambda stars: int(stars is not None)),
+            "tenths": beyond(lambda stars: int(10 * (stars or 0))),
+            "likes": beyond(lambda stars: int((stars or 0) >= 4)),
             "gender": pa.array(["FM"[u % 2] if u else None for u in user], pa.string()),
             "age_group": pa.array([str(u % 3) for u in user]),
             "occupation": pa.array([str(u) for u in user]),
             "year": pa.array([1950 + m * 7 for m in movie], pa.int32()),
             "genres": pa.array([GENRES[m % 5] for m in movie], pa.list_(pa.string())),
-            "prior_mean": [3.5] * len(rows),
-            "prior_like_rate": [0.5] * len(rows),
-            "block": [0] * len(rows),
-            "kind": [0] * len(rows),
+            "prior_mean": [3.5] * len(user),
+            "prior_like_rate": [0.5] * len(user),
+            "block": [0] * len(user),
+            "kind": [0] * len(user),
         }
     )
     found = {}
-    for task in (movie_history, user_history):
-        columns = task(table, options())
+    for task, second in ((movie_history, "at"), (user_history, "from")):
+        columns = task(table.append_column("second", pa.array(events_[second])), options())
         found |= columns
         for name, values in columns.items():
             table = table.append_column(name, pa.array(values))
-    return {name: values.tolist() for name, values in found.items() if name != "residual"}
+    return {name: values[: len(rows)].tolist() for name, values in found.items() if name != "residual"}
 
 
 # Two users and many movies, so that the last five ratings begin within a second.
 busy_rating = st.tuples(
     st.integers(1, 2), st.integers(0, 15), rating.map(lambda row: row[2]), rating.map(lambda row: row[3])
 )
-logs = st.lists(rating | busy_rating, min_size=1, max_size=40, unique_by=lambda row: row[:2])
+# Of one user, movie and second there is one rating; of one user and movie there may be several.
+logs = st.lists(rating | busy_rating, min_size=1, max_size=40, unique_by=lambda row: row[:3])
 
 
 @settings(max_examples=200, deadline=None)
@@ -299,7 +359,7 @@ def test_a_rows_own_label_is_not_read(spark: SparkSession) -> None:
 
 
 def many_ratings() -> list[Row]:
-    """Half of all ratings are of movie 2, half of user 1's come in one second."""
+    """Half of all ratings are of movie 2, half of user 1's come in one second, and many are rated again."""
     busy = [(u, 2, u % 7 * DAY // 4, float(1 + u % 5)) for u in range(6, 66)]
     return [
         *busy,
@@ -309,11 +369,13 @@ def many_ratings() -> list[Row]:
             for m in range(9)
         ),
         *((1, m, DAY, float(1 + m % 5)) for m in range(10, 30)),
+        *((u, 2, (u % 7 + 3) * DAY // 4, float(1 + u % 4)) for u in range(6, 66, 3)),
+        *((1, m, DAY + m * 9_000, float(5 - m % 5)) for m in range(2, 30, 2)),
     ]
 
 
 def test_history_is_the_same_at_any_partitioning(spark: SparkSession) -> None:
-    order = ["user_id", "movie_id"]
+    order = ["user_id", "movie_id", "at"]
     expected = history(timeline(spark, many_ratings())).sort(order).collect()
     for partitions in (1, 4, 8):
         shuffled = timeline(spark, many_ratings()[::-1]).repartition(partitions)

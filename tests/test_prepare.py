@@ -50,7 +50,10 @@ def test_every_row_ends_in_exactly_one_place(spark: SparkSession, prepare: Prepa
     assert (ratings["rejected"], ratings["blank"]) == (5, 2)
     opened = lake.open_lake(spark, tmp_path / "lake")
     assert opened.ratings.count() == ratings["accepted"] == lines - 7 - ratings["superseded"]
-    assert opened.ratings.where("user_id = 1 and movie_id = 1").select("rating").collect() == [(4.0,)]
+    rated = opened.ratings.where("user_id = 1 and movie_id = 1").sort("rated_at").select("rating").collect()
+    assert rated[-1] == (4.0,)  # of the second's two the higher
+    assert (ratings["superseded"], ratings["re_rated"]) == (1, len(rated) - 1)
+    assert opened.latest_ratings.where("user_id = 1 and movie_id = 1").select("rating").collect() == [(4.0,)]
     rejected = lake.read_table(spark, tmp_path / "lake" / "rejected", lake.schemas.REJECTED)
     raws = {tuple(row) for row in rejected.select("rule", "raw", "source_file").collect()}
     assert ("user_id", "xé::1::5::978300760", "ratings.dat") in raws
@@ -66,6 +69,26 @@ def test_missing_attributes_are_counted_and_their_rows_stay(prepare: Prepare, tm
     assert ledger["movies"]["unknown"] == {"year": 1, "genres": 1}
     assert ledger["users"]["accepted"] == ledger["movies"]["accepted"] == 2
     assert ledger["ratings"]["orphans"] == ledger["ratings"]["accepted"] - 3
+
+
+def test_a_re_rating_stays_beside_the_earlier_one_and_is_counted(
+    spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    rows = [(1, 10, 5, START), (1, 10, 2, START + 9), (1, 10, 3, START + 9), (2, 10, 4, START)]
+    lake_ = ("--lake", tmp_path / "lake")
+    outcome = movierate("prepare", "--input", ml_1m(tmp_path / "input", rows), *lake_)
+    assert "ratings: read 4 = accepted 3 + superseded 1; re-rated 1\n" in outcome.out
+    opened = lake.open_lake(spark, tmp_path / "lake")
+    assert opened.has_re_ratings
+    stars = [
+        tuple(row) for row in opened.latest_ratings.sort("user_id").select("user_id", "rating").collect()
+    ]
+    assert stars == [(1, 3.0), (2, 4.0)]
+    (tmp_path / "all.toml").write_text("[report]\nmin_cell = 2\nmin_support = 2\n")
+    explored = movierate("explore", *lake_, "--out", tmp_path / "out", "--config", tmp_path / "all.toml")
+    assert "2 ratings by 2 people of 1 movies\n" in explored.out
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "1 of the accepted ratings are of a movie that the user had rated before" in page
 
 
 @pytest.mark.parametrize("make", [ml_1m, ml_100k, csv_without_users])

@@ -72,6 +72,20 @@ def test_every_rating_asked_for_is_there_once(ratings: pd.DataFrame) -> None:
     assert not ratings.duplicated(["user", "movie"]).any()
 
 
+def test_a_share_of_the_ratings_is_of_movies_rated_before(spark: SparkSession, ratings: pd.DataFrame) -> None:
+    sizes = sizes_for(RATINGS)
+    people, films = users(spark, sizes, seed=SEED), movies(spark, sizes, seed=SEED)
+    rows = rated(people, films, sizes, seed=SEED, re_ratings=0.3).toPandas()
+    assert len(rows) == RATINGS
+    assert not rows.duplicated(["user_id", "movie_id", "second"]).any()
+    rows = rows.sort_values(["user_id", "second", "movie_id"], ignore_index=True)
+    assert (rows["second"] == ratings["second"]).all()
+    again = rows.duplicated(["user_id", "movie_id"])
+    assert 0.2 < again.mean() < 0.3
+    changed_mind = rows[rows.duplicated(["user_id", "movie_id"], keep=False)].groupby(["user_id", "movie_id"])
+    assert 0.2 < (changed_mind["stars"].nunique() > 1).mean() < 0.9
+
+
 def test_ratings_are_sorted_by_user_then_time_then_movie(ratings: pd.DataFrame) -> None:
     assert ratings.sort_values(["user", "second", "movie"]).index.equals(ratings.index)
 
@@ -134,6 +148,7 @@ def test_truth_is_what_was_returned_and_its_figures_are_plausible(
     truth = json.loads((world.out / "truth.json").read_text(encoding="utf-8"))
     assert truth == world.truth
     assert truth["seed"] == SEED
+    assert truth["re_ratings"] == 0
     assert truth["sizes"] == {"ratings": RATINGS, "users": 20, "movies": 909}
     assert truth["like_rate"] == (ratings["stars"] >= truth["label_threshold"]).mean()
     assert 0.45 < truth["like_rate"] < 0.7

@@ -22,6 +22,10 @@ def simulate(
     out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
     ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="How many ratings.")],
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, other data.")] = 1,
+    re_ratings: Annotated[
+        float,
+        typer.Option("--re-ratings", metavar="SHARE", help="How many of them are of a movie rated before."),
+    ] = 0.0,
     format_: Annotated[
         SimulatedFormat, typer.Option("--format", help="How the files are written.")
     ] = SimulatedFormat.ML_1M,
@@ -31,7 +35,7 @@ def simulate(
     del format_  # one so far; the option is here so that scripts can already say it
     run = Run("simulate", config)
     with run.spark() as spark, run.report.step(f"simulate {ratings} ratings"):
-        truth = make_data(spark, out, ratings=ratings, seed=seed)
+        truth = make_data(spark, out, ratings=ratings, seed=seed, re_ratings=re_ratings)
     run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
     run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")
     run.say(f"files: {out}")

@@ -47,6 +47,7 @@ def explore(
 ) -> Exploration:
     """Two passes over the ratings (at least one), one over the movies; what comes back is small.
 
+    A user has rated a movie once, so that a movie's ratings are as many people.
     ``min_support`` people must have rated a movie that is named for how it is liked, whose like rate
     counts as if ``shrinkage`` average ratings came on top of its own.
     """

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
+from pyspark.sql.window import WindowSpec
 
 ORDINARY, TOTALS, RECENT = 0, 1, 2
 SECONDS_PER_HOUR = 3600
@@ -99,8 +100,8 @@ def _totals(
 
 
 def _recent(heavy: DataFrame, later: DataFrame, key: str, recent: int) -> DataFrame:
-    """The last ratings before each block: as of any second in it they are recent, and counted once."""
-    ratings = heavy.where(F.col("n") > 0)
+    """The last ratings before each block, of each movie the latest one."""
+    ratings = heavy.where(F.col("rating").isNotNull() & F.col("withdrawn_at").isNull())
     last_of_block = _newest(ratings, recent, key, "block")
     carried = last_of_block.join(later, key).where(F.col("block") < F.col("later"))
     newest = _newest(carried.withColumn("block", F.col("later")).drop("later"), recent, key, "block")
@@ -108,10 +109,14 @@ def _recent(heavy: DataFrame, later: DataFrame, key: str, recent: int) -> DataFr
 
 
 def _newest(ratings: DataFrame, recent: int, *keys: str) -> DataFrame:
+    of_movie = _first(ratings, 1, Window.partitionBy(*keys, "movie_id").orderBy(F.desc("second")))
     newest = Window.partitionBy(*keys).orderBy(F.desc("second"), F.desc("movie_id"))
-    return (
-        ratings.withColumn("place", F.row_number().over(newest)).where(F.col("place") <= recent).drop("place")
-    )
+    return _first(of_movie, recent, newest)
+
+
+def _first(rows: DataFrame, count: int, window: WindowSpec) -> DataFrame:
+    place = F.row_number().over(window)
+    return rows.withColumn("place", place).where(F.col("place") <= count).drop("place")
 
 
 def _hour() -> Column:

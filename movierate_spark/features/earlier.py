@@ -33,18 +33,95 @@ class Earlier:
         running = _running(values[self.order])
         return self._as_given(running[self.end] - running[self.start])
 
-    def recent(self, values: Ints, counted: NDArray[np.bool_], *, last: int) -> tuple[Ints, Ints]:
-        """For each row: how many of the ``last`` rows ``counted`` in its past there are, and their sum."""
+    def recent(self, counted: NDArray[np.bool_], item: Ints) -> Recent:
+        """The rows ``counted`` in each row's past, of each item the last one only.
+
+        ``item`` is a number of its own for each thing in each group: a later row of it stands in the place of
+        the one before.
+        """
         chosen = np.flatnonzero(counted[self.order])
-        running = _running(values[self.order][chosen])
-        end = np.searchsorted(chosen, self.end)
-        start = np.maximum(np.searchsorted(chosen, self.start), end - last)
-        return self._as_given(end - start), self._as_given(running[end] - running[start])
+        start, end = np.searchsorted(chosen, self.start), np.searchsorted(chosen, self.end)
+        replaced_at = _next_of_same(item[self.order][chosen])
+        return Recent(self, chosen, start, end, replaced_at)
 
     def _as_given(self, ordered: Ints) -> Ints:
         values = np.empty_like(ordered)
         values[self.order] = ordered
         return values
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The rows of one kind in order, and for each row which of them lie in its past.
+
+    ``chosen`` are their places in ``past.order``; ``start`` to ``end`` bound each row's past among them, and
+    ``replaced_at`` is the place, among them, of the next one of the same item.
+    """
+
+    past: Earlier
+    chosen: Ints
+    start: Ints
+    end: Ints
+    replaced_at: Ints
+
+    def totals(self, values: Ints, *, last: int) -> tuple[Ints, Ints]:
+        """For each row: how many of its last ``last`` there are, and the sum of their ``values``."""
+        ordered = values[self.past.order][self.chosen]
+        begin = np.maximum(self.start, self.end - last)
+        running = _running(ordered)
+        count, total = self.end - begin, running[self.end] - running[begin]
+        replaced = _running((self.replaced_at < len(self.chosen)).astype(np.int64))
+        rows = np.flatnonzero(replaced[self.end] > replaced[begin])
+        if len(rows):
+            count[rows], total[rows] = _last_standing(
+                ordered, self.replaced_at, self.start[rows], self.end[rows], last=last
+            )
+        return self.past._as_given(count), self.past._as_given(total)
+
+
+def _last_standing(
+    values: Ints, replaced_at: Ints, start: Ints, end: Ints, *, last: int
+) -> tuple[Ints, Ints]:
+    """Count and sum of the last ``last`` values before each ``end`` that are not replaced before it.
+
+    Each row goes back from its end, past whole powers of two of places at a time where all of them are
+    replaced: it takes some steps for each value that counts, however many do not.
+    """
+    latest, offset = _maxima(replaced_at)
+    place, level = end - 1, np.zeros_like(end)
+    count, total = np.zeros_like(end), np.zeros_like(end)
+    active = np.flatnonzero(place >= start)
+    while len(active):
+        at, height = place[active], level[active]
+        stands = latest[offset[height] + (at >> height)] >= end[active]
+        counts = stands & (height == 0)
+        count[active[counts]] += 1
+        total[active[counts]] += values[at[counts]]
+        passed = counts | ~stands
+        at = np.where(passed, at - (1 << height), at)
+        may_climb = ~stands & ((at + 1) % (2 << height) == 0)
+        place[active], level[active] = at, np.where(passed, height + may_climb, height - 1)
+        active = active[(at >= start[active]) & (count[active] < last)]
+    return count, total
+
+
+def _maxima(values: Ints) -> tuple[Ints, Ints]:
+    """The largest of each whole run of 1, 2, 4, ... values, one after the other; where each length begins."""
+    levels = [values]
+    while len(levels[-1]) > 1:
+        whole = levels[-1][: len(levels[-1]) // 2 * 2]
+        levels.append(whole.reshape(-1, 2).max(axis=1))
+    return np.concatenate(levels), np.cumsum([0, *map(len, levels)])
+
+
+def _next_of_same(item: Ints) -> Ints:
+    """For each place the next one of the same item; the number of places where there is none."""
+    order = np.argsort(item, kind="stable")
+    following = np.append(order[1:], len(item))
+    is_last = np.append(item[order][1:] != item[order][:-1], True)[: len(item)]
+    found = np.empty_like(order)
+    found[order] = np.where(is_last, len(item), following[: len(item)])
+    return found
 
 
 def earlier(group: Ints, second: Ints, *ties: Ints) -> Earlier:

@@ -1,8 +1,9 @@
 """What was known of a user and a movie strictly before a second: one code path for all rows.
 
-A *timeline* holds ratings and, for scoring, requests side by side: ``user_id``, ``movie_id``, ``at``,
-``rating`` (null for a request) and the attributes of :mod:`movierate_spark.join`. Every row is given what
-the ratings of strictly earlier seconds add up to; a request adds nothing to anybody's totals.
+A *timeline* holds the events of :mod:`movierate_spark.features.events` and, for scoring, requests side by
+side: ``user_id``, ``movie_id``, ``at``, ``rating`` (null for a request), ``replaced``, ``withdrawn_at`` and
+the attributes of :mod:`movierate_spark.join`. Every row is given what the ratings of strictly earlier seconds
+add up to, of each user and movie the latest only; a request adds nothing to anybody's totals.
 
 The rows are shuffled twice: by movie, which also gives each rating its residual (its stars above the
 movie's mean at that time), then by user. Within a task the sums run in NumPy over whole Arrow tables.
@@ -17,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
-from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.blocks import ORDINARY, RECENT, TOTALS, Layout, in_blocks, layout
 from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
+from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 
 GROUPS = ("gender", "age_group", "occupation")
 RECENT_RATINGS = (5, 20, 50)
@@ -41,7 +42,6 @@ USER_COLUMNS = (
 PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
 COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
 COUNTS = ("movie_count", "user_count")
-SUMS = ["n", "tenths", "likes"]
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 ROWS_PER_BATCH = 65_536
 
@@ -55,7 +55,7 @@ def with_priors(timeline: DataFrame, *, threshold: float) -> DataFrame:
 
     Before the first day has ended nothing is known: a rating at the threshold, liked or not alike.
     """
-    dated = timeline.withColumns({"day": F.to_date("at"), **_added(threshold)})
+    dated = timeline.withColumns({"day": F.to_date("at"), **added(threshold)})
     totals = dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in SUMS))
     earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
     n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS)
@@ -70,8 +70,11 @@ def with_priors(timeline: DataFrame, *, threshold: float) -> DataFrame:
 
 def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
     """How the rows of movies and of users are spread over tasks (counts both)."""
-    keys = timeline.select("user_id", "movie_id", F.unix_seconds("at").alias("second"))
-    return {key: layout(keys, key, max_rows=settings.task_max_rows) for key in ("movie_id", "user_id")}
+    seconds = {"movie_id": F.unix_seconds("at"), "user_id": counts_from()}
+    return {
+        key: layout(timeline.select(key, second.alias("second")), key, max_rows=settings.task_max_rows)
+        for key, second in seconds.items()
+    }
 
 
 def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, threshold: float) -> DataFrame:
@@ -86,14 +89,15 @@ def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, t
     * ``gender_movie``, ``age_group_movie``, ``occupation_movie``: the movie's ratings by people like the
       user, against the movie's mean.
 
-    They are 0 where the attribute is unknown or nothing is known yet. The grain stays.
+    They are 0 where the attribute is unknown or nothing is known yet. Withdrawals are left out, and so are
+    :data:`EVENT_COLUMNS`: a row per rating and request stays.
     """
-    events = rows.withColumns({"second": F.unix_seconds("at"), **_added(threshold)})
+    events = rows.withColumns({"second": F.unix_seconds("at"), **added(threshold)})
     by_movie = in_blocks(events, laid["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
     with_movie = _by_key(laid["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])
     by_user = in_blocks(
-        with_movie.drop("block", "kind"),
+        with_movie.drop("block", "kind").withColumn("second", counts_from()),
         laid["user_id"],
         within=("genres", "year"),
         sums=[*SUMS, "residual"],
@@ -102,24 +106,18 @@ def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, t
     with_user = _by_key(
         laid["user_id"].spread(by_user), partial(user_history, settings=settings), USER_COLUMNS
     )
-    return with_user.select(*rows.columns, *MOVIE_COLUMNS, *USER_COLUMNS)
-
-
-def _added(threshold: float) -> dict[str, Column]:
-    """What a row adds to later rows' totals, :data:`SUMS`: whole numbers, 0 for a request."""
-    rating = F.col("rating")
-    return {
-        "n": rating.isNotNull().cast("long"),
-        "tenths": F.coalesce(F.round(rating * 10).cast("long"), F.lit(0)),
-        "likes": F.coalesce(is_liked(rating, threshold=threshold).cast("long"), F.lit(0)),
-    }
+    kept = [name for name in rows.columns if name not in EVENT_COLUMNS]
+    return with_user.where(F.col("withdrawn_at").isNull()).select(*kept, *MOVIE_COLUMNS, *USER_COLUMNS)
 
 
 # ---- one task's rows ----------------------------------------------------------------------------
 
 
 def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
-    """:data:`MOVIE_COLUMNS` and each rating's ``residual`` (fixed point; 0 for a request)."""
+    """:data:`MOVIE_COLUMNS` and each rating's ``residual`` (fixed point; 0 for a request).
+
+    That of a withdrawal is what the rating that it takes back has added, with the other sign.
+    """
     movie = _groups(_codes(rows, "movie_id"), _whole(rows, "block"))
     second = _whole(rows, "second")
     past = earlier(movie, second)
@@ -131,8 +129,10 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
         stars, count = people.totals(tenths) / 10, people.totals(n)
         above = (stars - count * mean) / (count + settings.shrinkage_group)
         found[f"{group}_movie"] = np.where(_known(rows, group), above, 0.0)
-    residual = np.rint((tenths / 10 - mean) * RESIDUAL_UNITS).astype(np.int64)
-    return found | {"residual": np.where(n > 0, residual, 0)}
+    is_rating, is_withdrawal = _known(rows, "rating"), _known(rows, "withdrawn_at")
+    stars = np.asarray(rows["rating"].fill_null(0.0))
+    residual = np.rint((stars - mean) * RESIDUAL_UNITS).astype(np.int64)
+    return found | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
 
 
 def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
@@ -141,7 +141,7 @@ def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     second = _whole(rows, "second")
     kind = _whole(rows, "kind")
     past = earlier(user, second, _whole(rows, "movie_id"))
-    is_rating = (_whole(rows, "n") > 0) & (kind != TOTALS)
+    is_rating = _known(rows, "rating") & ~_known(rows, "withdrawn_at") & (kind != TOTALS)
     n, tenths, likes, residual = (
         np.where(kind == RECENT, 0, _whole(rows, name)) for name in (*SUMS, "residual")
     )
@@ -149,8 +149,9 @@ def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     count = past.totals(n)
     level = past.totals(residual) / RESIDUAL_UNITS / (count + settings.shrinkage_user)
     found["user_residual"] = level
+    recent = past.recent(is_rating, _groups(user, _codes(rows, "movie_id")))
     for last in RECENT_RATINGS:
-        ratings, above = past.recent(_whole(rows, "residual"), is_rating, last=last)
+        ratings, above = recent.totals(_whole(rows, "residual"), last=last)
         found[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
 
     def taste(group: Ints, row: Ints | slice) -> Floats:

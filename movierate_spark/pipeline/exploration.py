@@ -35,7 +35,7 @@ def explore_lake(
         "shrinkage": settings.features.shrinkage_movie,
     }
     with report.step("count, compare, correlate"):
-        found = explore(opened.ratings, opened.users, opened.movies, **rules)
+        found = explore(opened.latest_ratings, opened.users, opened.movies, **rules)
     people, min_cell = found.totals["people"], settings.report.min_cell
     if people < min_cell:
         raise InputError(

@@ -52,7 +52,7 @@ def _looking_ahead(opened: Lake, found: Bundle) -> DataFrame:
     threshold = found.manifest["label"]["threshold"]
     end = F.timestamp_seconds(F.lit(1) + F.unix_seconds("last"))
     last = opened.ratings.agg(F.max("rated_at").alias("last")).select(end.alias("at"))
-    asked = opened.ratings.select("user_id", "movie_id").crossJoin(F.broadcast(last))
+    asked = opened.ratings.select("user_id", "movie_id").distinct().crossJoin(F.broadcast(last))
     history = feature_rows(opened, found.features, label_threshold=threshold, asked=asked)
     rated = opened.ratings.withColumnRenamed("rated_at", "at")
     rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])

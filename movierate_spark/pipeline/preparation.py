@@ -137,7 +137,8 @@ def _counted(
         name: lake.with_superseded(counts.get(name, nothing), kept=attempts[name].rows) for name in TABLES
     }
     orphans = lake.count_orphans(**written, have_users="users" in delivery.paths)
-    tables["ratings"] |= {"orphans": orphans, "unknown": {}}
+    re_rated = lake.count_re_rated(written["ratings"])
+    tables["ratings"] |= {"re_rated": re_rated, "orphans": orphans, "unknown": {}}
     demographics = ("gender", "age_group", "occupation", "zip3")
     tables["users"] |= {"unknown": lake.unknown_counts(written["users"], demographics)}
     tables["movies"] |= {"unknown": lake.unknown_counts(written["movies"], ("year", "genres"))}

@@ -109,7 +109,7 @@ def _best(
 
 def _movies(opened: Lake, chosen: DataFrame, *, min_support: int) -> pd.DataFrame:
     """The movies that may be recommended, ascending by id: movie_id, year, genres."""
-    counts = opened.ratings.groupBy("movie_id").agg(F.count("*").alias("ratings"))
+    counts = opened.latest_ratings.groupBy("movie_id").agg(F.count("*").alias("ratings"))
     known = chosen.join(counts, "movie_id", "left").fillna(0, ["ratings"])
     kept = known.where(F.col("ratings") >= min_support).select("movie_id", "year", "genres")
     return kept.toPandas().sort_values("movie_id", ignore_index=True)
@@ -172,7 +172,7 @@ def _user_side(opened: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
     by_user = of_users.groupBy("user_id").agg(
         F.transform(ordered, lambda each: each["logit"]).alias("logits")
     )
-    seen = opened.ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
+    seen = opened.latest_ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
     users = by_user.join(opened.users, "user_id", "left").join(seen, "user_id", "left")
     nothing = F.array().cast("array<long>")
     unknown = len(probes.values)

@@ -9,6 +9,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
+from movierate_spark.features.events import events
 from movierate_spark.features.history import layouts, with_history, with_priors
 from movierate_spark.join import with_attributes
 from movierate_spark.lake import Lake
@@ -23,7 +24,7 @@ def feature_rows(
     The one way from the lake to the feature pipeline. ``asked`` has user_id, movie_id and at, and may have
     columns of its own, which stay.
     """
-    timeline = opened.ratings.select("user_id", "movie_id", F.col("rated_at").alias("at"), "rating")
+    timeline = events(opened.ratings, has_re_ratings=opened.has_re_ratings)
     if asked is not None:
         requests = asked.withColumn("asked", F.lit(True))
         timeline = timeline.withColumn("asked", F.lit(False)).unionByName(requests, allowMissingColumns=True)

@@ -77,6 +77,11 @@ def _ledger(ledger: Mapping[str, Any]) -> Figure:
         "Every line of the files ends in exactly one place: read = accepted + rejected + blank + superseded."
         " Rejected rows are kept whole in the lake's table rejected."
     )
+    if re_rated := ledger["tables"]["ratings"].get("re_rated", 0):
+        text += (
+            f" {re_rated:,} of the accepted ratings are of a movie that the user had rated before:"
+            " the figures below count the latest rating of each user and movie."
+        )
     return Figure("ledger", "What was read", text, "", None, data, data.map(_thousands))
 
 
