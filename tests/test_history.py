@@ -12,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
 from movierate_spark.config import FeatureSettings, load_settings
-from movierate_spark.features.events import events
+from movierate_spark.features.events import SUMS, added, counts_from, events
 from movierate_spark.features.history import (
     MOVIE_COLUMNS,
     USER_COLUMNS,
@@ -22,6 +22,7 @@ from movierate_spark.features.history import (
     with_history,
     with_priors,
 )
+from movierate_spark.features.segments import ORDINARY, in_segments, layout
 
 DAY = 86_400
 GENRES = {0: [], 1: ["Drama"], 2: ["Comedy"], 3: ["Comedy", "Drama"], 4: ["Drama", "War", "Comedy"]}
@@ -293,7 +294,8 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
             "genres": pa.array([GENRES[m % 5] for m in movie], pa.list_(pa.string())),
             "prior_mean": [3.5] * len(user),
             "prior_like_rate": [0.5] * len(user),
-            "block": [0] * len(user),
+            "segment": [0] * len(user),
+            "part": [0] * len(user),
             "kind": [0] * len(user),
         }
     )
@@ -388,13 +390,57 @@ def test_a_heavy_user_or_movie_is_cut_by_time_without_a_trace(spark: SparkSessio
     assert history(frame, task_max_rows=8).sort("user_id", "movie_id", "at").collect() == expected
 
 
-def test_no_task_is_given_more_of_a_heavy_movie_than_its_share(spark: SparkSession) -> None:
+def largest_task(frame: DataFrame, key: str, **changes: float) -> tuple[int, int]:
+    """How many tasks there are, and the rows of the largest, summary rows aside."""
+    laid = layouts(frame, options(**changes))[key]
+    second = {"movie_id": F.unix_seconds("at"), "user_id": counts_from()}[key]
+    rows = frame.withColumns({"second": second, **added(4.0)})
+    placed = laid.spread(in_segments(rows, laid, sums=SUMS)).where(F.col("kind") == ORDINARY)
+    assert placed.count() == rows.count()
+    sizes = placed.groupBy(F.spark_partition_id()).count()
+    return laid.tasks, sizes.agg(F.max("count")).collect()[0][0]
+
+
+@pytest.mark.usefixtures("compiled")
+def test_no_task_is_given_more_of_a_movie_that_everybody_asks_for_than_its_share(spark: SparkSession) -> None:
+    ratings: list[Row] = [(u, 2, u * 3600, 4.0) for u in range(1, 300)]
+    ratings += [(u, m, u, 3.0) for u in range(1, 40) for m in range(3, 40)]
+    frame = timeline(spark, ratings)
+    midnight = F.timestamp_seconds(F.lit(10 * DAY))
+    asked = spark.range(1, 20_001).select(
+        F.col("id").alias("user_id"), F.lit(2).cast("long").alias("movie_id")
+    )
+    asked = asked.withColumn("at", midnight)
+    whole = frame.unionByName(asked, allowMissingColumns=True)
+    tasks, largest = largest_task(whole, "movie_id", task_max_rows=1_000)
+    assert (tasks <= 50, largest <= 1_000) == (True, True)
+    tasks, largest = largest_task(whole, "user_id", task_max_rows=1_000)
+    assert (tasks <= 35, largest <= 1_000) == (True, True)
+    order = ["user_id", "movie_id", "at"]
+    some = whole.where("user_id < 200 or user_id % 500 = 0")
+    expected = history(some, task_max_rows=10**6).sort(order).collect()
+    assert history(some, task_max_rows=100).sort(order).collect() == expected
+
+
+@pytest.mark.usefixtures("compiled")
+def test_keys_are_packed_into_tasks_by_their_size(spark: SparkSession) -> None:
+    movies = F.explode(F.sequence(F.lit(1).cast("long"), F.col("id") % 40)).alias("movie_id")
+    pairs = spark.range(2_000).select(F.col("id").alias("user_id"), movies)
+    frame = pairs.withColumns({"second": F.lit(5), "n": F.lit(1)})
+    laid = layout(frame, "user_id", max_rows=1_000)
+    placed = laid.spread(in_segments(frame, laid, sums=["n"])).withColumn("task", F.spark_partition_id())
+    sizes = [row["count"] for row in placed.groupBy("task").count().collect()]
+    assert (sum(sizes), max(sizes) <= 1_000) == (frame.count(), True)
+    assert len(sizes) <= sum(sizes) / 1_000 * 1.1 + 1
+    tasks_of_user = placed.groupBy("user_id").agg(F.count_distinct("task").alias("tasks"))
+    assert tasks_of_user.where("tasks > 1").isEmpty()
+
+
+def test_a_segment_of_a_heavy_key_begins_after_half_a_task(spark: SparkSession) -> None:
     rows: list[Row] = [(u, 2, u * 3600, 4.0) for u in range(100)] + [(u, 3, u, 4.0) for u in range(10)]
-    frame = timeline(spark, rows)
-    laid = layouts(frame, options(task_max_rows=20))
-    assert (laid["user_id"].hours, laid["user_id"].tasks) == (None, 6)
-    assert laid["movie_id"].hours is not None
-    blocks = laid["movie_id"].hours.groupBy("movie_id", "block").count().sort("block").collect()
-    assert [(row["movie_id"], row["block"], row["count"]) for row in blocks] == [
-        (2, block, 20) for block in range(5)
-    ]
+    laid = layouts(timeline(spark, rows), options(task_max_rows=20))
+    assert laid["user_id"].heavy is None
+    assert laid["movie_id"].heavy is not None
+    units = laid["movie_id"].heavy.units.sort("segment").collect()
+    assert [(row["movie_id"], row["segment"], row["part"]) for row in units] == [(2, i, 0) for i in range(10)]
+    assert laid["movie_id"].tasks == 6

@@ -23,9 +23,9 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DoubleType, LongType, StructField, StructType
 
 from movierate_spark.config import FeatureSettings
-from movierate_spark.features.blocks import ORDINARY, RECENT, TOTALS, Layout, in_blocks, layout
 from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
+from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
 
 GROUPS = ("gender", "age_group", "occupation")
 RECENT_RATINGS = (5, 20, 50)
@@ -72,7 +72,11 @@ def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
     """How the rows of movies and of users are spread over tasks (counts both)."""
     seconds = {"movie_id": F.unix_seconds("at"), "user_id": counts_from()}
     return {
-        key: layout(timeline.select(key, second.alias("second")), key, max_rows=settings.task_max_rows)
+        key: layout(
+            timeline.select("user_id", "movie_id", second.alias("second")),
+            key,
+            max_rows=settings.task_max_rows,
+        )
         for key, second in seconds.items()
     }
 
@@ -93,11 +97,11 @@ def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, t
     :data:`EVENT_COLUMNS`: a row per rating and request stays.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(threshold)})
-    by_movie = in_blocks(events, laid["movie_id"], within=GROUPS, sums=SUMS)
+    by_movie = in_segments(events, laid["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
     with_movie = _by_key(laid["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])
-    by_user = in_blocks(
-        with_movie.drop("block", "kind").withColumn("second", counts_from()),
+    by_user = in_segments(
+        with_movie.drop(*PLACE).withColumn("second", counts_from()),
         laid["user_id"],
         within=("genres", "year"),
         sums=[*SUMS, "residual"],
@@ -118,7 +122,7 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
 
     That of a withdrawal is what the rating that it takes back has added, with the other sign.
     """
-    movie = _groups(_codes(rows, "movie_id"), _whole(rows, "block"))
+    movie = _histories(rows, "movie_id")
     second = _whole(rows, "second")
     past = earlier(movie, second)
     n, tenths, likes = (_whole(rows, name) for name in SUMS)
@@ -137,7 +141,7 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
 
 def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     """:data:`USER_COLUMNS`, from rows with ``residual``."""
-    user = _groups(_codes(rows, "user_id"), _whole(rows, "block"))
+    user = _histories(rows, "user_id")
     second = _whole(rows, "second")
     kind = _whole(rows, "kind")
     past = earlier(user, second, _whole(rows, "movie_id"))
@@ -188,7 +192,7 @@ def _means(
 
 
 def _by_key(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
-    """Apply ``function`` to tasks of whole keys (whole blocks of heavy ones) and add its columns."""
+    """Apply ``function`` to tasks of whole keys (whole segments of heavy ones) and add its columns."""
     whole = [*COUNTS, "residual"]
     fields = [StructField(name, LongType() if name in whole else DoubleType()) for name in added]
     schema = StructType([*rows.schema.fields, *fields])
@@ -224,6 +228,11 @@ def _codes(rows: pa.Table, name: str) -> Ints:
     """A number from 0 on for each distinct value of a column; null is a value too."""
     encoded = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
     return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
+
+
+def _histories(rows: pa.Table, key: str) -> Ints:
+    """A number for each key, or part of a heavy key's segment: its history is whole in this task."""
+    return _groups(_groups(_codes(rows, key), _whole(rows, "segment")), _whole(rows, "part"))
 
 
 def _groups(outer: Ints, inner: Ints) -> Ints:
