@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -15,8 +16,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.features.stages import FEATURES
+from movierate_spark.session import expected_cores
 
 MOST_FEATURES = 1000
+PARTS = "rows long, sums array<double>"
 
 Floats = NDArray[np.float64]
 
@@ -76,12 +79,36 @@ def _sums(
     wide = size > MOST_FEATURES
     arrays = vectors.select(vector_to_array(F.col(FEATURES)).alias("x"))
     task = partial(_task, coefficients=coefficients, intercept=intercept, with_information=not wide)
-    parts = arrays.mapInArrow(task, "rows long, sums array<double>").toPandas()
+    parts = arrays.mapInArrow(task, PARTS).withColumn("task", F.spark_partition_id())
+    whole = added_up(parts, groups=math.ceil(math.sqrt(expected_cores(vectors.sparkSession)))).toPandas()
     length = 3 * size + (0 if wide else (size + 1) ** 2)
-    sums = np.sum(np.stack([np.zeros(length), *parts["sums"]]), axis=0)
+    rows = int(whole["rows"].sum())
+    sums = np.sum(np.stack([np.zeros(length), *whole["sums"]]), axis=0)
     total, squares, off = sums[: 3 * size].reshape(3, size)
     information = None if wide else sums[3 * size :].reshape(size + 1, size + 1)
-    return int(parts["rows"].sum()), information, total, squares, off
+    return rows, information, total, squares, off
+
+
+def added_up(parts: DataFrame, *, groups: int) -> DataFrame:
+    """One row, the sum of ``parts`` (a row for each ``task``: rows, sums), which are added in groups first.
+
+    No row where there are no parts. The driver would get a matrix from each task otherwise.
+    """
+    for count in (groups, 1):
+        group = (F.col("task") % count).cast("int")
+        together = parts.repartitionById(count, group).sortWithinPartitions("task").drop("task")
+        parts = together.mapInArrow(_add, PARTS).withColumn("task", F.spark_partition_id())
+    return parts
+
+
+def _add(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    rows, sums = 0, np.zeros(1)
+    for batch in batches:
+        rows += sum(batch["rows"].to_pylist())
+        parts = batch["sums"].flatten().to_numpy(zero_copy_only=False).reshape(batch.num_rows, -1)
+        sums = sums + parts.sum(axis=0)
+    if rows:
+        yield pa.RecordBatch.from_pydict({"rows": [rows], "sums": [sums]})
 
 
 def _task(

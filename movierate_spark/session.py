@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
@@ -13,12 +15,18 @@ from pathlib import Path
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from movierate_spark.errors import InputError
+
 START_UP_NOISE = (
     b"WARNING: Using incubator modules",
     b"Setting default log level to",
     b"To adjust logging level use",
     b"netlib-blas: JNI_OnLoad",
 )
+
+
+PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
+"""What a Python worker that makes history takes: at rest, and for the rows of its task."""
 
 
 def conf_dir() -> Path:
@@ -89,6 +97,55 @@ def submitted_properties() -> dict[str, str]:
         return {}
     SparkContext._ensure_initialized()  # reaches the JVM without starting Spark in it
     return dict(SparkConf().getAll())
+
+
+def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int) -> dict[str, str]:
+    """What an executor needs beside its heap, in MiB, as a property; empty where it is given already.
+
+    YARN and Kubernetes kill a container that takes more than heap and overhead. Beside the JVM each core runs
+    a Python worker, which holds the rows of a task; Spark's default (a tenth of the heap, at least 384 MiB)
+    is for the JVM alone. Other clusters do not read it.
+    """
+    names = ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor")
+    if any(name in properties for name in names):
+        return {}
+    cores = int(properties.get("spark.executor.cores", "1"))
+    of_jvm = max(384, mebibytes(properties.get("spark.executor.memory", "1g")) // 10)
+    of_worker = PYTHON_MIB + math.ceil(PYTHON_MIB_PER_MILLION_ROWS * task_max_rows / 1_000_000)
+    return {names[0]: f"{of_jvm + cores * of_worker}m"}
+
+
+def mebibytes(size: str) -> int:
+    """A size of memory as Spark writes it (``4g``, ``512m``; without a unit MiB) in MiB.
+
+    Raises:
+        InputError: it is no such size.
+    """
+    found = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", size.lower())
+    if not found:
+        raise InputError(f"spark.executor.memory {size}: give a size as 4g or 4096m")
+    number, unit = int(found[1]), found[2]
+    return number // 1024 if unit == "k" else number * {"": 1, "m": 1, "g": 1024, "t": 1024**2}[unit]
+
+
+def expected_cores(spark: SparkSession) -> int:
+    """The cores that Spark has once its executors are there, as far as its settings tell.
+
+    Executors come one after the other, and under dynamic allocation when there is work: those that have
+    registered by now are no measure of what is to come.
+    """
+    context = spark.sparkContext
+    by_settings = cores_in(dict(context.getConf().getAll()))
+    return max(by_settings, context.defaultParallelism)
+
+
+def cores_in(properties: Mapping[str, str]) -> int:
+    """The most cores that executors of such settings have together; 0 where they do not tell."""
+    is_dynamic = properties.get("spark.dynamicAllocation.enabled", "false") == "true"
+    most = "spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances"
+    together = int(properties.get(most, "0")) * int(properties.get("spark.executor.cores", "1"))
+    at_most = int(properties.get("spark.cores.max", "0"))
+    return min(together, at_most) if together and at_most else max(together, at_most)
 
 
 def local_properties(*, cores: str, driver_memory: str) -> dict[str, str]:

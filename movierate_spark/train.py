@@ -24,6 +24,7 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
 from movierate_spark.features.stages import FEATURES
+from movierate_spark.session import expected_cores
 
 BLOCK = "block"
 
@@ -169,9 +170,10 @@ def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:
 def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"]) -> DataFrame:
     """The same rows in the same tasks and order whatever came before, so that sums come out the same.
 
-    ``auto`` makes a task for each core: every pass of a fit sends its dense gradient from each task.
+    ``auto`` makes a task for each core that Spark will have: in every pass of a fit each task sends a dense
+    gradient.
     """
-    tasks = rows.sparkSession.sparkContext.defaultParallelism if partitions == "auto" else partitions
+    tasks = expected_cores(rows.sparkSession) if partitions == "auto" else partitions
     return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")
 
 

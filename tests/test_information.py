@@ -9,7 +9,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark import train
 from movierate_spark.config import Settings
-from movierate_spark.information import coefficient_table
+from movierate_spark.information import added_up, coefficient_table
 
 NAMES = ["x", "yes", "always 3"]
 
@@ -79,3 +79,13 @@ def test_a_lasso_and_a_zero_coefficient_have_no_standard_error(
     constant = coefficient_table(vectors, fitted, NAMES, ridge)[2]
     assert constant["coefficient"] == 0
     assert constant["standard_error"] is None
+
+
+def test_the_driver_is_sent_one_matrix_whatever_the_number_of_tasks(spark: SparkSession) -> None:
+    parts = spark.createDataFrame(
+        [(task, 10 * task, [float(task), 1.0]) for task in range(7)],
+        "task int, rows long, sums array<double>",
+    )
+    found = [tuple(row) for row in added_up(parts, groups=3).select("rows", "sums").collect()]
+    assert found == [(210, [21.0, 7.0])]
+    assert added_up(parts.limit(0), groups=3).isEmpty()

@@ -13,7 +13,7 @@ from rich.console import Console
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.progress import Reporter
 from movierate_spark.runs import RunRecord, recorded
-from movierate_spark.session import build_session, local_properties
+from movierate_spark.session import build_session, local_properties, memory_overhead, submitted_properties
 
 
 class Run:
@@ -35,6 +35,9 @@ class Run:
         if self.profile == "local":
             machine = local_properties(cores=spark_settings.cores, driver_memory=spark_settings.driver_memory)
             properties = machine | properties
+        else:
+            given = properties | submitted_properties()
+            properties |= memory_overhead(given, task_max_rows=self.settings.features.task_max_rows)
         session = build_session(f"movierate {self.command}", properties)
         try:
             yield session

@@ -1,0 +1,58 @@
+"""What a cluster's settings mean for memory and tasks."""
+
+from __future__ import annotations
+
+import pytest
+
+from movierate_spark.errors import InputError
+from movierate_spark.session import cores_in, mebibytes, memory_overhead, properties_in
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        # The JVM's own share, and for each core a Python worker with a million rows.
+        ({}, 384 + 1_200),
+        ({"spark.executor.cores": "4", "spark.executor.memory": "8g"}, 819 + 4 * 1_200),
+        ({"spark.executor.memory": "2048m"}, 384 + 1_200),
+    ],
+)
+def test_an_executor_asks_for_the_memory_of_its_python_workers(
+    properties: dict[str, str], expected: int
+) -> None:
+    found = memory_overhead(properties, task_max_rows=1_000_000)
+    assert found == {"spark.executor.memoryOverhead": f"{expected}m"}
+
+
+def test_smaller_tasks_ask_for_less_and_what_is_given_stays() -> None:
+    found = memory_overhead({"spark.executor.cores": "2"}, task_max_rows=100_000)
+    assert found == {"spark.executor.memoryOverhead": f"{384 + 2 * (100 + 110)}m"}
+    for name in ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor"):
+        assert memory_overhead({name: "1"}, task_max_rows=1) == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"), [("4g", 4096), ("512m", 512), ("1024", 1024), ("2048k", 2), ("1T", 1024**2)]
+)
+def test_sizes_are_read_as_spark_writes_them(size: str, expected: int) -> None:
+    assert mebibytes(size) == expected
+
+
+def test_a_size_that_is_none_is_refused() -> None:
+    with pytest.raises(InputError, match=r"spark\.executor\.memory lots: give a size as 4g or 4096m"):
+        mebibytes("lots")
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({}, 0),
+        ({"spark.executor.instances": "3", "spark.executor.cores": "4"}, 12),
+        ({"spark.executor.instances": "3", "spark.executor.cores": "4", "spark.cores.max": "8"}, 8),
+        ({"spark.cores.max": "6"}, 6),
+        ({"spark.dynamicAllocation.enabled": "true", "spark.executor.instances": "1"}, 0),
+        ({**properties_in("yarn.conf"), "spark.executor.cores": "2"}, 16),
+    ],
+)
+def test_tasks_are_as_many_as_the_cores_that_are_to_come(properties: dict[str, str], expected: int) -> None:
+    assert cores_in(properties) == expected
