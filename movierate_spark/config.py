@@ -142,11 +142,16 @@ class Settings(BaseSettings):
     """All settings. ``conf/base.toml`` holds every default and says what each is for."""
 
     model_config = SettingsConfigDict(
-        frozen=True, extra="forbid", env_prefix=ENV_PREFIX, env_nested_delimiter="__"
+        frozen=True,
+        extra="forbid",
+        env_prefix=ENV_PREFIX,
+        env_prefix_target="all",  # else a field with an alias is reached without the prefix, and only so
+        env_nested_delimiter="__",
+        serialize_by_alias=True,
     )
 
     input: InputSettings
-    validate_: Annotated[ValidateSettings, Field(alias="validate")]
+    validate_: Annotated[ValidateSettings, Field(alias="validate")]  # pydantic has a ``validate`` of its own
     clean: CleanSettings
     label: LabelSettings
     features: FeatureSettings

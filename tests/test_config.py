@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from pydantic import BaseModel
 from pyspark.sql import SparkSession
 
-from movierate_spark.config import load_settings
+from movierate_spark.config import Settings, load_settings
 from movierate_spark.errors import InputError
 from movierate_spark.session import properties_in
 from movierate_spark.times import parse_time
@@ -26,6 +28,117 @@ def test_later_files_win_value_by_value(tmp_path: Path) -> None:
 def test_the_environment_wins_over_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOVIERATE__TRAIN__THRESHOLD", "f1")
     assert load_settings().train.threshold == "f1"
+
+
+# Every setting, by its variable without the prefix: another value than the default's, and what it becomes.
+VARIABLES = {
+    "INPUT__SEPARATOR": (";", ";"),
+    "INPUT__RATING_MIN": ("1.5", 1.5),
+    "INPUT__RATING_MAX": ("4.5", 4.5),
+    "INPUT__COLUMNS__RATINGS__USER_ID": ("customer", "customer"),
+    "INPUT__COLUMNS__RATINGS__MOVIE_ID": ("film", "film"),
+    "INPUT__COLUMNS__RATINGS__RATING": ("stars", "stars"),
+    "INPUT__COLUMNS__RATINGS__RATED_AT": ("when", "when"),
+    "INPUT__COLUMNS__USERS__USER_ID": ("customer", "customer"),
+    "INPUT__COLUMNS__USERS__GENDER": ("sex", "sex"),
+    "INPUT__COLUMNS__USERS__AGE": ("years", "years"),
+    "INPUT__COLUMNS__USERS__OCCUPATION": ("job", "job"),
+    "INPUT__COLUMNS__USERS__ZIP": ("code", "code"),
+    "INPUT__COLUMNS__MOVIES__MOVIE_ID": ("film", "film"),
+    "INPUT__COLUMNS__MOVIES__TITLE": ("name", "name"),
+    "INPUT__COLUMNS__MOVIES__GENRES": ("kinds", "kinds"),
+    "VALIDATE__MAX_REJECTED_FRACTION": ("0.5", 0.5),
+    "VALIDATE__RATED_AT_MIN": ("1995-01-01T00:00:00Z", datetime(1995, 1, 1, tzinfo=UTC)),
+    "CLEAN__GENDERS": ('["F", "M", "X"]', ("F", "M", "X")),
+    "CLEAN__AGE_MAX": ("99", 99),
+    "LABEL__THRESHOLD": ("3.5", 3.5),
+    "FEATURES__MONTH": ("never", "never"),
+    "FEATURES__HISTORY": ("false", False),
+    "FEATURES__ZIP3_MIN_USERS": ("2", 2),
+    "FEATURES__GENRE_MIN_MOVIES": ("2", 2),
+    "FEATURES__SHRINKAGE_USER": ("2.5", 2.5),
+    "FEATURES__SHRINKAGE_MOVIE": ("2.5", 2.5),
+    "FEATURES__SHRINKAGE_TASTE": ("2.5", 2.5),
+    "FEATURES__SHRINKAGE_GROUP": ("2.5", 2.5),
+    "FEATURES__TASK_MAX_ROWS": ("1000", 1000),
+    "TRAIN__TEST_FRACTION": ("0.2", 0.2),
+    "TRAIN__TUNE_FRACTION": ("0.2", 0.2),
+    "TRAIN__FOLDS": ("2", 2),
+    "TRAIN__REG_PARAM": ("[0.1, 0.2]", (0.1, 0.2)),
+    "TRAIN__ELASTIC_NET_PARAM": ("[0.0, 1.0]", (0.0, 1.0)),
+    "TRAIN__MAX_ITER": ("7", 7),
+    "TRAIN__TOL": ("0.01", 0.01),
+    "TRAIN__PARTITIONS": ("7", 7),
+    "TRAIN__PARALLELISM": ("1", 1),
+    "TRAIN__THRESHOLD": ("f1", "f1"),
+    "TRAIN__CALIBRATION": ("none", "none"),
+    "TRAIN__REFIT": ("false", False),
+    "TRAIN__SEED": ("7", 7),
+    "EVALUATE__RESAMPLES": ("7", 7),
+    "EVALUATE__SEED": ("7", 7),
+    "SCORE__REASONS": ("7", 7),
+    "SCORE__DATES_AT_ONCE": ("7", 7),
+    "RECOMMEND__MIN_SUPPORT": ("7", 7),
+    "RECOMMEND__GENRES": ('["War"]', ("War",)),
+    "RECOMMEND__YEAR_MIN": ("1990", 1990),
+    "RECOMMEND__YEAR_MAX": ("1999", 1999),
+    "REPORT__MIN_CELL": ("7", 7),
+    "REPORT__MIN_SUPPORT": ("7", 7),
+    "SPARK__CORES": ("1", "1"),
+    "SPARK__DRIVER_MEMORY": ("1g", "1g"),
+    "SPARK__PROPERTIES": ('{"spark.x": "1"}', {"spark.x": "1"}),
+}
+
+
+def settings_in(section: type[BaseModel], above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Variables of all settings of a section, without the prefix."""
+    for name, field in section.model_fields.items():
+        path = (*above, field.alias or name)
+        kind: Any = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from settings_in(kind, path)
+        elif get_origin(kind) is dict and get_origin(get_args(kind)[0]) is Literal:
+            yield from ("__".join((*path, key)).upper() for key in get_args(get_args(kind)[0]))
+        else:
+            yield "__".join(path).upper()
+
+
+def value_of(loaded: Any, variable: str) -> Any:
+    for part in variable.lower().split("__"):
+        if isinstance(loaded, dict):
+            loaded = loaded[part]
+        else:
+            fields = type(loaded).model_fields.items()
+            loaded = getattr(loaded, *(name for name, field in fields if part == (field.alias or name)))
+    return loaded
+
+
+def test_the_variables_are_those_of_every_setting() -> None:
+    assert sorted(settings_in(Settings)) == sorted(VARIABLES)
+
+
+@pytest.mark.parametrize("variable", VARIABLES)
+def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    text, value = VARIABLES[variable]
+    assert value_of(load_settings(), variable) != value
+    monkeypatch.setenv(f"MOVIERATE__{variable}", text)
+    found = value_of(load_settings(), variable)
+    assert (found | value if isinstance(value, dict) else value) == found  # to properties some are added
+
+
+def test_a_variable_without_the_prefix_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = load_settings().model_dump()
+    for variable, (text, _) in VARIABLES.items():
+        monkeypatch.setenv(variable, text)
+    for section in {variable.partition("__")[0] for variable in VARIABLES}:
+        monkeypatch.setenv(section, "1")
+        monkeypatch.setenv(section.lower(), "1")
+    assert load_settings().model_dump() == before
+
+
+def test_sections_are_written_by_their_own_names() -> None:
+    written = load_settings().model_dump(mode="json")
+    assert sorted(written) == sorted({variable.partition("__")[0].lower() for variable in VARIABLES})
 
 
 def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ def prepare(
 
 def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     """What a lake is made of, for its ledger: of the same the same lake comes."""
-    sections = settings.model_dump(mode="json", by_alias=True, include={"input", "validate_", "clean"})
+    sections = settings.model_dump(mode="json", include={"input", "validate_", "clean"})
     inputs = {path.name: digest_of(path) for path in delivery.files}
     return {
         "format": delivery.format.name,
