@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,10 +18,12 @@ from pydantic_settings import (
 
 from movierate_spark.errors import InputError
 from movierate_spark.session import conf_dir
+from movierate_spark.times import in_utc
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 SliceFraction = Annotated[float, Field(gt=0, lt=0.5)]
 Count = Annotated[int, Field(ge=1)]
+Time = Annotated[datetime, AfterValidator(in_utc)]
 ENV_PREFIX = "MOVIERATE__"
 
 
@@ -52,7 +54,7 @@ class ValidateSettings(Section):
     """When a row, and when a whole delivery, is refused."""
 
     max_rejected_fraction: Fraction
-    rated_at_min: datetime
+    rated_at_min: Time
 
 
 class CleanSettings(Section):

@@ -1,4 +1,4 @@
-"""Times that a person types: epoch seconds or ISO 8601, UTC where they name no zone."""
+"""Times that a person types or sets: epoch seconds or ISO 8601, UTC where they name no zone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from movierate_spark.errors import InputError
 
 # How far ahead of this machine's clock a delivery's times may be.
 CLOCK_TOLERANCE = timedelta(days=1)
+
+
+def in_utc(time: datetime) -> datetime:
+    """The time in UTC, which is also what one without a zone means."""
+    return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def parse_time(text: str, option: str, *, now: datetime) -> datetime:
@@ -22,8 +27,7 @@ def parse_time(text: str, option: str, *, now: datetime) -> datetime:
         if re.fullmatch(r"\d+", cleaned):
             time = datetime.fromtimestamp(int(cleaned), tz=UTC)
         else:
-            read = datetime.fromisoformat(cleaned)
-            time = read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+            time = in_utc(datetime.fromisoformat(cleaned))
     except (ValueError, OverflowError, OSError) as error:
         raise InputError(
             f"{option} {text}: give epoch seconds or ISO 8601, as 2000-12-02T23:47:24Z"

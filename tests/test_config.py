@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from chispa import assert_column_equality
 from pydantic import BaseModel
 from pyspark.sql import SparkSession
 
@@ -13,6 +15,7 @@ from movierate_spark.config import Settings, load_settings
 from movierate_spark.errors import InputError
 from movierate_spark.session import properties_in
 from movierate_spark.times import parse_time
+from movierate_spark.validate import rules, with_rule
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -163,6 +166,51 @@ def test_a_setting_that_does_not_fit_is_named(tmp_path: Path, text: str, message
     file.write_text(text)
     with pytest.raises(InputError, match=message):
         load_settings([file])
+
+
+@pytest.fixture
+def auckland(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine that is thirteen hours ahead of UTC in January."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("auckland")
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("1995-01-01T00:00:00", "1995-01-01T00:00:00+00:00"),
+        ("1995-01-01", "1995-01-01T00:00:00+00:00"),
+        ("1995-01-01T00:00:00Z", "1995-01-01T00:00:00+00:00"),
+        ("1995-01-01T00:00:00+13:00", "1994-12-31T11:00:00+00:00"),
+    ],
+)
+def test_a_time_in_the_settings_is_in_utc_where_it_names_no_zone(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, written: str, expected: str
+) -> None:
+    (tmp_path / "mine.toml").write_text(f"[validate]\nrated_at_min = {written}\n")
+    assert load_settings([tmp_path / "mine.toml"]).validate_.rated_at_min.isoformat() == expected
+    monkeypatch.setenv("MOVIERATE__VALIDATE__RATED_AT_MIN", written)
+    assert load_settings().validate_.rated_at_min.isoformat() == expected
+
+
+@pytest.mark.usefixtures("auckland")
+def test_a_rating_of_the_first_second_allowed_is_taken_wherever_the_machine_stands(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.toml").write_text("[validate]\nrated_at_min = 1995-01-01T00:00:00\n")
+    earliest = load_settings([tmp_path / "mine.toml"]).validate_.rated_at_min
+    lines = [("788918399", "rated_at"), ("788918400", None)]  # midnight in London, the second before it too
+    frame = spark.createDataFrame(
+        [(True, "1", "2", "5", second, "x", rule) for second, rule in lines],
+        "complete boolean, user_id string, movie_id string, rating string, rated_at string, raw string,"
+        " expected string",
+    )
+    judged = with_rule(frame, rules("ratings", scale=(1.0, 5.0), earliest=earliest, latest=NOW))
+    assert_column_equality(judged, "rule", "expected")
 
 
 def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
