@@ -10,6 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from movierate_spark.console import plain_console
 from movierate_spark.evaluate import comparison
 from movierate_spark.pipeline import Scored
 
@@ -62,7 +63,7 @@ def show_audience(out: Console, segments: pd.DataFrame) -> None:
         interval = f"{row['low']:.3f} to {row['high']:.3f}"
         by = str(row["by"]).replace("_", " ")
         table.add_row(by, str(row["segment"]), str(row["people"]), f"{row['p_like']:.3f}", interval)
-    Console(highlight=False, width=max(out.width, 120)).print(table)
+    plain_console(width=max(out.width, 120)).print(table)
 
 
 def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
@@ -75,7 +76,7 @@ def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
             record["started"], record["job"], record["run_date"] or "", record["outcome"],
             f"{record['seconds']:.1f}", _counts(record["counts"]), record["where"],
         )  # fmt: skip
-    Console(highlight=False, width=max(out.width, 180)).print(table)
+    plain_console(width=max(out.width, 180)).print(table)
 
 
 def _counts(counts: Mapping[str, Any]) -> str:
@@ -107,7 +108,7 @@ def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
         table.add_row("  difference", *(_figure(other["difference"][name], "+.4f") for name in SHOWN))
         ranges = (_range(other["difference_intervals"][name], "+.4f") for name in SHOWN)
         table.add_row("  95% interval", *ranges, style="dim")
-    Console(highlight=False, width=max(out.width, 120)).print(table)
+    plain_console(width=max(out.width, 120)).print(table)
     if "leakage_cost" in metrics:
         _show_leakage_cost(out, metrics["leakage_cost"])
 

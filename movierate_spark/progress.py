@@ -18,18 +18,21 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
+from rich.text import Text
+
+from movierate_spark.console import plain_console
 
 
 class Reporter:
     """Says on standard output what is going on; standard error is for what went wrong."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or plain_console(soft_wrap=True)
         self.done: list[dict[str, Any]] = []
 
     def say(self, line: str) -> None:
         """A line of its own."""
-        self.console.print(line, markup=False)
+        self.console.print(line)
 
     def _finish(self, what: str, started: float, *, said: str) -> None:
         seconds = time.monotonic() - started
@@ -41,7 +44,7 @@ class Reporter:
         """Name a step while it runs, and its seconds when it is done."""
         started = time.monotonic()
         if self.console.is_terminal:
-            with self.console.status(what):
+            with self.console.status(Text(what)):
                 yield
         else:
             yield
@@ -51,7 +54,12 @@ class Reporter:
     def steps(self, what: str, total: int) -> Iterator[Callable[[], None]]:
         """Count ``total`` equal steps; the block calls what it is given after each."""
         started, done, counting = time.monotonic(), 0, threading.Lock()
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+        )
         bar = Progress(*columns, TimeElapsedColumn(), TimeLeftColumn(), console=self.console, transient=True)
         task = bar.add_task(what, total=total)
 

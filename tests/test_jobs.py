@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,8 @@ from pyspark.sql import SparkSession
 
 from movierate_spark import bundle as bundles
 from movierate_spark import schemas
+from movierate_spark.console import plain_console
+from movierate_spark.progress import Reporter
 from movierate_spark.tables import read_table
 
 ROOT = Path(__file__).parent.parent
@@ -325,6 +328,58 @@ def test_a_bundle_with_a_changed_file_is_refused(
             "evaluate", "--lake", home / "lake", "--model", model, "--since", T, "--out", tmp_path / "e"
         )
         assert "not those that were published" in one_line(outcome)
+
+
+AS_IT_IS = ("[/b]", "[bold]baker[/bold]", ":smile: [x]")
+
+
+def test_an_occupation_is_shown_as_it_is_written(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    csv_without_users(tmp_path / "input")
+    users = [f"{user},{'MF'[user % 2]},25,{AS_IT_IS[user % 3]},10000" for user in range(1, 41)]
+    write(tmp_path / "input" / "users.csv", ["userId,gender,age,occupation,zip", *users], encoding="utf-8")
+    assert movierate("prepare", "--input", tmp_path / "input", "--lake", tmp_path / "lake").status == 0
+    shown = movierate("audience", "--lake", tmp_path / "lake", "--model", home / "model", "--movie", 5)
+    assert shown.status == 0, shown.err
+    cells = [line.split("│")[2].strip() for line in shown.out.splitlines() if "│ occupation " in line]
+    assert sorted(cells) == sorted(AS_IT_IS)
+
+
+@pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR"])  # the latter makes any output a terminal
+def test_a_path_is_shown_as_it_is_written(
+    movierate: Callable[..., Outcome],
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    monkeypatch.setenv("COLUMNS", "300")
+    out = tmp_path / "data[" / "old] :smile:"
+    explored = movierate("explore", "--lake", home / "lake", "--out", out)
+    assert (explored.status, explored.err) == (0, "")
+    assert f"write {out}: " in explored.out
+    assert f"report: {out}/report.html\n" in explored.out
+    listed, whole = movierate("runs", out), movierate("runs", out, "--json")
+    assert f"│ {out} │" in listed.out
+    assert json.loads(whole.out)["where"] == str(out)
+    assert f"{out}/none: no run has left a record there" in movierate("runs", out / "none").err
+    prepared = movierate("prepare", "--input", ml_1m(out / "input"), "--lake", out / "lake")
+    assert "MarkupError" not in prepared.err
+
+
+def test_a_step_is_shown_in_a_terminal_as_it_is_written() -> None:
+    console = plain_console(file=StringIO(), force_terminal=True, width=80)
+    reporter = Reporter(console)
+    with reporter.step("read [/old] :smile:"):
+        pass
+    with reporter.steps("fit [/b] :smile:", 2) as advance:
+        advance()
+    assert isinstance(console.file, StringIO)
+    said = console.file.getvalue()
+    assert said.count("read [/old] :smile:") >= 2  # beside the spinner, and when it is done
+    assert said.count("fit [/b] :smile:") >= 2
 
 
 def test_help_explains_every_option(movierate: Callable[..., Outcome]) -> None:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import typer
-from rich.console import Console
 from typer.exceptions import TyperException
 
 # Each module adds its commands, in the order in which --help lists them.
 from movierate_spark.cli import data, model, serving, trying, upkeep  # noqa: F401
 from movierate_spark.cli.app import app
 from movierate_spark.cli.run import Run
+from movierate_spark.console import plain_console
 from movierate_spark.errors import MovierateError
 from movierate_spark.failures import described
 
@@ -47,7 +47,5 @@ def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
 
 
 def _fail(name: str, message: str, status: int) -> int:
-    Console(stderr=True, highlight=False, soft_wrap=True).print(
-        f"{name}: {' '.join(message.split())}", markup=False
-    )
+    plain_console(stderr=True, soft_wrap=True).print(f"{name}: {' '.join(message.split())}")
     return status

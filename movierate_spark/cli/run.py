@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from pyspark.sql import SparkSession
-from rich.console import Console
 
 from movierate_spark.config import Settings, load_settings
+from movierate_spark.console import plain_console
 from movierate_spark.progress import Reporter
 from movierate_spark.runs import RunRecord, recorded
 from movierate_spark.session import build_session, local_properties, memory_overhead, submitted_properties
@@ -25,7 +25,7 @@ class Run:
         self.command = command
         self.settings: Settings = load_settings(config or (), profile=self.profile)
         self.report = Reporter()
-        self.out = Console(highlight=False, soft_wrap=True)
+        self.out = plain_console(soft_wrap=True)
 
     @contextmanager
     def spark(self) -> Iterator[SparkSession]:
@@ -50,7 +50,7 @@ class Run:
 
     def say(self, line: str) -> None:
         """A line of the result."""
-        self.out.print(line, markup=False)
+        self.out.print(line)
 
     def say_all(self, lines: Iterable[str]) -> None:
         """The lines of the result."""

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from movierate_spark import demo as demonstration
 from movierate_spark import doctor as examination
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, SimulatedFormat
 from movierate_spark.cli.run import Run
+from movierate_spark.console import plain_console
 from movierate_spark.display import ledger_lines, show_metrics
 from movierate_spark.simulate import simulate as make_data
 
@@ -58,11 +58,11 @@ def demo(
 @app.command()
 def doctor() -> None:
     """Check Java, Python, PySpark, memory, time zone and paths: fine, or what to do."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     findings = examination.examine()
     for finding in findings:
         state = "fine" if finding.fine else "MEND"
         remedy = "" if finding.fine else f": {finding.remedy}"
-        console.print(f"{state}  {finding.what}: {finding.found}{remedy}", markup=False)
+        console.print(f"{state}  {finding.what}: {finding.found}{remedy}")
     if not all(finding.fine for finding in findings):
         raise typer.Exit(2)

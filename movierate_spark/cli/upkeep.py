@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from movierate_spark import pipeline
 from movierate_spark.cli.app import app
+from movierate_spark.console import plain_console
 from movierate_spark.display import show_runs
 from movierate_spark.runs import read_records
 
@@ -24,10 +24,10 @@ def runs(
 ) -> None:
     """List the runs that left something in these folders, oldest first."""
     records = read_records(folders)
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     if as_json:
         for record in records:
-            console.print(json.dumps(record), markup=False)
+            console.print(json.dumps(record))
     else:
         show_runs(console, records)
 
@@ -41,10 +41,10 @@ def vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
     """Remove attempts that were never published and versions replaced longer ago than the retention."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     for folder in folders:
         removed = pipeline.vacuum(folder, retention_hours=retention_hours, dry_run=dry_run)
         for path in removed if dry_run else ():
-            console.print(str(path), markup=False)
+            console.print(str(path))
         what = "would be removed" if dry_run else "removed"
-        console.print(f"{folder}: {len(removed)} files or folders {what}", markup=False)
+        console.print(f"{folder}: {len(removed)} files or folders {what}")
