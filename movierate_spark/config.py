@@ -13,6 +13,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -150,6 +151,7 @@ class Settings(BaseSettings):
         env_prefix_target="all",  # else a field with an alias is reached without the prefix, and only so
         env_nested_delimiter="__",
         serialize_by_alias=True,
+        hide_input_in_errors=True,  # a secret may be among it
     )
 
     input: InputSettings
@@ -202,6 +204,8 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
         return Layered()  # type: ignore[call-arg]
     except ValidationError as error:
         raise InputError(f"settings: {_first_problem(error)}") from error
+    except SettingsError as error:
+        raise InputError(f"settings: {error}: write a list or a table in a variable as JSON") from error
     except ValueError as error:  # tomllib's, which names the line but not the file
         raise InputError(f"settings: {', '.join(map(str, files))}: {error}") from error
 

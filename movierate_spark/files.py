@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import uuid
 from collections.abc import Iterable
@@ -26,16 +27,21 @@ def entries(folder: Path) -> list[str]:
     return [name for name in names if not re.fullmatch(rf"\..+\.{UNIQUE}", name)]
 
 
-def replace_json(path: Path, document: object) -> None:
-    """Write a JSON file so that a reader sees the old or the new one, never a part."""
-    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n")
+def replace_json(path: Path, document: object, *, mode: int = 0o666) -> None:
+    """Write a JSON file as :func:`replace_text` does."""
+    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n", mode=mode)
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8) so that a reader sees the old or the new one, never a part."""
+def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
+    """Write a text file (UTF-8) so that a reader sees the old or the new one, never a part.
+
+    It has the permissions of ``mode`` from its first byte on, less what the umask takes.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

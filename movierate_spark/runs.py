@@ -13,11 +13,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from movierate_spark import redaction
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.files import replace_json
+from movierate_spark.session import submitted_properties
 
 RUNS = "_runs"
+FOR_ITS_OWNER = 0o600
 LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
 
 
@@ -58,7 +61,7 @@ def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, A
     record = RunRecord(
         job,
         f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        settings=settings.model_dump(mode="json"),
+        settings=_told(settings),
         libraries=library_versions(),
     )
     try:
@@ -75,6 +78,13 @@ def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, A
         _write(target, record, began, steps)
 
 
+def _told(settings: Settings) -> dict[str, Any]:
+    """Settings as a record may tell them: what Spark would hide, by its pattern here, is hidden."""
+    properties = {**settings.spark.properties, **submitted_properties()}
+    pattern = properties.get(redaction.SETTING, redaction.BY_DEFAULT)
+    return redaction.redacted(settings.model_dump(mode="json"), pattern)
+
+
 def _write(target: Path, record: RunRecord, began: float, steps: list[dict[str, Any]]) -> None:
     record.seconds = round(time.monotonic() - began, 3)
     record.steps = list(steps)
@@ -82,7 +92,8 @@ def _write(target: Path, record: RunRecord, began: float, steps: list[dict[str, 
     folder.mkdir(parents=True, exist_ok=True)
     stamp = record.started.replace(":", "").replace("-", "")
     content = {name: value for name, value in asdict(record).items() if name != "kept"}
-    replace_json(folder / f"{stamp}-{record.job}-{uuid.uuid4().hex[:8]}.json", content)
+    file = folder / f"{stamp}-{record.job}-{uuid.uuid4().hex[:8]}.json"
+    replace_json(file, content, mode=FOR_ITS_OWNER)
     steps.clear()
 
 

@@ -1,16 +1,26 @@
-"""Nobody is named in what a run leaves behind, the tables themselves aside."""
+"""Nobody is named in what a run leaves behind, the tables themselves aside; nor are its secrets told."""
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from canaries import ROW, USER, ZIP, traces, with_canary
 from conftest import FAST, INTERPRETED, T
 from deliveries import ml_1m, write
+from pyspark.sql import SparkSession
+
+from movierate_spark.config import load_settings
+from movierate_spark.errors import InputError
+from movierate_spark.redaction import BY_DEFAULT, redacted
+from movierate_spark.runs import recorded
 
 # Tables of rows about people; what else lies beside them is searched.
 TABLES = ("lake/ratings", "lake/users", "lake/movies", "lake/rejected", "scores/run_date", "scores/_rejected")
@@ -101,3 +111,98 @@ def test_no_log_record_report_or_model_knows_the_canary(left: Path) -> None:
 def is_table_file(file: Path) -> bool:
     in_table = any(file.as_posix().startswith(table) for table in TABLES)
     return in_table and not {"_delta_log", "_runs"} & set(file.parts)
+
+
+PROPERTIES = {
+    "spark.hadoop.fs.s3a.access.key": "hunter2",
+    "spark.hadoop.fs.s3a.secret.key": "hunter2",
+    "spark.executorEnv.DB_PASSWORD": "hunter2",
+    "spark.executor.extraJavaOptions": "-Dtrust.Password=hunter2",  # told by its value, not by its name
+    "spark.authenticate": "true",
+    "spark.executor.memory": "4g",
+}
+
+
+def written(folder: Path, properties: dict[str, str]) -> dict[str, Any]:
+    """The Spark properties in the record of a run with these."""
+    lines = "".join(f"{json.dumps(name)} = {json.dumps(value)}\n" for name, value in properties.items())
+    (folder / "own.toml").write_text(f"[spark.properties]\n{lines}")
+    with recorded(folder / "lake", "prepare", load_settings([folder / "own.toml"]), []):
+        (folder / "lake").mkdir()
+    (file,) = (folder / "lake" / "_runs").glob("*.json")
+    found = json.loads(file.read_text())["settings"]["spark"]["properties"]
+    return {name: found[name] for name in properties}
+
+
+def test_a_record_tells_no_secret_of_the_settings(tmp_path: Path) -> None:
+    hidden = dict.fromkeys(PROPERTIES, "*********(redacted)")
+    assert written(tmp_path, PROPERTIES) == {
+        **hidden,
+        "spark.authenticate": "true",
+        "spark.executor.memory": "4g",
+    }
+
+
+def test_what_is_secret_is_said_by_sparks_own_setting(tmp_path: Path) -> None:
+    own = {"spark.redaction.regex": "(?i)memory", "spark.x.password": "seen", "spark.executor.memory": "4g"}
+    hidden = "*********(redacted)"
+    expected = {"spark.redaction.regex": hidden, "spark.x.password": "seen", "spark.executor.memory": hidden}
+    assert written(tmp_path, own) == expected
+
+
+def test_everything_is_secret_where_the_setting_cannot_be_read(tmp_path: Path) -> None:
+    own = {"spark.redaction.regex": r"\p{Alpha}secret", "spark.executor.memory": "4g"}
+    assert written(tmp_path, own) == dict.fromkeys(own, "*********(redacted)")
+
+
+def test_settings_are_hidden_as_spark_hides_them(spark: SparkSession) -> None:
+    jvm: Any = spark._jvm
+    setting = jvm.org.apache.spark.internal.config.ConfigEntry.findEntry("spark.redaction.regex")
+    assert set(setting.defaultValueString().split("|")) <= set(BY_DEFAULT.split("|"))
+    pairs = jvm.java.util.ArrayList()
+    for name, value in PROPERTIES.items():
+        pairs.add(jvm.scala.Tuple2(name, value))
+    listed = jvm.scala.jdk.javaapi.CollectionConverters.asScala(pairs).toSeq()
+    configuration = spark.sparkContext._jsc.sc().conf()
+    hidden = jvm.org.apache.spark.util.Utils.redact(configuration, listed)
+    of_spark = [hidden.apply(i) for i in range(len(PROPERTIES))]
+    assert redacted(PROPERTIES) == {pair._1(): pair._2() for pair in of_spark}
+
+
+def test_a_record_is_for_its_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        written(tmp_path, {})
+    finally:
+        os.umask(before)
+    (file,) = (tmp_path / "lake" / "_runs").iterdir()
+    assert oct(file.stat().st_mode & 0o777) == "0o600"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[spark]\npassword = "hunter2"\n',
+        '[spark]\nproperties = "hunter2"\n',
+        '[spark.properties]\n"spark.x.password" = ["hunter2"]\n',
+        '[train]\nthreshold = "hunter2"\n',
+        '[validate]\nrated_at_min = "hunter2"\n',
+        '[spark.properties]\n"spark.x.password" = "hunter2\n',
+        '[spark.properties]\n"spark.x.password" = hunter2\n',
+    ],
+)
+def test_a_setting_that_does_not_fit_is_named_without_its_value(tmp_path: Path, text: str) -> None:
+    (tmp_path / "own.toml").write_text(text)
+    with pytest.raises(InputError, match="settings: ") as refused:
+        load_settings([tmp_path / "own.toml"])
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize("value", ["hunter2", '{"spark.x.password": ["hunter2"]}'])
+def test_a_variable_that_does_not_fit_is_named_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("MOVIERATE__SPARK__PROPERTIES", value)
+    with pytest.raises(InputError, match=r"settings: .*spark") as refused:
+        load_settings()
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
