@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from typing import Any, cast
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
+from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import DataFrame
 
 from movierate_spark.config import FeatureSettings
@@ -30,6 +31,9 @@ from movierate_spark.runs import library_versions
 
 MANIFEST = "bundle.json"
 PIPELINE = "pipeline"
+STAGES = "stages"
+UID = "[A-Za-z][A-Za-z0-9]*_[0-9a-f]{12}"
+"""A stage's name of Spark's making: nothing in it leads out of the folder of stages."""
 PIPELINE_CLASS = "pyspark.ml.pipeline.PipelineModel"
 STAGE_CLASSES = {
     *(f"{stage.__module__}.{stage.__qualname__}" for stage in transformers.SAVED),
@@ -77,8 +81,12 @@ class Bundle:
 
     @cached_property
     def pipeline(self) -> PipelineModel:
-        """The Spark ML pipeline from joined rows to log odds; loaded once."""
-        return PipelineModel.load(str(self.path / self.manifest["folder"] / PIPELINE))
+        """The Spark ML pipeline from joined rows to log odds; loaded once.
+
+        Raises:
+            InputError: its files have changed since the bundle was opened.
+        """
+        return load_pipeline(self.path, self.manifest)
 
     def transform(self, rows: DataFrame) -> DataFrame:
         """The rows with the pipeline's columns.
@@ -145,11 +153,15 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
 
 
 def digests(path: Path, folder: Path) -> dict[str, str]:
-    """SHA-256 of every file below ``folder`` but Hadoop's ``.crc``, by its path below ``path``."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and file.suffix != ".crc")
+    """SHA-256 of every file below ``folder`` but Hadoop's ``.*.crc``, by its path below ``path``."""
+    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and not _is_checksum(file))
     return {
         file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
     }
+
+
+def _is_checksum(file: Path) -> bool:
+    return file.name.startswith(".") and file.suffix == ".crc"
 
 
 def open_bundle(path: Path) -> Bundle:
@@ -161,7 +173,6 @@ def open_bundle(path: Path) -> Bundle:
     try:
         manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         missing = [key for key in REQUIRED if key not in manifest]
-        folder = path / str(manifest["folder"])
         FeatureSettings.model_validate(manifest["features"])
     except FileNotFoundError as error:
         raise InputError(f"--model {path}: no bundle there ({MANIFEST} is missing): run train") from error
@@ -169,32 +180,78 @@ def open_bundle(path: Path) -> Bundle:
         raise InputError(f"--model {path}: {MANIFEST} can't be read: train again") from error
     if missing:
         raise InputError(f"--model {path}: {MANIFEST} lacks {', '.join(missing)}: train again")
-    if folder.parent != path or digests(path, folder) != manifest["files"]:
+    _check(path, manifest)
+    return Bundle(path, manifest)
+
+
+def load_pipeline(path: Path, manifest: Mapping[str, Any]) -> PipelineModel:
+    """The pipeline, checked once more, as its files may have changed since the bundle was opened.
+
+    Raises:
+        InputError: the files are not what ``bundle.json`` says.
+    """
+    return PipelineModel.load(str(_check(path, manifest)))
+
+
+def _check(path: Path, manifest: Mapping[str, Any]) -> Path:
+    """Where the pipeline lies, when all that loading it would read is what was published, and ours."""
+    folder = path / str(manifest["folder"])
+    for entry in (folder, *sorted(folder.rglob("*"))):
+        if entry.is_symlink():
+            raise _stranger(path, f"its files lie behind {entry.relative_to(path)}, a symbolic link")
+    if not is_version(folder.name) or folder.parent != path or digests(path, folder) != manifest["files"]:
         raise InputError(f"--model {path}: its files are not those that were published: train again")
     _check_classes(path, folder / PIPELINE)
-    return Bundle(path, manifest)
+    return folder / PIPELINE
 
 
 def _check_classes(path: Path, pipeline: Path) -> None:
     """Refuse what Spark ML would import to load the pipeline, but for the classes that we save.
 
-    Digests tell a damaged bundle; who can write the folder can write new digests, too.
+    Digests tell a damaged bundle; who can write the folder can write new digests, too. The stages are those
+    that the loader would go to, which follows the uids in the pipeline's metadata.
     """
-    for metadata in sorted(folder for folder in pipeline.rglob("metadata") if folder.is_dir()):
-        name = _class_named_in(metadata)
-        if name not in ({PIPELINE_CLASS} if metadata.parent == pipeline else STAGE_CLASSES):
-            raise InputError(
-                f"--model {path}: loading {metadata.parent.relative_to(path)} would run"
-                f" {name or 'who knows what'},"
-                " which no bundle of ours holds: do not use it, and train again"
-            )
+    _check_class(path, pipeline, {PIPELINE_CLASS})
+    uids = _stage_uids(pipeline)
+    for place, uid in enumerate(uids):
+        if not re.fullmatch(UID, uid):
+            raise _stranger(path, f"loading it would look for a stage called {uid!r}")
+        folder = PipelineSharedReadWrite.getStagePath(uid, place, len(uids), str(pipeline / STAGES))
+        _check_class(path, Path(folder), STAGE_CLASSES)
 
 
-def _class_named_in(metadata: Path) -> str | None:
-    """The class that loading a stage imports; None where it is not told by a single line."""
-    parts = [file for file in metadata.iterdir() if not file.name.startswith(("_", "."))]
+def _check_class(path: Path, stage: Path, allowed: Set[str]) -> None:
+    name = str(_metadata(stage).get("class", "who knows what"))
+    if name not in allowed:
+        raise _stranger(path, f"loading {stage.relative_to(path)} would run {name}")
+
+
+def _stranger(path: Path, what: str) -> InputError:
+    return InputError(
+        f"--model {path}: {what}, which no bundle of ours holds: do not use it, and train again"
+    )
+
+
+def _stage_uids(pipeline: Path) -> list[str]:
     try:
+        return [str(uid) for uid in _metadata(pipeline)["paramMap"]["stageUids"]]
+    except (KeyError, TypeError):
+        return [""]  # which no stage is called
+
+
+def _metadata(stage: Path) -> dict[str, Any]:
+    """What the loader reads first of a stage; empty where that is not told by a single line.
+
+    Of the names that look hidden Spark does read some, ``_a=b`` for one: none but its own is passed over.
+    """
+    try:
+        parts = [file for file in (stage / "metadata").iterdir() if not _is_of_hadoop(file)]
         (line,) = [line for file in parts for line in file.read_text(encoding="utf-8").splitlines()]
-        return str(json.loads(line)["class"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        found = json.loads(line)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_of_hadoop(file: Path) -> bool:
+    return file.name == "_SUCCESS" or _is_checksum(file)

@@ -235,6 +235,7 @@ def resigned(model: Path) -> None:
         '{"class": "os.path.Evil", "uid": "x", "paramMap": {}}\n',
         '{"class": "pyspark.ml.pipeline.PipelineModel", "uid": "x", "paramMap": {}}\n',
         '{"class": "org.apache.spark.ml.feature.VectorAssembler"}\n{"class": "os.path.Evil"}\n',
+        '{"class": ["os.path.Evil"]}\n',
         "[]\n",
         "",
     ],
@@ -259,6 +260,88 @@ def test_a_bundle_with_a_class_of_somebody_else_is_refused_though_it_is_signed_a
     assert "which no bundle of ours holds: do not use it, and train again" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "scores").exists()
+
+
+FORGED = '{"class": "os.path.Evil", "uid": "x", "paramMap": {}, "defaultParamMap": {}}\n'
+
+
+def led_by_its_uid_out_of_the_bundle(model: Path, elsewhere: Path) -> None:
+    metadata = next(model.glob("*/pipeline/metadata/part-00000*"))
+    whole = json.loads(metadata.read_text())
+    uids = whole["paramMap"]["stageUids"]
+    write(elsewhere / "metadata" / "part-00000", [FORGED.strip()])
+    uids[2] = f"{uids[2]}/../../../../../{elsewhere.name}"
+    metadata.write_text(json.dumps(whole) + "\n")
+
+
+def led_by_a_link_of_its_stages(model: Path, elsewhere: Path) -> None:
+    stages = next(model.glob("*/pipeline/stages"))
+    shutil.move(stages, elsewhere)
+    stages.symlink_to(elsewhere)
+    next(elsewhere.glob("2_*/metadata/part-00000*")).write_text(FORGED)
+
+
+def led_by_a_link_of_its_version(model: Path, elsewhere: Path) -> None:
+    version = next(entry for entry in model.iterdir() if bundles.is_version(entry.name))
+    shutil.move(version, elsewhere)
+    version.symlink_to(elsewhere)
+
+
+def led_by_a_link_of_one_file(model: Path, elsewhere: Path) -> None:
+    file = next(model.glob("*/pipeline/stages/*/data/*.parquet"))
+    shutil.move(file, elsewhere)
+    file.symlink_to(elsewhere)
+
+
+def led_by_a_file_that_spark_reads_though_it_looks_hidden(model: Path, _: Path) -> None:
+    metadata = next(model.glob("*/pipeline/stages/2_*/metadata"))
+    (metadata / "_a=b").write_text(FORGED)
+
+
+@pytest.mark.parametrize(
+    ("led", "message"),
+    [
+        (led_by_its_uid_out_of_the_bundle, "a stage called 'HistoryFeatures_"),
+        (led_by_a_link_of_its_stages, "/pipeline/stages, a symbolic link"),
+        (led_by_a_link_of_its_version, ", a symbolic link"),
+        (led_by_a_link_of_one_file, ".parquet, a symbolic link"),
+        (led_by_a_file_that_spark_reads_though_it_looks_hidden, "would run who knows what"),
+    ],
+)
+def test_a_bundle_that_leads_elsewhere_is_refused_though_it_is_signed_again(
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    led: Callable[[Path, Path], None],
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(home / "model", model)
+    led(model, tmp_path / "elsewhere")
+    resigned(model)
+    monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
+    inputs = ("--lake", home / "lake", "--model", model, "--requests", asked)
+    outcome = movierate("score", *inputs, "--scores", tmp_path / "scores", "--run-date", DAY)
+    assert outcome.status == 2
+    assert message in outcome.err
+    assert "train again" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert not (tmp_path / "scores").exists()
+
+
+def test_a_bundle_that_is_changed_after_it_was_opened_is_not_loaded(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(home / "model", model)
+    found = bundles.open_bundle(model)
+    next(model.rglob("stages/2_*/metadata/part-00000*")).write_text(FORGED)
+    resigned(model)
+    monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
+    with pytest.raises(InputError, match="its files are not those that were published"):
+        _ = found.pipeline
 
 
 def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Path, tmp_path: Path) -> None:
