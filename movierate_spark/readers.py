@@ -10,7 +10,8 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,7 +227,7 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
     """A table in the csv format: a header, fields quoted where they hold the separator.
 
     Raises:
-        InputError: the header lacks a column.
+        InputError: the header lacks a column, or names one twice.
     """
     lines = read_lines(spark, path)
     header_line = lines.where("first").select("raw").head()
@@ -241,9 +242,21 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
             f"{path}: missing column(s) {', '.join(missing)}; its first line is {found}."
             f" Name them in conf under [input.columns.{table}], or the separator under [input]"
         )
+    check_each_named_once(str(path), header)
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), settings.separator))
     columns = {name: F.get("fields", F.lit(header.index(title))) for name, title in wanted.items()}
     return _table(split, table, columns, F.size("fields") == len(header))
+
+
+def check_each_named_once(where: str, header: Sequence[str]) -> None:
+    """Refuse a header that has a name twice, as nobody can tell which column is meant; '' is no name.
+
+    Raises:
+        InputError: it has.
+    """
+    repeated = [name for name, times in Counter(header).items() if name and times > 1]
+    if repeated:
+        raise InputError(f"{where}: its header names {', '.join(repeated)} more than once: leave one of each")
 
 
 def parse_csv_line(line: str, separator: str) -> list[str]:

@@ -12,6 +12,7 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
 from movierate_spark.readers import (
+    check_each_named_once,
     check_whole,
     csv_fields,
     is_parquet,
@@ -34,7 +35,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     ``day`` is the column run_date, '' where a row does not say; null where there is no such column.
 
     Raises:
-        InputError: no such file, zero bytes, cut off, no header, or a missing column.
+        InputError: no such file, zero bytes, cut off, no header, or a column missing or named twice.
     """
     if not path.exists():
         raise InputError(f"--requests {path}: no such file")
@@ -59,6 +60,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
             f"--requests {path}: missing column(s) {', '.join(missing)}; the first line must name"
             " user_id, movie_id and optionally at and run_date"
         )
+    check_each_named_once(f"--requests {path}", header)
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
     texts = [
         F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")

@@ -162,6 +162,18 @@ def test_a_delivery_of_another_size_than_stated_is_refused(
     assert score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 3).status == 0
 
 
+def test_requests_whose_header_names_a_column_twice_are_refused(
+    movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "twice.csv", ["user_id,movie_id,user_id,movie_id", "1,2,3,4"])
+    before = listing(tmp_path)
+    outcome = score(movierate, home, tmp_path / "twice.csv", tmp_path / "scores")
+    assert outcome.status == 2
+    assert "twice.csv: its header names user_id, movie_id more than once: leave one of each" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert listing(tmp_path) == before
+
+
 def test_each_score_is_the_sum_of_its_reasons(
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
 ) -> None:

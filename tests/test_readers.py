@@ -83,6 +83,17 @@ def test_other_column_names_separators_and_scales_come_from_the_settings(
     assert movie["title"] == "A; B (1999)"
 
 
+def test_a_column_that_a_header_names_twice_is_named(
+    spark: SparkSession, tmp_path: Path, settings: Settings
+) -> None:
+    write(tmp_path / "ratings.csv", ['userId,movieId,rating,timestamp,"rating"', "1,2,5,978300760,1"])
+    write(tmp_path / "movies.csv", ["movieId,title,genres,,", "2,Heat (1995),Drama,,"])  # no names, no doubt
+    delivery = find_delivery(tmp_path, format_name="auto", settings=settings.input)
+    with pytest.raises(InputError, match=r"ratings.csv: its header names rating more than once: leave one"):
+        delivery.read(spark, "ratings")
+    assert delivery.read(spark, "movies").count() == 1
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
