@@ -23,10 +23,10 @@ from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import DataFrame
 
 from movierate_spark.config import FeatureSettings
-from movierate_spark.digests import digest_of
+from movierate_spark.digests import sha256
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
-from movierate_spark.files import remove_if_empty, replace_json
+from movierate_spark.files import as_json, remove_if_empty, replace_text
 from movierate_spark.runs import library_versions
 
 MANIFEST = "bundle.json"
@@ -59,10 +59,19 @@ REQUIRED = (
 
 @dataclass(frozen=True)
 class Bundle:
-    """A fitted pipeline and what ``bundle.json`` says of it."""
+    """A fitted pipeline and what ``bundle.json`` says of it.
+
+    ``manifest_sha256`` is of the bytes that ``manifest`` was parsed from; the file may be another one by now.
+    """
 
     path: Path
     manifest: Mapping[str, Any]
+    manifest_sha256: str
+
+    def described(self) -> dict[str, Any]:
+        """What a run record says of the model that was used."""
+        named = {"model": str(self.path), "model_version": self.version}
+        return named | {"bundle_sha256": self.manifest_sha256}
 
     @property
     def version(self) -> str:
@@ -109,16 +118,6 @@ class Bundle:
         return cast("LogisticRegressionModel", self.pipeline.stages[-1])
 
 
-def model_input(path: Path) -> dict[str, Any]:
-    """What a run record says of the model that was used; only its place where none can be read."""
-    manifest = path / MANIFEST
-    try:
-        version = json.loads(manifest.read_text(encoding="utf-8")).get("version")
-    except (OSError, ValueError, AttributeError):  # opening it will say what is wrong
-        return {"model": str(path)}
-    return {"model": str(path), "model_version": version, "bundle_sha256": digest_of(manifest)}
-
-
 def is_version(name: str) -> bool:
     """Whether a folder is named like a bundle's version."""
     return re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", name) is not None
@@ -143,13 +142,22 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
             "libraries": library_versions(),
             "files": digests(path, folder),
         }
-        replace_json(path / MANIFEST, whole)
+        text = as_json(whole)
+        replace_text(path / MANIFEST, text)
     except BaseException:
-        if model_input(path).get("model_version") != version:
+        if _named_version(path) != version:
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty(made)
         raise
-    return Bundle(path, whole)
+    return Bundle(path, whole, sha256(text.encode()))
+
+
+def _named_version(path: Path) -> str | None:
+    """The version that ``bundle.json`` names; None where it can't be read."""
+    try:
+        return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def digests(path: Path, folder: Path) -> dict[str, str]:
@@ -171,7 +179,8 @@ def open_bundle(path: Path) -> Bundle:
         InputError: no bundle lies there, or it is not what ``bundle.json`` says.
     """
     try:
-        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        content = (path / MANIFEST).read_bytes()
+        manifest = json.loads(content)
         missing = [key for key in REQUIRED if key not in manifest]
         FeatureSettings.model_validate(manifest["features"])
     except FileNotFoundError as error:
@@ -181,7 +190,7 @@ def open_bundle(path: Path) -> Bundle:
     if missing:
         raise InputError(f"--model {path}: {MANIFEST} lacks {', '.join(missing)}: train again")
     _check(path, manifest)
-    return Bundle(path, manifest)
+    return Bundle(path, manifest, sha256(content))
 
 
 def load_pipeline(path: Path, manifest: Mapping[str, Any]) -> PipelineModel:

@@ -8,6 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 
+def sha256(content: bytes) -> str:
+    """SHA-256 of bytes that have been read, for whoever parses the very same."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def digest_of(path: Path) -> str:
     """SHA-256 of a file, or of the names and digests of a folder's files, hidden ones aside."""
     if path.is_file():

@@ -29,7 +29,12 @@ def entries(folder: Path) -> list[str]:
 
 def replace_json(path: Path, document: object, *, mode: int = 0o666) -> None:
     """Write a JSON file as :func:`replace_text` does."""
-    replace_text(path, json.dumps(document, indent=2, allow_nan=False) + "\n", mode=mode)
+    replace_text(path, as_json(document), mode=mode)
+
+
+def as_json(document: object) -> str:
+    """A document as it is written to a file."""
+    return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:

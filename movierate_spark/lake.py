@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
-from movierate_spark.digests import digest_of
+from movierate_spark.digests import sha256
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.files import replace_json
 from movierate_spark.tables import current_files, read_table
@@ -30,10 +30,14 @@ LEDGER = "ledger.json"
 
 @dataclass(frozen=True)
 class Lake:
-    """An opened lake: its frames are fixed at the ledger's versions."""
+    """An opened lake: its frames are fixed at the ledger's versions.
+
+    ``ledger_sha256`` is of the bytes that ``ledger`` was parsed from; the file may be another one by now.
+    """
 
     path: Path
     ledger: Mapping[str, Any]
+    ledger_sha256: str
     ratings: DataFrame
     users: DataFrame
     movies: DataFrame
@@ -52,6 +56,11 @@ class Lake:
         by_pair = self.ratings.groupBy("user_id", "movie_id").agg(latest)
         return by_pair.select("user_id", "movie_id", "latest.rating", "latest.rated_at")
 
+    def described(self) -> dict[str, Any]:
+        """What a run record says of the lake that was read."""
+        versions = self.ledger["versions"]
+        return {"lake": str(self.path), "lake_versions": versions, "ledger_sha256": self.ledger_sha256}
+
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:
     """The lake at ``path``, as its ledger names it.
@@ -60,7 +69,8 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
         InputError: no lake lies there, or its ledger can't be read.
     """
     try:
-        ledger = json.loads((path / LEDGER).read_text(encoding="utf-8"))
+        content = (path / LEDGER).read_bytes()
+        ledger = json.loads(content)
         versions = {name: int(ledger["versions"][name]) for name in schemas.LAKE}
     except FileNotFoundError as error:
         raise InputError(f"--lake {path}: no lake there ({LEDGER} is missing): run prepare") from error
@@ -70,17 +80,7 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
         name: read_table(spark, path / name, schemas.LAKE[name], version=versions[name])
         for name in ("ratings", "users", "movies")
     }
-    return Lake(path, ledger, **frames)
-
-
-def lake_input(path: Path) -> dict[str, Any]:
-    """What a run record says of the lake that was read; only its place where none can be read."""
-    ledger = path / LEDGER
-    try:
-        versions = json.loads(ledger.read_text(encoding="utf-8")).get("versions")
-    except (OSError, ValueError, AttributeError):  # opening it will say what is wrong
-        return {"lake": str(path)}
-    return {"lake": str(path), "lake_versions": versions, "ledger_sha256": digest_of(ledger)}
+    return Lake(path, ledger, sha256(content), **frames)
 
 
 def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -124,13 +124,13 @@ def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path
 def test_a_bundle_that_is_named_already_stays_whatever_comes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = bundle.replace_json
+    write = bundle.replace_text
 
-    def interrupted(path: Path, document: object) -> None:
-        write(path, document)
+    def interrupted(path: Path, text: str) -> None:
+        write(path, text)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(bundle, "replace_json", interrupted)
+    monkeypatch.setattr(bundle, "replace_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
         bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
     named = json.loads((tmp_path / "model" / "bundle.json").read_text())

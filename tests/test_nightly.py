@@ -8,10 +8,11 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Outcome, listing
-from deliveries import write
+from deliveries import START, ml_1m, write
 from deltalake import DeltaTable
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
@@ -19,6 +20,7 @@ from pyspark.sql import functions as F
 from movierate_spark import bundle as bundles
 from movierate_spark import requests, schemas
 from movierate_spark.errors import InputError
+from movierate_spark.pipeline import scoring
 from movierate_spark.tables import read_table
 
 DAY = "2000-12-31"
@@ -35,7 +37,7 @@ def rows(spark: SparkSession, scores: Path) -> list[Row]:
     return read_table(spark, scores, schemas.SCORES).sort("run_date", "user_id", "movie_id").collect()
 
 
-def records(folder: Path) -> list[dict[str, object]]:
+def records(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(file.read_text()) for file in sorted((folder / "_runs").glob("*.json"))]
 
 
@@ -91,6 +93,43 @@ def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
     assert sorted(record["outcome"] for record in records(scores)) == ["conflict", "done"]
     assert score(movierate, home, asked, scores).status == 0
     assert len(rows(spark, scores)) == 2
+
+
+def test_scores_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
+    spark: SparkSession,
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, scores, fresh = tmp_path / "new", tmp_path / "scores", tmp_path / "fresh"
+    for part in ("lake", "model"):
+        shutil.copytree(home / part, new / part)
+    ratings = [(user, movie, 5, START) for user in range(1, 41) for movie in (2, 4)]
+    delivered = ("prepare", "--input", ml_1m(tmp_path / "input", ratings), "--lake", new / "lake")
+    check = scoring.check_table_folder
+
+    def overtaken(*arguments: Any, **more: Any) -> None:
+        monkeypatch.setattr(scoring, "check_table_folder", check)
+        assert movierate(*delivered).status == 0
+        with (new / "model" / "bundle.json").open("a") as manifest:
+            manifest.write("\n")
+        check(*arguments, **more)
+
+    before = {name: (new / name).read_bytes() for name in ("lake/ledger.json", "model/bundle.json")}
+    monkeypatch.setattr(scoring, "check_table_folder", overtaken)
+    assert score(movierate, new, asked, scores).status == 0
+    old = rows(spark, scores)
+    (record,) = records(scores)
+    read = {name: hashlib.sha256(content).hexdigest() for name, content in before.items()}
+    assert record["inputs"]["ledger_sha256"] == read["lake/ledger.json"]
+    assert record["inputs"]["lake_versions"]["ratings"] == 0
+    assert record["inputs"]["bundle_sha256"] == read["model/bundle.json"]
+    again = score(movierate, new, asked, scores)
+    assert "unchanged" not in again.out
+    assert score(movierate, new, asked, fresh).status == 0
+    assert rows(spark, scores) == rows(spark, fresh) != old
 
 
 def test_a_backfill_does_missing_dates_each_as_of_its_own_time(

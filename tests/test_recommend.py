@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +19,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.lake import open_lake
+from movierate_spark.pipeline import recommending
 from movierate_spark.recommend import USER_SIDE, MovieSide, top_movies
 from movierate_spark.tables import read_table
 
@@ -80,6 +85,28 @@ def test_the_same_inputs_are_left_alone_and_filters_hold(
     assert refused.status == 2
     assert "no movie may be recommended" in refused.err
     assert not (tmp_path / "new").exists()
+
+
+def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
+    movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, check = tmp_path / "new", recommending.check_table_folder
+    for part in ("lake", "model"):
+        shutil.copytree(home / part, new / part)
+    ledger = new / "lake" / "ledger.json"
+    read = hashlib.sha256(ledger.read_bytes()).hexdigest()
+
+    def overtaken(*arguments: Any, **more: Any) -> None:
+        monkeypatch.setattr(recommending, "check_table_folder", check)
+        prepared = movierate("prepare", "--input", home / "input", "--lake", new / "lake", "--force")
+        assert prepared.status == 0
+        check(*arguments, **more)
+
+    monkeypatch.setattr(recommending, "check_table_folder", overtaken)
+    assert recommend(movierate, new, tmp_path / "best", "--top", 2).status == 0
+    (record,) = (tmp_path / "best" / "_runs").glob("*.json")
+    assert json.loads(record.read_text())["inputs"]["ledger_sha256"] == read
+    assert "unchanged" not in recommend(movierate, new, tmp_path / "best", "--top", 2).out
 
 
 def test_equal_movies_are_in_order_of_their_ids_and_seen_ones_left_out(spark: SparkSession) -> None:

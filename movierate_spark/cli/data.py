@@ -12,7 +12,6 @@ from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, Format, LakeOption, row_counts
 from movierate_spark.cli.run import Run
 from movierate_spark.display import ledger_lines
-from movierate_spark.lake import lake_input
 
 
 @app.command()
@@ -53,8 +52,9 @@ def explore(
     """Show what is in the lake and who likes what, in a report to look at."""
     run = Run("explore", config)
     with run.spark() as spark, run.recorded(out) as record:
-        record.inputs = lake_input(lake)
-        totals = pipeline.explore_lake(spark, run.settings, run.report, source=lake, target=out)
+        totals = pipeline.explore_lake(
+            spark, run.settings, run.report, source=lake, target=out, inputs=record.inputs
+        )
         record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
     run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
     run.say(f"report: {out / 'report.html'}")

@@ -8,13 +8,11 @@ from typing import Annotated
 import typer
 
 from movierate_spark import pipeline
-from movierate_spark.bundle import model_input
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, UntilOption, time_of
 from movierate_spark.cli.run import Run
 from movierate_spark.display import show_metrics
 from movierate_spark.errors import InputError
-from movierate_spark.lake import lake_input
 
 
 @app.command()
@@ -25,9 +23,10 @@ def train(
     end = time_of(until, "--until")
     run = Run("train", config)
     with run.spark() as spark, run.recorded(model) as record:
-        record.inputs = lake_input(lake)
-        bundle = pipeline.train_model(spark, run.settings, run.report, source=lake, target=model, until=end)
-        record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, model_input(model)
+        bundle = pipeline.train_model(
+            spark, run.settings, run.report, source=lake, target=model, until=end, inputs=record.inputs
+        )
+        record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, bundle.described()
     training, label = bundle.manifest["training"], bundle.manifest["label"]
     run.say(f"liked: {label['threshold']:g} or more")
     run.say(f"trained on {training['rows']} ratings before {training['until']}")
@@ -69,7 +68,6 @@ def evaluate(
         raise InputError(f"--until {until} is not after --since {since}")
     run = Run("evaluate", config)
     with run.spark() as spark, run.recorded(out) as record:
-        record.inputs = lake_input(lake) | model_input(model)
         metrics = pipeline.evaluate_model(
             spark,
             run.settings,
@@ -80,6 +78,7 @@ def evaluate(
             measured=pipeline.Measured(start, end, min_user_history, allow_overlap),
             against=against,
             with_leakage_cost=leakage_cost,
+            inputs=record.inputs,
         )
         record.counts = {"evaluated": metrics["rows"]}
     show_metrics(run.out, metrics)

@@ -9,13 +9,11 @@ from typing import Annotated, Any
 import typer
 
 from movierate_spark import pipeline
-from movierate_spark.bundle import model_input
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, days_of, time_of
 from movierate_spark.cli.run import Run
 from movierate_spark.display import scored_lines, show_audience
 from movierate_spark.errors import InputError
-from movierate_spark.lake import lake_input
 
 
 @app.command()
@@ -57,10 +55,18 @@ def score(
     count = run.settings.score.reasons if reasons is None else reasons
     asked = pipeline.Asked(requests, days, count, force=force, expected_rows=expect_rows)
     with run.spark() as spark:
+        inputs: dict[str, Any] = {}
         results = pipeline.score_requests(
-            spark, run.settings, run.report, source=lake, model=model, target=scores, asked=asked
+            spark,
+            run.settings,
+            run.report,
+            source=lake,
+            model=model,
+            target=scores,
+            asked=asked,
+            inputs=inputs,
         )
-        found = list(_recorded_dates(run, results, scores, inputs=lake_input(lake) | model_input(model)))
+        found = list(_recorded_dates(run, results, scores, inputs=inputs))
     run.say_all(scored_lines(found))
     pipeline.check_deliveries(asked, found)
     run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
@@ -69,7 +75,10 @@ def score(
 def _recorded_dates(
     run: Run, results: Iterator[pipeline.Scored], scores: Path, *, inputs: dict[str, Any]
 ) -> Iterator[pipeline.Scored]:
-    """The results as they come, each that was looked into with a record of its own."""
+    """The results as they come, each that was looked into with a record of its own.
+
+    ``inputs`` are filled while the first one is made.
+    """
     while True:
         with run.recorded(scores) as record:
             result = next(results, None)
@@ -103,7 +112,6 @@ def recommend(
     second = time_of(at, "--at")
     run = Run("recommend", config)
     with run.spark() as spark, run.recorded(out) as record:
-        record.inputs = lake_input(lake) | model_input(model)
         rows = pipeline.recommend_movies(
             spark,
             run.settings,
@@ -114,6 +122,7 @@ def recommend(
             count=top,
             at=second,
             force=force,
+            inputs=record.inputs,
         )
         record.outcome = "unchanged" if rows is None else "done"
         record.counts = {} if rows is None else {"recommended": rows}

@@ -66,8 +66,11 @@ def evaluate_model(
     measured: Measured,
     against: Path | None = None,
     with_leakage_cost: bool = False,
+    inputs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure a bundle, and another one on the same rows; leave predictions, metrics and report.
+
+    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
@@ -75,6 +78,8 @@ def evaluate_model(
     """
     opened = before(lake.open_lake(spark, source), measured.until)
     found = bundles.open_bundle(model)
+    if inputs is not None:
+        inputs |= opened.described() | found.described()
     other = None if against is None else bundles.open_bundle(against)
     check_free(target, {"metrics.json", "predictions", *REPORT_FILES})
     overlap = _check_unseen(measured, found, "--model")

@@ -18,15 +18,25 @@ from movierate_spark.report import exploration_report
 
 
 def explore_lake(
-    spark: SparkSession, settings: Settings, report: Reporter, *, source: Path, target: Path
+    spark: SparkSession,
+    settings: Settings,
+    report: Reporter,
+    *,
+    source: Path,
+    target: Path,
+    inputs: dict[str, Any] | None = None,
 ) -> Mapping[str, Any]:
     """Leave the report and the tables of its figures; returns the totals.
+
+    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: there is no lake, fewer people than a report may speak of, or ``target`` holds
             something else.
     """
     opened = lake.open_lake(spark, source)
+    if inputs is not None:
+        inputs |= opened.described()
     check_free(target, REPORT_FILES)
     rules: dict[str, Any] = {
         "threshold": settings.label.threshold,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +18,7 @@ from movierate_spark import lake, schemas, score
 from movierate_spark.bundle import Bundle
 from movierate_spark.commits import attempt_to_write, commit, open_table
 from movierate_spark.config import RecommendSettings, Settings
-from movierate_spark.digests import digest_of, number_of
+from movierate_spark.digests import number_of
 from movierate_spark.errors import InputError
 from movierate_spark.lake import Lake
 from movierate_spark.pipeline.folders import check_table_folder
@@ -48,11 +49,13 @@ def recommend_movies(
     count: int,
     at: datetime | None,
     force: bool = False,
+    inputs: dict[str, Any] | None = None,
 ) -> int | None:
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
     ``at`` is the second after the last rating where it is None. None is returned where the table was
-    made from the same inputs, unless they are to be made again by ``force``.
+    made from the same inputs, unless they are to be made again by ``force``. ``inputs`` is filled with what
+    was opened, for the run record.
 
     Raises:
         InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
@@ -60,11 +63,13 @@ def recommend_movies(
     """
     opened = lake.open_lake(spark, source)
     found = bundles.open_bundle(model)
+    if inputs is not None:
+        inputs |= opened.described() | found.described()
     check_table_folder(target, "--out")
     table = open_table(target)
     second = second_after_last(opened) if at is None else at
     asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
-    number = number_of(digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked)
+    number = number_of(opened.ledger_sha256, found.manifest_sha256, asked)
     if table.transaction("recommend") == number and not force:
         return None
     best = _best(before(opened, second), found, settings.recommend, second, count=count, report=report)

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial, reduce
 from pathlib import Path
+from typing import Any
 
 from deltalake import Transaction
 from pyspark.sql import DataFrame, SparkSession
@@ -18,7 +19,7 @@ from movierate_spark import lake, requests, schemas, score
 from movierate_spark.bundle import Bundle
 from movierate_spark.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.config import Settings
-from movierate_spark.digests import digest_of, number_of
+from movierate_spark.digests import number_of
 from movierate_spark.errors import MovierateError
 from movierate_spark.lake import Lake
 from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
@@ -49,11 +50,13 @@ def score_requests(
     model: Path,
     target: Path,
     asked: Asked,
+    inputs: dict[str, Any] | None = None,
 ) -> Iterator[Scored]:
     """Score each run date's requests into its partition, a commit for each; yields what became of it.
 
     A date that was scored from the same inputs is left as it is. The features of several dates are made
-    together (``score.dates_at_once``), each as of its own time.
+    together (``score.dates_at_once``), each as of its own time. ``inputs`` is filled with what was opened,
+    for the run record.
 
     Raises:
         InputError: the lake, the bundle or the only delivery can't be read, or ``target`` is
@@ -62,12 +65,14 @@ def score_requests(
     """
     opened = lake.open_lake(spark, source)
     found = bundles.open_bundle(model)
+    if inputs is not None:
+        inputs |= opened.described() | found.described()
     check_table_folder(target, "--scores", {REJECTED})
     tables = Tables(open_table(target), open_table(target / REJECTED))
-    inputs = [digest_of(source / lake.LEDGER), digest_of(model / bundles.MANIFEST), asked.reasons]
+    made_of = [opened.ledger_sha256, found.manifest_sha256, asked.reasons]
 
     def number(found: Inspected) -> int:
-        return number_of(*inputs, asdict(found))
+        return number_of(*made_of, asdict(found))
 
     def is_done(day: date, found: Inspected) -> bool:
         return tables.scores.transaction(_name(day)) == number(found)

@@ -52,13 +52,18 @@ def train_model(
     source: Path,
     target: Path,
     until: datetime | None,
+    inputs: dict[str, Any] | None = None,
 ) -> Bundle:
     """Fit, choose and measure on ratings before ``until``; leave the bundle.
+
+    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
     """
     opened = lake.open_lake(spark, source)
+    if inputs is not None:
+        inputs |= opened.described()
     check_model_folder(target)
     opened = before(opened, until)
     first, end = _interval(opened, until)
