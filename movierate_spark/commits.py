@@ -10,7 +10,7 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -24,7 +24,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
-from movierate_spark.errors import ConflictError, MovierateError
+from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.files import remove_if_empty
 from movierate_spark.tables import RUN_DATE, is_delta_table
 
@@ -69,6 +69,34 @@ class OpenedTable:
 def open_table(path: Path) -> OpenedTable:
     """The table at ``path`` as it is now, or that there is none."""
     return OpenedTable(path, DeltaTable(str(path)) if is_delta_table(path) else None)
+
+
+def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -> None:
+    """Refuse a table that is for something else than rows of ``schema``, parted by run date if they have one.
+
+    Raises:
+        InputError: its columns, their types or its partitions are others.
+    """
+    if table.delta is None:
+        return
+    found = StructType.fromJson(json.loads(table.delta.schema().to_json()))
+    parted_by = table.delta.metadata().partition_columns
+    expected = [RUN_DATE] if RUN_DATE in schema.names else []
+    if parted_by != expected or _columns(found) != _columns(schema):
+        raise InputError(
+            f"{f'{option} ' if option else ''}{table.path}: a table of {_described(found, parted_by)} lies"
+            f" there; expected one of {_described(schema, expected)}: name another folder"
+        )
+
+
+def _columns(schema: StructType) -> set[tuple[str, str]]:
+    """Names and types; their order and whether they may be null make no other table."""
+    return {(field.name, field.dataType.simpleString()) for field in schema.fields}
+
+
+def _described(schema: StructType, parted_by: Sequence[str]) -> str:
+    columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in schema.fields)
+    return f"({columns}) partitioned by {', '.join(parted_by)}" if parted_by else f"({columns})"
 
 
 @contextmanager
@@ -146,11 +174,14 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
 
     Raises:
         ConflictError: another run published the same thing first.
+        InputError: the table is for something else, or has become so.
     """
     begun = to or open_table(attempt.table)
     before = begun.state(transaction, attempt.run_date)
     now = begun
     for _ in range(MOST_TRIES):
+        # Delta takes any schema into any table, which then no longer opens.
+        check_purpose(open_table(attempt.table), attempt.schema)
         try:
             return _commit_to(now, attempt, transaction)
         except (DeltaError, OSError):

@@ -7,6 +7,9 @@ from typing import Any, cast
 
 import pandas as pd
 import pytest
+from deltalake import Schema
+from deltalake.transaction import create_table_with_add_actions
+from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
 from movierate_spark import bundle
 from movierate_spark.errors import InputError
@@ -18,6 +21,7 @@ from movierate_spark.pipeline.folders import (
     check_table_folder,
 )
 from movierate_spark.report import Report
+from movierate_spark.schemas import RECOMMENDATIONS, SCORES
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
 LEFT_BY_KILLED_RUNS = (
@@ -33,29 +37,72 @@ LEFT_BY_KILLED_RUNS = (
 def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
     for name in LEFT_BY_KILLED_RUNS:
         (tmp_path / name).mkdir()
-    check_table_folder(tmp_path, "--scores", {"_rejected"})
+    check_table_folder(tmp_path, "--scores", SCORES, {"_rejected"})
     with pytest.raises(InputError, match=r"--out .* holds something else \(_rejected\)"):
-        check_table_folder(tmp_path, "--out")
+        check_table_folder(tmp_path, "--out", RECOMMENDATIONS)
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "run_date=yesterday", "0123456789abcdef"])
 def test_somebody_elses_folder_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     refused = rf"--out .* holds something else \({name}\): name a new folder"
-    for check in (check_folder, check_table_folder):
-        with pytest.raises(InputError, match=refused):
-            check(tmp_path, "--out")
+    with pytest.raises(InputError, match=refused):
+        check_folder(tmp_path, "--out")
+    with pytest.raises(InputError, match=refused):
+        check_table_folder(tmp_path, "--out", SCORES)
 
 
 def test_a_table_or_a_new_folder_may_be_written_to_but_no_file(tmp_path: Path) -> None:
-    (tmp_path / "table" / "_delta_log").mkdir(parents=True)
-    (tmp_path / "table" / "_delta_log" / "00000000000000000000.json").touch()
+    new_table(tmp_path / "table", SCORES, partition_by=["run_date"])
     (tmp_path / "table" / "_rejected").mkdir()
     (tmp_path / "file").touch()
-    check_table_folder(tmp_path / "table", "--out")
-    check_table_folder(tmp_path / "new", "--out")
+    check_table_folder(tmp_path / "table", "--out", SCORES)
+    check_table_folder(tmp_path / "new", "--out", SCORES)
     with pytest.raises(InputError, match="is a file: name a folder"):
-        check_table_folder(tmp_path / "file", "--out")
+        check_table_folder(tmp_path / "file", "--out", SCORES)
+
+
+def new_table(path: Path, schema: StructType, *, partition_by: list[str]) -> None:
+    """A table without rows."""
+    path.mkdir(parents=True)
+    create_table_with_add_actions(
+        str(path), Schema.from_json(schema.json()), [], mode="error", partition_by=partition_by
+    )
+
+
+X, DATE = StructField("x", LongType()), StructField("run_date", DateType())
+ROWS, DATED_ROWS = StructType([X]), StructType([X, DATE])
+
+
+@pytest.mark.parametrize(
+    ("lies_there", "partition_by", "found"),
+    [
+        ([DATE, X], [], r"\(run_date date, x bigint\) lies there"),
+        ([X, DATE], ["x"], r"\(x bigint, run_date date\) partitioned by x lies there"),
+        ([StructField("x", StringType()), DATE], ["run_date"], r"\(x string, run_date date\) partitioned"),
+        ([X], [], r"\(x bigint\) lies there"),
+    ],
+)
+def test_a_table_that_is_for_something_else_is_refused(
+    tmp_path: Path, lies_there: list[StructField], partition_by: list[str], found: str
+) -> None:
+    new_table(tmp_path / "t", StructType(lies_there), partition_by=partition_by)
+    expected = r".*; expected one of \(x bigint, run_date date\) partitioned by run_date: name another folder"
+    with pytest.raises(InputError, match=f"--out .*t: a table of {found}{expected}"):
+        check_table_folder(tmp_path / "t", "--out", DATED_ROWS)
+
+
+def test_order_and_nulls_make_no_other_table(tmp_path: Path) -> None:
+    new_table(
+        tmp_path / "t", StructType([DATE, StructField("x", LongType(), False)]), partition_by=["run_date"]
+    )
+    check_table_folder(tmp_path / "t", "--out", DATED_ROWS)
+
+
+def test_a_lake_with_a_table_that_is_for_something_else_is_refused(tmp_path: Path) -> None:
+    new_table(tmp_path / "lake" / "users", ROWS, partition_by=[])
+    with pytest.raises(InputError, match=r"--lake .*users: a table of \(x bigint\) lies there"):
+        check_lake_folder(tmp_path / "lake")
 
 
 def test_a_lake_and_a_model_that_were_half_written_may_be_written_again(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Outcome
+from conftest import Outcome, listing
 from deliveries import write
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
@@ -85,6 +85,23 @@ def test_the_same_inputs_are_left_alone_and_filters_hold(
     assert refused.status == 2
     assert "no movie may be recommended" in refused.err
     assert not (tmp_path / "new").exists()
+
+
+def test_a_scores_table_is_no_place_for_recommendations(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2"])
+    inputs = ("--lake", home / "lake", "--model", home / "model")
+    day = ("--requests", tmp_path / "requests.csv", "--run-date", "2000-12-31")
+    assert movierate("score", *inputs, *day, "--scores", tmp_path / "scores").status == 0
+    before = listing(tmp_path)
+    outcome = recommend(movierate, home, tmp_path / "scores", "--top", 2)
+    assert outcome.status == 2
+    assert f"--out {tmp_path}/scores: a table of (user_id bigint, movie_id bigint, " in outcome.err
+    assert "expected one of (user_id bigint, rank int, movie_id bigint" in outcome.err
+    assert outcome.err.count("\n") == 1
+    assert listing(tmp_path) == before
+    assert read_table(spark, tmp_path / "scores", schemas.SCORES).count() == 1
 
 
 def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(

@@ -16,7 +16,7 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from movierate_spark import commits
 from movierate_spark.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
-from movierate_spark.errors import ConflictError
+from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.tables import is_delta_table, read_table
 from movierate_spark.vacuum import vacuum_table
 
@@ -112,6 +112,19 @@ def test_a_failed_attempt_at_a_new_table_leaves_nothing(spark: SparkSession, tmp
     ):
         raise OSError("disk full")
     assert not (tmp_path / "a").exists()
+
+
+def test_a_table_that_becomes_another_one_while_a_run_is_under_way_is_not_destroyed(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    seen = open_table(tmp_path / "t")
+    publish(spark, tmp_path / "t", 1)
+    with pytest.raises(InputError, match=r"t: a table of \(x bigint, run_date date\) partitioned"):
+        publish(spark, tmp_path / "t", 2, None)
+    with pytest.raises(InputError, match=r"expected one of \(x bigint\): name another folder"):
+        publish(spark, tmp_path / "t", 2, None, to=seen)
+    assert content(spark, tmp_path / "t") == {(1, FIRST)}
+    assert {entry.name for entry in (tmp_path / "t").iterdir()} == {"_delta_log", "run_date=2000-01-01"}
 
 
 def older(path: Path, *, hours: int) -> None:

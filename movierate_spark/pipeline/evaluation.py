@@ -22,6 +22,7 @@ from movierate_spark.errors import InputError
 from movierate_spark.files import replace_json
 from movierate_spark.lake import Lake
 from movierate_spark.metrics import METRICS
+from movierate_spark.pipeline.folders import check_table_folder
 from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
@@ -31,6 +32,7 @@ from movierate_spark.report import Report, evaluation_report
 from movierate_spark.standard_errors import people_and_intervals
 
 MODEL, AGAINST = "model", "against"
+PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ def evaluate_model(
     if inputs is not None:
         inputs |= opened.described() | found.described()
     other = None if against is None else bundles.open_bundle(against)
-    check_free(target, {"metrics.json", "predictions", *REPORT_FILES})
+    check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
+    check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
     overlap = _check_unseen(measured, found, "--model")
     if other is not None:
         overlap |= _check_unseen(measured, other, "--against")
@@ -238,7 +241,7 @@ def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
 
 
 def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any], page: Report) -> None:
-    with attempt_to_write(table, target / "predictions", schemas.PREDICTIONS) as attempt:
+    with attempt_to_write(table, target / PREDICTIONS, schemas.PREDICTIONS) as attempt:
         commit(attempt)
         leave_report(target, page)
         replace_json(target / "metrics.json", document)

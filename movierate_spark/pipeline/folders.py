@@ -6,8 +6,11 @@ import re
 from collections.abc import Collection
 from pathlib import Path
 
+from pyspark.sql.types import StructType
+
 from movierate_spark import schemas
 from movierate_spark.bundle import MANIFEST, is_version
+from movierate_spark.commits import check_purpose, open_table
 from movierate_spark.errors import InputError
 from movierate_spark.files import UNIQUE, entries
 from movierate_spark.lake import LEDGER
@@ -22,10 +25,12 @@ def check_lake_folder(path: Path) -> None:
     """Refuse a folder that holds anything but a lake.
 
     Raises:
-        InputError: the path is a file, or a folder with other content.
+        InputError: the path is a file, or a folder with other content, or a table there is another one.
     """
     tables = {name for name in schemas.LAKE if (path / name).is_dir()}
     check_folder(path, "--lake", {LEDGER, *tables})
+    for name in tables:
+        check_table_folder(path / name, "--lake", schemas.LAKE[name])
 
 
 def check_model_folder(path: Path) -> None:
@@ -38,12 +43,13 @@ def check_model_folder(path: Path) -> None:
     check_folder(path, "--model", ours)
 
 
-def check_table_folder(path: Path, option: str, ours: Collection[str] = ()) -> None:
-    """Refuse a folder that holds anything but a table and what is ``ours``, by name.
+def check_table_folder(path: Path, option: str, schema: StructType, ours: Collection[str] = ()) -> None:
+    """Refuse a folder that holds anything but a table of ``schema`` and what is ``ours``, by name.
 
     Raises:
-        InputError: the path is a file, or a folder with other content.
+        InputError: the path is a file, or a folder with other content, or a table for something else.
     """
+    check_purpose(open_table(path), schema, option=option)
     if not is_delta_table(path):
         killed = {name for name in entries(path) if KILLED.fullmatch(name)}
         check_folder(path, option, {*killed, *ours})

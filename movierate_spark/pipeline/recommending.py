@@ -65,7 +65,7 @@ def recommend_movies(
     found = bundles.open_bundle(model)
     if inputs is not None:
         inputs |= opened.described() | found.described()
-    check_table_folder(target, "--out")
+    check_table_folder(target, "--out", schemas.RECOMMENDATIONS)
     table = open_table(target)
     second = second_after_last(opened) if at is None else at
     asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]

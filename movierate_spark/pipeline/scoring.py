@@ -67,7 +67,8 @@ def score_requests(
     found = bundles.open_bundle(model)
     if inputs is not None:
         inputs |= opened.described() | found.described()
-    check_table_folder(target, "--scores", {REJECTED})
+    check_table_folder(target, "--scores", schemas.SCORES, {REJECTED})
+    check_table_folder(target / REJECTED, "--scores", schemas.REJECTED_REQUESTS)
     tables = Tables(open_table(target), open_table(target / REJECTED))
     made_of = [opened.ledger_sha256, found.manifest_sha256, asked.reasons]
 
