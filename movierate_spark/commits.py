@@ -175,6 +175,7 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
     Raises:
         ConflictError: another run published the same thing first.
         InputError: the table is for something else, or has become so.
+        MovierateError: files of the attempt are gone, or not as they were written.
     """
     begun = to or open_table(attempt.table)
     before = begun.state(transaction, attempt.run_date)
@@ -182,6 +183,7 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
     for _ in range(MOST_TRIES):
         # Delta takes any schema into any table, which then no longer opens.
         check_purpose(open_table(attempt.table), attempt.schema)
+        _check_files(attempt)
         try:
             return _commit_to(now, attempt, transaction)
         except (DeltaError, OSError):
@@ -196,6 +198,17 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
     raise ConflictError(
         f"{attempt.table}: another run has published {what} meanwhile; this one changed nothing"
     )
+
+
+def _check_files(attempt: Attempt) -> None:
+    """Delta takes files into a table that do not exist."""
+    for file in attempt.files:
+        path = attempt.table / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            raise MovierateError(
+                f"{path}: gone or changed since this run wrote it, so nothing was published: has somebody"
+                " cleared the table's folder (vacuum --even-recent)? Run it again"
+            )
 
 
 def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction | None) -> int:

@@ -97,6 +97,12 @@ def _write(target: Path, record: RunRecord, began: float, steps: list[dict[str, 
     steps.clear()
 
 
+def longest_run(folder: Path) -> float:
+    """Seconds that the longest run took of those that have left a record in ``folder``; 0 without records."""
+    files = (folder / RUNS).glob("*.json")
+    return max((json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in files), default=0.0)
+
+
 def read_records(folders: list[Path]) -> list[Mapping[str, Any]]:
     """The records that lie in folders of lakes, models, scores and reports, oldest first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from deltalake import DeltaTable
@@ -18,6 +19,19 @@ def reader(spark: SparkSession) -> DataFrameReader:
     """A reader that fails on a damaged or missing file, whatever the cluster's settings are."""
     checked = {"ignoreCorruptFiles": "false", "ignoreMissingFiles": "false"}
     return spark.read.options(**checked, **{"parquet.page.verify-checksum.enabled": "true"})
+
+
+def log_entries(path: Path) -> list[Path]:
+    """The entries of a table's log, oldest first; none where there is no log.
+
+    Raises:
+        OSError: the log can't be listed for now.
+    """
+    try:
+        names = [entry.name for entry in (path / LOG).iterdir()]  # a glob is silent where it can't list
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return [path / LOG / name for name in sorted(names) if re.fullmatch(r"\d{20}\.json", name)]
 
 
 def is_delta_table(path: Path) -> bool:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 import shutil
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
 from movierate_spark.files import UNIQUE, remove_if_empty
+from movierate_spark.tables import log_entries
 
 
 def vacuum_table(
@@ -22,23 +26,46 @@ def vacuum_table(
     last change, one that was replaced as its replacement. Nothing is removed in a ``dry_run``.
     """
     limit = time.time() - retention_hours * 3600
-    old_attempts = [folder for folder in _attempts(path) if folder.stat().st_mtime < limit]
+    old_attempts = [folder for folder in _attempts(path) if _last_change(folder) < limit]
     table = DeltaTable(str(path))
     found = table.vacuum(
-        int(retention_hours),
+        math.floor(retention_hours),  # it knows whole hours only
         dry_run=True,
         enforce_retention_duration=False,
         full=True,
         keep_versions=sorted({table.version(), *keep}),
     )
     # Checksums lie beside data files that are still read.
-    files = [path / name for name in sorted(found) if name.endswith(".parquet")]
+    replaced = _replaced_at(path)
+    files = [
+        path / name
+        for name in sorted(found)
+        if name.endswith(".parquet") and max(replaced.get(name, 0.0), _last_change(path / name)) < limit
+    ]
     if not dry_run:
         for file in files:
             file.unlink(missing_ok=True)
             file.with_name(f".{file.name}.crc").unlink(missing_ok=True)
         _remove_without_data([*old_attempts, *{file.parent for file in files}])
     return files
+
+
+def _replaced_at(path: Path) -> dict[str, float]:
+    """When each file that the log still knows of was taken out of the table, in seconds of the epoch."""
+    replaced: dict[str, float] = {}
+    for entry in log_entries(path):
+        for line in entry.read_text(encoding="utf-8").splitlines():
+            if removed := json.loads(line).get("remove"):
+                replaced[unquote(removed["path"])] = removed.get("deletionTimestamp", 0) / 1000
+    return replaced
+
+
+def _last_change(path: Path) -> float:
+    """When a file, or anything in a folder, was changed last; the end of time where it goes meanwhile."""
+    try:
+        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return math.inf
 
 
 def _remove_without_data(folders: Iterable[Path]) -> None:

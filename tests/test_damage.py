@@ -155,6 +155,6 @@ def test_a_full_disk_leaves_the_old_scores_or_the_new_ones_and_the_next_run_mend
     assert len(mended) == len(pairs)
     assert after in (before, mended)
     assert [row[2] for row in rejected] == ["x,1"]
-    assert movierate("vacuum", scores, "--retention-hours", 0).status == 0
+    assert movierate("vacuum", scores, "--retention-hours", 0, "--even-recent").status == 0
     current = {*current_files(scores), *current_files(scores / "_rejected")}
     assert set(map(str, scores.rglob("*.parquet"))) == current

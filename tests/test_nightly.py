@@ -401,11 +401,15 @@ def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Pa
     (model / "20000101T000000-00000000").mkdir()
     score(movierate, home, asked, scores)
     score(movierate, home, asked, scores, "--force")
-    told = movierate("vacuum", scores, model, home / "lake", "--retention-hours", 0, "--dry-run")
+    floor = f"{scores}: what is younger than 24 hours stays, as a run may be under way (--even-recent"
+    young = movierate("vacuum", scores, "--retention-hours", 0.5)
+    assert f"{floor} removes it)\n{scores}: 0 files or folders removed\n" in young.out
+    recent = ("--retention-hours", 0, "--even-recent")
+    told = movierate("vacuum", scores, model, home / "lake", *recent, "--dry-run")
     would = re.search(rf"{scores}: (\d+) files or folders would be removed\n", told.out)
     assert would is not None, told.err
     assert int(would[1]) >= 2
-    done = movierate("vacuum", scores, model, home / "lake", "--retention-hours", 0)
+    done = movierate("vacuum", scores, model, home / "lake", *recent)
     assert f"{scores}: {would[1]} files or folders removed\n" in done.out
     assert f"{model}: 1 files or folders removed\n" in done.out
     assert re.search(rf"{home / 'lake'}: \d+ files or folders removed\n", done.out)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from datetime import date
@@ -16,7 +17,8 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from movierate_spark import commits
 from movierate_spark.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
-from movierate_spark.errors import ConflictError, InputError
+from movierate_spark.errors import ConflictError, InputError, MovierateError
+from movierate_spark.pipeline import vacuum
 from movierate_spark.tables import is_delta_table, read_table
 from movierate_spark.vacuum import vacuum_table
 
@@ -127,7 +129,7 @@ def test_a_table_that_becomes_another_one_while_a_run_is_under_way_is_not_destro
     assert {entry.name for entry in (tmp_path / "t").iterdir()} == {"_delta_log", "run_date=2000-01-01"}
 
 
-def older(path: Path, *, hours: int) -> None:
+def older(path: Path, *, hours: float) -> None:
     then = time.time() - hours * 3600
     for file in (path, *path.rglob("*")):
         os.utime(file, (then, then))
@@ -152,6 +154,53 @@ def test_vacuum_removes_dead_attempts_of_age_and_keeps_what_is_read(
     assert content(spark, path) == {(1, FIRST)}
     vacuum_table(path, retention_hours=0)
     assert not dead[1].exists()
+    assert content(spark, path) == {(1, FIRST)}
+
+
+def test_a_part_of_an_hour_is_a_part_of_an_hour(spark: SparkSession, tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    publish(spark, path, 1)
+    dead = path / f"run_date={FIRST}" / f"{0:032x}"
+    spark.createDataFrame([(9,)], PLAIN).write.parquet(str(dead))
+    older(dead, hours=0.5)
+    assert vacuum_table(path, retention_hours=0.9) == []
+    assert len(vacuum_table(path, retention_hours=0.4)) >= 1
+    assert not dead.exists()
+
+
+@pytest.mark.parametrize(("longest", "stays"), [(60, 23), (100 * 3600, 199)])
+def test_vacuum_leaves_what_a_run_under_way_may_need_unless_told_that_there_is_none(
+    spark: SparkSession, tmp_path: Path, longest: int, stays: int
+) -> None:
+    path = tmp_path / "t"
+    publish(spark, path, 1)
+    (path / "_runs").mkdir()
+    (path / "_runs" / "a.json").write_text(json.dumps({"seconds": longest}))
+    dead = path / f"run_date={FIRST}" / f"{0:032x}"
+    spark.createDataFrame([(9,)], PLAIN).write.parquet(str(dead))
+    older(dead, hours=stays)
+    assert vacuum(path, retention_hours=0) == []
+    older(dead, hours=stays + 2)
+    assert len(vacuum(path, retention_hours=0, dry_run=True)) >= 1
+    older(dead, hours=0)
+    assert len(vacuum(path, retention_hours=0, even_recent=True)) >= 1
+    assert content(spark, path) == {(1, FIRST)}
+
+
+def test_a_run_whose_files_are_gone_before_its_commit_publishes_nothing(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "t"
+    publish(spark, path, 1)
+    frame = spark.createDataFrame([(2, FIRST)], DATED)
+
+    def cleared() -> None:
+        with attempt_to_write(frame, path, DATED, run_date=FIRST) as attempt:
+            vacuum_table(path, retention_hours=0)
+            commit(attempt)
+
+    with pytest.raises(MovierateError, match="gone or changed since this run wrote it, so nothing"):
+        cleared()
     assert content(spark, path) == {(1, FIRST)}
 
 

@@ -38,13 +38,28 @@ def vacuum(
     retention_hours: Annotated[
         float, typer.Option("--retention-hours", metavar="H", min=0, help="Younger files stay.")
     ] = 168,
+    even_recent: Annotated[
+        bool,
+        typer.Option(
+            "--even-recent",
+            help="Also what is younger than a day, or than twice the longest run: no run may be under way.",
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
     """Remove attempts that were never published and versions replaced longer ago than the retention."""
     console = plain_console(soft_wrap=True)
     for folder in folders:
-        removed = pipeline.vacuum(folder, retention_hours=retention_hours, dry_run=dry_run)
+        removed = pipeline.vacuum(
+            folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
+        )
         for path in removed if dry_run else ():
             console.print(str(path))
+        floor = pipeline.floor_hours(folder)
+        if retention_hours < floor and not even_recent:
+            console.print(
+                f"{folder}: what is younger than {floor:g} hours stays, as a run may be under way"
+                " (--even-recent removes it)"
+            )
         what = "would be removed" if dry_run else "removed"
         console.print(f"{folder}: {len(removed)} files or folders {what}")

@@ -8,7 +8,7 @@ from movierate_spark.pipeline.preparation import Delivered, prepare
 from movierate_spark.pipeline.recommending import recommend_movies
 from movierate_spark.pipeline.scoring import score_requests
 from movierate_spark.pipeline.training import train_model
-from movierate_spark.pipeline.vacuuming import vacuum
+from movierate_spark.pipeline.vacuuming import floor_hours, vacuum
 
 __all__ = [
     "Asked",
@@ -20,6 +20,7 @@ __all__ = [
     "check_deliveries",
     "evaluate_model",
     "explore_lake",
+    "floor_hours",
     "prepare",
     "recommend_movies",
     "score_requests",

@@ -9,18 +9,26 @@ from pathlib import Path
 
 from movierate_spark import bundle, lake, schemas
 from movierate_spark.errors import InputError
+from movierate_spark.runs import longest_run
 from movierate_spark.tables import is_delta_table
 from movierate_spark.vacuum import vacuum_table
 
+LEAST_HOURS = 24.0
 
-def vacuum(folder: Path, *, retention_hours: float, dry_run: bool = False) -> list[Path]:
+
+def vacuum(
+    folder: Path, *, retention_hours: float, even_recent: bool = False, dry_run: bool = False
+) -> list[Path]:
     """Remove stale attempts and replaced versions older than the retention; returns what goes.
 
-    What a ledger or a bundle names stays at any age, so that whoever opens it now can read it.
+    What a ledger or a bundle names stays at any age, so that whoever opens it now can read it. So does what
+    is younger than :func:`floor_hours`, unless ``even_recent`` says that no run is under way.
 
     Raises:
         InputError: the folder is none of ours.
     """
+    if not even_recent:
+        retention_hours = max(retention_hours, floor_hours(folder))
     if (folder / lake.LEDGER).is_file():
         return _vacuum_lake(folder, retention_hours=retention_hours, dry_run=dry_run)
     if (folder / bundle.MANIFEST).is_file():
@@ -33,6 +41,11 @@ def vacuum(folder: Path, *, retention_hours: float, dry_run: bool = False) -> li
         for table in tables
         for path in vacuum_table(table, retention_hours=retention_hours, dry_run=dry_run)
     ]
+
+
+def floor_hours(folder: Path) -> float:
+    """What is younger may belong to a run under way: a day, or twice the longest run recorded there."""
+    return max(LEAST_HOURS, 2 * longest_run(folder) / 3600)
 
 
 def _vacuum_lake(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
