@@ -26,9 +26,11 @@ from pyspark.sql.types import StructType
 
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.files import remove_if_empty
-from movierate_spark.tables import RUN_DATE, is_delta_table
+from movierate_spark.tables import RUN_DATE, is_delta_table, log_entries
 
 MOST_TRIES = 50
+ATTEMPT = "attempt"
+"""What a commit's entry in the log calls the folder that its files were written to."""
 
 
 @dataclass(frozen=True)
@@ -53,17 +55,22 @@ class OpenedTable:
     path: Path
     delta: DeltaTable | None
 
+    @property
+    def version(self) -> int | None:
+        """The version as which it was opened; None where there was no table."""
+        return None if self.delta is None else self.delta.version()
+
     def transaction(self, name: str) -> int | None:
         """The number that the last commit of this name carried; None where there was none."""
         return None if self.delta is None else self.delta.transaction_version(name)
 
-    def state(self, transaction: Transaction | None, run_date: date | None) -> object:
+    def state(self, transaction: Transaction, run_date: date | None) -> object:
         """What a commit of this transaction or run date would replace: another one's makes it another."""
         if self.delta is None:
             return None, frozenset()
         partition = [(RUN_DATE, "=", run_date.isoformat())] if run_date else None
         files = frozenset(self.delta.file_uris(file_pruning_predicate=partition))
-        return transaction and self.delta.transaction_version(transaction.app_id), files
+        return self.delta.transaction_version(transaction.app_id), files
 
 
 def open_table(path: Path) -> OpenedTable:
@@ -114,25 +121,33 @@ def attempt_to_write(
     try:
         yield _written(frame, table, schema, folder, run_date)
     except BaseException:
-        if not _may_be_published(table, folder):
+        if not _may_be_published(table, folder.name):
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty(made)
         raise
 
 
-def _may_be_published(table: Path, attempt: Path) -> bool:
-    """Whether a version of the table holds files of an attempt, as far as its log can be read."""
+def _may_be_published(table: Path, attempt: str) -> bool:
+    """Whether a version of the table is of an attempt, or its log can't be read for now."""
     try:
-        return _is_published(open_table(table), attempt)
-    except (DeltaError, OSError):
+        return _version_of(table, attempt) is not None
+    except OSError:
         return True
 
 
-def _is_published(table: OpenedTable, attempt: Path) -> bool:
-    """Whether a version of the table holds files of an attempt."""
-    return table.delta is not None and any(
-        attempt.name in Path(file).parts for file in table.delta.file_uris()
-    )
+def _version_of(table: Path, attempt: str, *, after: int = -1) -> int | None:
+    """The version that an attempt has become, of those ``after`` one; None where it has become none."""
+    for entry in reversed(log_entries(table)):
+        if int(entry.stem) <= after:
+            break
+        text = entry.read_text(encoding="utf-8")
+        if attempt in text and any(_attempt_of(line) == attempt for line in text.splitlines()):
+            return int(entry.stem)
+    return None
+
+
+def _attempt_of(line: str) -> object:
+    return json.loads(line).get("commitInfo", {}).get(ATTEMPT)
 
 
 def _written(
@@ -166,11 +181,12 @@ def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: in
 
 
 def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Transaction | None = None) -> int:
-    """Make an attempt the table's content (or that of its run date), and return the new version.
+    """Make an attempt the table's content (or that of its run date), and return the version that it became.
 
     ``to`` is the table as it was opened before its inputs were read. Commits of other run dates may have come
     between; one of the same run date, or any one of a table without dates, has won. ``transaction`` stays
-    with the table, where :meth:`OpenedTable.transaction` finds it.
+    with the table, where :meth:`OpenedTable.transaction` finds it; an attempt without one gets one, as only
+    transactions tell two commits apart that find nothing to replace.
 
     Raises:
         ConflictError: another run published the same thing first.
@@ -178,19 +194,23 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
         MovierateError: files of the attempt are gone, or not as they were written.
     """
     begun = to or open_table(attempt.table)
+    transaction = transaction or _transaction_of(attempt)
     before = begun.state(transaction, attempt.run_date)
+    since = -1 if begun.version is None else begun.version
     now = begun
     for _ in range(MOST_TRIES):
         # Delta takes any schema into any table, which then no longer opens.
         check_purpose(open_table(attempt.table), attempt.schema)
         _check_files(attempt)
         try:
-            return _commit_to(now, attempt, transaction)
+            _commit_to(now, attempt, transaction)
+            return _own_version(attempt, after=since)
         except (DeltaError, OSError):
+            version = _version_of(attempt.table, attempt.folder.name, after=since)
+            if version is not None:
+                return version  # only what follows a commit has failed: a checkpoint, say
             now = open_table(attempt.table)
-            if now.delta is not None and _is_published(now, attempt.folder):
-                return now.delta.version()  # only what follows a commit has failed: a checkpoint, say
-            if now.delta is None or now.delta.version() == (begun.delta and begun.delta.version()):
+            if now.version is None or now.version == since:
                 raise
         if attempt.run_date is None or now.state(transaction, attempt.run_date) != before:
             break
@@ -198,6 +218,19 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
     raise ConflictError(
         f"{attempt.table}: another run has published {what} meanwhile; this one changed nothing"
     )
+
+
+def _transaction_of(attempt: Attempt) -> Transaction:
+    """A transaction for rows that nobody asks for again by their inputs: another one for every attempt."""
+    name = f"content/{attempt.run_date.isoformat()}" if attempt.run_date else "content"
+    return Transaction(name, int(attempt.folder.name, 16) >> 65)
+
+
+def _own_version(attempt: Attempt, *, after: int) -> int:
+    version = _version_of(attempt.table, attempt.folder.name, after=after)
+    if version is None:
+        raise MovierateError(f"{attempt.table}: published, but its log does not say in which version")
+    return version
 
 
 def _check_files(attempt: Attempt) -> None:
@@ -211,10 +244,12 @@ def _check_files(attempt: Attempt) -> None:
             )
 
 
-def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction | None) -> int:
+def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction) -> None:
     schema = Schema.from_json(attempt.schema.json())
     partition_by = [RUN_DATE] if attempt.run_date else None
-    properties = CommitProperties(app_transactions=[transaction]) if transaction else None
+    properties = CommitProperties(
+        custom_metadata={ATTEMPT: attempt.folder.name}, app_transactions=[transaction]
+    )
     if table.delta is None:
         create_table_with_add_actions(
             str(attempt.table),
@@ -234,4 +269,3 @@ def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction | 
             partition_filters=replaced,
             commit_properties=properties,
         )
-    return DeltaTable(str(attempt.table)).version()

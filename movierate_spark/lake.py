@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 from movierate_spark import schemas
 from movierate_spark.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.digests import sha256
-from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.files import replace_json
 from movierate_spark.tables import current_files, read_table
 from movierate_spark.validate import BLANK
@@ -175,9 +175,19 @@ def publish(
                 f"{path / name}: {attempt.rows} rows written, {counted[name]} counted: did the input change?"
             )
     versions = {name: commit(attempt, to=to[name]) for name, attempt in attempts.items()}
+    _check_newest(path, versions)
     whole = {**ledger, "versions": versions}
     replace_json(path / LEDGER, whole)
     return whole
+
+
+def _check_newest(path: Path, versions: Mapping[str, int]) -> None:
+    """Refuse to name versions that another run has replaced by now: its lake is the newer one."""
+    newest = {name: open_table(path / name).version for name in versions}
+    if newest != versions:
+        raise ConflictError(
+            f"{path}: another run has published its tables meanwhile; {LEDGER} stays as it is"
+        )
 
 
 def with_superseded(counts: Mapping[str, Any], *, kept: int) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark import clean, lake, pipeline, validate
 from movierate_spark.config import Settings
-from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.pipeline import preparation
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import FORMATS, Delivery
@@ -164,6 +164,35 @@ def test_a_failure_while_publishing_leaves_the_old_lake(
     monkeypatch.undo()
     prepare(ml_1m(tmp_path / "third"), tmp_path / "new")
     assert lake.open_lake(spark, tmp_path / "new").ratings.count() == 800
+
+
+@pytest.mark.parametrize("when", ["before it is written", "half opened", "before the ledger"])
+def test_of_two_overlapping_runs_one_loses_and_the_lake_is_the_others(
+    spark: SparkSession, prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    target, first = tmp_path / "lake", ml_1m(tmp_path / "first")
+    winner = ml_1m(tmp_path / "second", [(1, 1, 5, 978_300_760)])
+    prepare(first, target)
+    name = {"half opened": "open_tables", "before the ledger": "commit"}.get(when, "publishing")
+    really = getattr(lake, name)
+
+    def overtaken(*given: Any, **more: Any) -> Any:
+        made = None if when == "before it is written" else really(*given, **more)
+        if when == "before the ledger" and given[0].table.name != "rejected":
+            return made
+        monkeypatch.setattr(lake, name, really)
+        prepare(winner, target)
+        if when == "half opened":  # its ratings are the other run's, and the other tables are not
+            return {**made, "ratings": really(*given)["ratings"]}
+        return really(*given, **more) if made is None else made
+
+    monkeypatch.setattr(lake, name, overtaken)
+    with pytest.raises(ConflictError, match="another run has published its"):
+        prepare(ml_1m(tmp_path / "third", [(1, 1, 4, 978_300_760), (2, 1, 5, 978_300_760)]), target)
+    opened = lake.open_lake(spark, target)
+    assert [row["rating"] for row in opened.ratings.collect()] == [5.0]
+    assert opened.users.count() == opened.movies.count() == 1
+    assert prepare(winner, target)["versions"] == opened.ledger["versions"]
 
 
 def test_rows_that_do_not_add_up_are_never_published(

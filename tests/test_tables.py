@@ -215,13 +215,65 @@ def test_vacuum_keeps_the_versions_that_are_named(spark: SparkSession, tmp_path:
     assert len(list(path.rglob("*.parquet"))) == 2
 
 
+@pytest.mark.parametrize("x", [3, None])
+@pytest.mark.parametrize("day", [FIRST, None])
+def test_of_two_overlapping_runs_into_an_empty_table_one_wins(
+    spark: SparkSession, tmp_path: Path, day: date | None, x: int | None
+) -> None:
+    schema = DATED if day else PLAIN
+    publish(spark, tmp_path / "t", None, day)
+    seen = open_table(tmp_path / "t")
+    publish(spark, tmp_path / "t", 2, day)
+    with pytest.raises(ConflictError, match="another run has published"):
+        publish(spark, tmp_path / "t", x, day, to=seen)
+    assert content(spark, tmp_path / "t", schema) == {(2, day) if day else (2,)}
+
+
+def test_a_commit_returns_its_own_version_also_where_others_follow_it(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def overtake(owner: object, name: str) -> None:
+        really = getattr(owner, name)
+
+        def overtaken(*arguments: Any, **more: Any) -> None:
+            monkeypatch.setattr(owner, name, really)
+            really(*arguments, **more)
+            publish(spark, tmp_path / "t", 2, SECOND)
+
+        monkeypatch.setattr(owner, name, overtaken)
+
+    steps = (commits, "create_table_with_add_actions", 0), (DeltaTable, "create_write_transaction", 2)
+    for owner, name, version in steps:
+        overtake(owner, name)
+        frame = spark.createDataFrame([], DATED)
+        with attempt_to_write(frame, tmp_path / "t", DATED, run_date=FIRST) as attempt:
+            assert commit(attempt, transaction=Transaction("first", version)) == version
+
+
+def test_a_run_that_fails_after_another_has_replaced_its_rows_keeps_its_version_readable(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    rows = spark.createDataFrame([(1,)], PLAIN)
+
+    def failed() -> None:
+        with attempt_to_write(rows, tmp_path / "t", PLAIN) as attempt:
+            assert commit(attempt) == 0
+            publish(spark, tmp_path / "t", 2, None)
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        failed()
+    assert read_table(spark, tmp_path / "t", PLAIN, version=0).collect() == [(1,)]
+    assert content(spark, tmp_path / "t", PLAIN) == {(2,)}
+
+
 @pytest.mark.parametrize("error", [DeltaError("the checkpoint"), OSError("No space left on device")])
 def test_a_commit_whose_checkpoint_fails_is_published_all_the_same(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     really = commits._commit_to
 
-    def with_a_failing_end(*arguments: Any) -> int:
+    def with_a_failing_end(*arguments: Any) -> None:
         really(*arguments)
         raise error
 
@@ -249,12 +301,12 @@ def test_the_first_error_is_heard_and_files_stay_where_the_table_cannot_be_opene
 ) -> None:
     rows = spark.createDataFrame([(1,)], PLAIN)
 
-    def unreadable(_path: Path) -> OpenedTable:
+    def unreadable(_path: Path) -> list[Path]:
         raise OSError("Stale file handle")
 
     def interrupted() -> None:
         with attempt_to_write(rows, tmp_path / "t", PLAIN):
-            monkeypatch.setattr(commits, "open_table", unreadable)
+            monkeypatch.setattr(commits, "log_entries", unreadable)
             raise KeyError("first")
 
     with pytest.raises(KeyError, match="first"):
