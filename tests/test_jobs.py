@@ -22,6 +22,7 @@ from pyspark.sql import SparkSession
 from movierate_spark import bundle as bundles
 from movierate_spark import schemas
 from movierate_spark.console import plain_console
+from movierate_spark.pipeline import evaluation
 from movierate_spark.progress import Reporter
 from movierate_spark.tables import read_table
 
@@ -85,6 +86,7 @@ def test_predictions_are_one_row_per_rating_from_since_on(
         row for row in (home / "input" / "ratings.dat").read_text().split() if int(row.split("::")[3]) >= T
     ]
     assert every.count() == len(late)
+    assert json.loads((tmp_path / "e" / "metrics.json").read_text())["predictions_version"] == 0
     movierate("evaluate", *common, "--min-user-history", 5)
     some = read_table(spark, tmp_path / "e" / "predictions", schemas.PREDICTIONS)
     users = {row.split("::")[0] for row in (home / "input" / "ratings.dat").read_text().split()}
@@ -92,6 +94,20 @@ def test_predictions_are_one_row_per_rating_from_since_on(
     for row in (home / "input" / "ratings.dat").read_text().split():
         early[row.split("::")[0]] += int(row.split("::")[3]) < T
     assert some.count() == len(late) - sum(max(0, 5 - n) for n in early.values())
+    metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
+    assert (metrics["rows"], metrics["predictions_version"]) == (some.count(), 1)
+
+
+def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluation._predictions_table
+    monkeypatch.setattr(evaluation, "_predictions_table", lambda *given: whole(*given).limit(3))
+    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    outcome = movierate("evaluate", *common)
+    assert outcome.status == 1
+    assert "predictions: 3 predictions written, " in outcome.err
+    assert not (tmp_path / "e").exists()
 
 
 def test_a_model_is_compared_with_another_on_the_same_ratings(

@@ -104,6 +104,21 @@ def test_a_scores_table_is_no_place_for_recommendations(
     assert read_table(spark, tmp_path / "scores", schemas.SCORES).count() == 1
 
 
+@pytest.mark.parametrize("lost", ["rank = 1", "rank = 3", "user_id = 7"])
+def test_recommendations_of_which_rows_are_lost_are_not_published(
+    movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+) -> None:
+    best = recommending._best
+    monkeypatch.setattr(
+        recommending, "_best", lambda *given, **named: best(*given, **named).where(f"not ({lost})")
+    )
+    outcome = recommend(movierate, home, tmp_path / "best", "--top", 3)
+    assert outcome.status == 1
+    wrong = 1 if lost == "user_id = 7" else 40
+    assert f"best: {wrong} users would not get as many recommendations as there are for them" in outcome.err
+    assert not (tmp_path / "best").exists()
+
+
 def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
     movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

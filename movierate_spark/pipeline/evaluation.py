@@ -16,9 +16,9 @@ from pyspark.sql import functions as F
 from movierate_spark import bootstrap, evaluate, lake, schemas, score
 from movierate_spark import bundle as bundles
 from movierate_spark.bundle import Bundle
-from movierate_spark.commits import attempt_to_write, commit
+from movierate_spark.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.config import Settings
-from movierate_spark.errors import InputError
+from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.files import replace_json
 from movierate_spark.lake import Lake
 from movierate_spark.metrics import METRICS
@@ -70,13 +70,17 @@ def evaluate_model(
     with_leakage_cost: bool = False,
     inputs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Measure a bundle, and another one on the same rows; leave predictions, metrics and report.
+    """Measure a bundle, and another one on the same rows; leave predictions, report and metrics.
+
+    The metrics come last and name the version of the predictions table that they were counted from.
 
     ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
             mean the same by liked.
+        MovierateError: the predictions written are not as many as those measured.
+        ConflictError: another run has published predictions there meanwhile.
     """
     opened = before(lake.open_lake(spark, source), measured.until)
     found = bundles.open_bundle(model)
@@ -85,6 +89,7 @@ def evaluate_model(
     other = None if against is None else bundles.open_bundle(against)
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
     check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
+    table = open_table(target / PREDICTIONS)
     overlap = _check_unseen(measured, found, "--model")
     if other is not None:
         overlap |= _check_unseen(measured, other, "--against")
@@ -108,10 +113,9 @@ def evaluate_model(
                 histogram=_histogram(predicted, found),
                 min_cell=settings.report.min_cell,
             )
-            _leave_evaluation(target, _predictions_table(predicted, found), document, page)
+            return _leave_evaluation(table, _predictions_table(predicted, found), document, page)
     finally:
         predicted.unpersist()
-    return document
 
 
 def _metrics(
@@ -240,8 +244,18 @@ def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
     )
 
 
-def _leave_evaluation(target: Path, table: DataFrame, document: Mapping[str, Any], page: Report) -> None:
-    with attempt_to_write(table, target / PREDICTIONS, schemas.PREDICTIONS) as attempt:
-        commit(attempt)
+def _leave_evaluation(
+    table: OpenedTable, rows: DataFrame, document: Mapping[str, Any], page: Report
+) -> dict[str, Any]:
+    """Publish the predictions, then the report, then the metrics that name the predictions' version."""
+    target = table.path.parent
+    with attempt_to_write(rows, table.path, schemas.PREDICTIONS) as attempt:
+        if attempt.rows != document["rows"]:
+            raise MovierateError(
+                f"{table.path}: {attempt.rows} predictions written, {document['rows']} measured: did the lake"
+                " change?"
+            )
+        whole = {**document, "predictions_version": commit(attempt, to=table)}
         leave_report(target, page)
-        replace_json(target / "metrics.json", document)
+        replace_json(target / "metrics.json", whole)
+    return whole

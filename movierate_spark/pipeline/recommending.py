@@ -16,10 +16,10 @@ from pyspark.sql import functions as F
 from movierate_spark import bundle as bundles
 from movierate_spark import lake, schemas, score
 from movierate_spark.bundle import Bundle
-from movierate_spark.commits import attempt_to_write, commit, open_table
+from movierate_spark.commits import Attempt, attempt_to_write, commit, open_table
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.digests import number_of
-from movierate_spark.errors import InputError
+from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.lake import Lake
 from movierate_spark.pipeline.folders import check_table_folder
 from movierate_spark.pipeline.rows import before, feature_rows, second_after_last
@@ -33,6 +33,7 @@ from movierate_spark.recommend import (
     movie_side,
     top_movies,
 )
+from movierate_spark.tables import reader
 
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
@@ -60,6 +61,8 @@ def recommend_movies(
     Raises:
         InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
             recommended.
+        MovierateError: a user has not got as many as there are for him.
+        ConflictError: another run has published recommendations there meanwhile.
     """
     opened = lake.open_lake(spark, source)
     found = bundles.open_bundle(model)
@@ -72,18 +75,50 @@ def recommend_movies(
     number = number_of(opened.ledger_sha256, found.manifest_sha256, asked)
     if table.transaction("recommend") == number and not force:
         return None
-    best = _best(before(opened, second), found, settings.recommend, second, count=count, report=report)
+    opened = before(opened, second)
+    chosen, movies = _may_be_recommended(opened, settings.recommend)
+    best = _best(opened, found, chosen, movies, second, count=count, report=report)
     with (
         report.step(f"top {count} of every user"),
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
     ):
+        _check_complete(attempt, _expected(opened, movies, count=count))
         commit(attempt, to=table, transaction=Transaction("recommend", number))
     return attempt.rows
 
 
-def _best(
-    opened: Lake, found: Bundle, wanted: RecommendSettings, at: datetime, *, count: int, report: Reporter
-) -> DataFrame:
+def _expected(opened: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
+    """What each user must get (user_id, expected): ``count``, or all that he has not seen."""
+    of_movies = opened.ratings.sparkSession.createDataFrame(movies[["movie_id"]])
+    rated = opened.ratings.join(F.broadcast(of_movies), "movie_id", "left_semi")
+    seen = rated.groupBy("user_id").agg(F.count_distinct("movie_id").alias("seen"))
+    unseen = F.lit(len(movies)) - F.coalesce("seen", F.lit(0))
+    of_user = _everybody(opened).join(seen, "user_id", "left")
+    return of_user.select("user_id", F.least(F.lit(count), unseen).alias("expected"))
+
+
+def _check_complete(attempt: Attempt, expected: DataFrame) -> None:
+    """Refuse what was written where a user's ranks are not 1, 2, 3 ... to the number that he must get."""
+    rows = reader(expected.sparkSession).schema(attempt.schema).parquet(str(attempt.folder))
+    ranks = rows.groupBy("user_id").agg(
+        F.count("*").alias("rows"), F.max("rank").alias("last"), F.count_distinct("rank").alias("ranks")
+    )
+    columns = [F.coalesce(name, F.lit(0)) for name in ("expected", "rows", "last", "ranks")]
+    differs = F.array_min(F.array(*columns)) != F.array_max(F.array(*columns))
+    wrong = expected.join(ranks, "user_id", "full").where(differs).count()
+    if wrong:
+        raise MovierateError(
+            f"{attempt.table}: {wrong} users would not get as many recommendations as there are for them, or"
+            " with gaps between the ranks; nothing was published"
+        )
+
+
+def _everybody(opened: Lake) -> DataFrame:
+    return opened.users.select("user_id").union(opened.ratings.select("user_id")).distinct()
+
+
+def _may_be_recommended(opened: Lake, wanted: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
+    """The movies of the wanted genres and years, and those of them that have ratings enough."""
     chosen = may_be_recommended(
         opened.movies, genres=wanted.genres, year_min=wanted.year_min, year_max=wanted.year_max
     )
@@ -92,6 +127,19 @@ def _best(
         raise InputError(
             "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
         )
+    return chosen, movies
+
+
+def _best(
+    opened: Lake,
+    found: Bundle,
+    chosen: DataFrame,
+    movies: pd.DataFrame,
+    at: datetime,
+    *,
+    count: int,
+    report: Reporter,
+) -> DataFrame:
     probes = _probes(opened, movies)
     with report.step("what each user and each movie adds"):
         logits = _logits(opened, found, probes, chosen, at).persist()
@@ -141,9 +189,8 @@ def _logits(opened: Lake, found: Bundle, probes: Probes, chosen: DataFrame, at: 
         users=opened.users.unionByName(probe_users, allowMissingColumns=True),
         movies=opened.movies.unionByName(probe_movies),
     )
-    everybody = opened.users.select("user_id").union(opened.ratings.select("user_id")).distinct()
     pairs = [
-        everybody.crossJoin(F.broadcast(probe_movies.select("movie_id"))),
+        _everybody(opened).crossJoin(F.broadcast(probe_movies.select("movie_id"))),
         chosen.select("movie_id").crossJoin(F.broadcast(probe_users.select("user_id"))),
         probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
     ]
