@@ -10,11 +10,13 @@ import json
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
@@ -63,6 +65,35 @@ class OpenedTable:
     def transaction(self, name: str) -> int | None:
         """The number that the last commit of this name carried; None where there was none."""
         return None if self.delta is None else self.delta.transaction_version(name)
+
+    def rows(self, run_date: date | None = None) -> int | None:
+        """How many rows lie there, or in a run date's partition; None where that can't be told.
+
+        It can't where there is no table, where a file is gone or does not say how many rows it holds, nor
+        where rows may be deleted without a new file.
+        """
+        if self.delta is None or "deletionVectors" in (self.delta.protocol().reader_features or ()):
+            return None
+        rows = 0
+        for path, count in self._files.get(run_date, ()):
+            if count is None or not (self.path / unquote(path)).is_file():
+                return None
+            rows += count
+        return rows
+
+    @cached_property
+    def _files(self) -> Mapping[date | None, list[tuple[str, int | None]]]:
+        """Path and rows of each file by run date, read once: a backfill asks for many dates."""
+        found: dict[date | None, list[tuple[str, int | None]]] = {}
+        actions = self.delta.get_add_actions(flatten=True) if self.delta else None
+        if actions is None or not actions.num_rows:
+            return found
+        columns = {name: actions.column(name).to_pylist() for name in actions.schema.names}
+        nothing = [None] * actions.num_rows
+        dates, counts = (columns.get(name, nothing) for name in (f"partition.{RUN_DATE}", "num_records"))
+        for run_date, path, count in zip(dates, columns["path"], counts, strict=True):
+            found.setdefault(run_date, []).append((path, count))
+        return found
 
     def state(self, transaction: Transaction, run_date: date | None) -> object:
         """What a commit of this transaction or run date would replace: another one's makes it another."""
@@ -180,13 +211,19 @@ def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: in
     )
 
 
-def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Transaction | None = None) -> int:
+def commit(
+    attempt: Attempt,
+    *,
+    to: OpenedTable | None = None,
+    transaction: Transaction | None = None,
+    also: Sequence[Transaction] = (),
+) -> int:
     """Make an attempt the table's content (or that of its run date), and return the version that it became.
 
     ``to`` is the table as it was opened before its inputs were read. Commits of other run dates may have come
     between; one of the same run date, or any one of a table without dates, has won. ``transaction`` stays
     with the table, where :meth:`OpenedTable.transaction` finds it; an attempt without one gets one, as only
-    transactions tell two commits apart that find nothing to replace.
+    transactions tell two commits apart that find nothing to replace. ``also`` are others to be kept with it.
 
     Raises:
         ConflictError: another run published the same thing first.
@@ -203,7 +240,7 @@ def commit(attempt: Attempt, *, to: OpenedTable | None = None, transaction: Tran
         check_purpose(open_table(attempt.table), attempt.schema)
         _check_files(attempt)
         try:
-            _commit_to(now, attempt, transaction)
+            _commit_to(now, attempt, [transaction, *also])
             return _own_version(attempt, after=since)
         except (DeltaError, OSError):
             version = _version_of(attempt.table, attempt.folder.name, after=since)
@@ -244,11 +281,11 @@ def _check_files(attempt: Attempt) -> None:
             )
 
 
-def _commit_to(table: OpenedTable, attempt: Attempt, transaction: Transaction) -> None:
+def _commit_to(table: OpenedTable, attempt: Attempt, transactions: list[Transaction]) -> None:
     schema = Schema.from_json(attempt.schema.json())
     partition_by = [RUN_DATE] if attempt.run_date else None
     properties = CommitProperties(
-        custom_metadata={ATTEMPT: attempt.folder.name}, app_transactions=[transaction]
+        custom_metadata={ATTEMPT: attempt.folder.name}, app_transactions=transactions
     )
     if table.delta is None:
         create_table_with_add_actions(

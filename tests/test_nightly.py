@@ -66,6 +66,34 @@ def test_a_finished_date_is_left_alone_until_its_inputs_change(
     assert DeltaTable(str(scores)).version() == version + 3
 
 
+def test_rows_that_are_gone_from_the_scores_or_the_rejected_are_made_again(
+    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores"
+    assert score(movierate, home, asked, scores).status == 0
+    whole = rows(spark, scores)
+    for table, which in (("", f"run_date = '{DAY}'"), ("", "user_id = 1"), ("_rejected", "rule = 'user_id'")):
+        DeltaTable(str(scores / table)).delete(which)
+        again = score(movierate, home, asked, scores)
+        assert "requests: read 3 = scored 2 + rejected 1\n" in again.out, again.err
+        assert rows(spark, scores) == whole
+        assert read_table(spark, scores / "_rejected", schemas.REJECTED_REQUESTS).count() == 1
+    current = DeltaTable(str(scores))
+    (scores / current.get_add_actions().column("path").to_pylist()[0]).unlink()
+    assert "unchanged" not in score(movierate, home, asked, scores).out
+    assert rows(spark, scores) == whole
+
+
+def test_rows_that_somebody_has_written_into_other_files_are_still_there(
+    movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    scores = tmp_path / "scores"
+    assert score(movierate, home, asked, scores).status == 0
+    DeltaTable(str(scores)).optimize.z_order(["user_id"])
+    assert DeltaTable(str(scores)).version() == 1
+    assert "unchanged" in score(movierate, home, asked, scores).out
+
+
 def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
     spark: SparkSession,
     movierate: Movierate,

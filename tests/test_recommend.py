@@ -63,7 +63,7 @@ def test_they_are_the_best_unseen_of_all_pairs_with_the_same_log_odds(
     assert (~scores[scores["movie_known"]]["user_known"]).any()  # cold users are recommended to, too
 
 
-def test_the_same_inputs_are_left_alone_and_filters_hold(
+def test_the_same_inputs_are_left_alone_while_the_rows_are_there_and_filters_hold(
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "some.toml").write_text(
@@ -80,6 +80,10 @@ def test_the_same_inputs_are_left_alone_and_filters_hold(
     assert DeltaTable(str(tmp_path / "best")).version() == 0
     assert recommend(movierate, home, tmp_path / "best", *options, "--force").status == 0
     assert DeltaTable(str(tmp_path / "best")).version() == 1
+    whole = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).count()
+    DeltaTable(str(tmp_path / "best")).delete("user_id = 1")
+    assert f"{whole} recommendations\n" in recommend(movierate, home, tmp_path / "best", *options).out
+    assert DeltaTable(str(tmp_path / "best")).version() == 3
     (tmp_path / "none.toml").write_text("[recommend]\nyear_min = 2999\n")
     refused = recommend(movierate, home, tmp_path / "new", "--top", 3, "--config", tmp_path / "none.toml")
     assert refused.status == 2

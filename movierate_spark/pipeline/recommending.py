@@ -35,6 +35,8 @@ from movierate_spark.recommend import (
 )
 from movierate_spark.tables import reader
 
+NAME, ROWS = "recommend", "recommend/rows"
+"""Transactions that a commit leaves in the log: the digest of what it was made of, and its rows."""
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
 
@@ -55,8 +57,8 @@ def recommend_movies(
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
     ``at`` is the second after the last rating where it is None. None is returned where the table was
-    made from the same inputs, unless they are to be made again by ``force``. ``inputs`` is filled with what
-    was opened, for the run record.
+    made from the same inputs and is still whole, unless they are to be made again by ``force``. ``inputs``
+    is filled with what was opened, for the run record.
 
     Raises:
         InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
@@ -73,7 +75,8 @@ def recommend_movies(
     second = second_after_last(opened) if at is None else at
     asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
     number = number_of(opened.ledger_sha256, found.manifest_sha256, asked)
-    if table.transaction("recommend") == number and not force:
+    is_whole = table.rows() is not None and table.rows() == table.transaction(ROWS)
+    if table.transaction(NAME) == number and is_whole and not force:
         return None
     opened = before(opened, second)
     chosen, movies = _may_be_recommended(opened, settings.recommend)
@@ -83,7 +86,8 @@ def recommend_movies(
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
     ):
         _check_complete(attempt, _expected(opened, movies, count=count))
-        commit(attempt, to=table, transaction=Transaction("recommend", number))
+        rows = Transaction(ROWS, attempt.rows)
+        commit(attempt, to=table, transaction=Transaction(NAME, number), also=[rows])
     return attempt.rows
 
 

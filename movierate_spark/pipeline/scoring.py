@@ -54,9 +54,9 @@ def score_requests(
 ) -> Iterator[Scored]:
     """Score each run date's requests into its partition, a commit for each; yields what became of it.
 
-    A date that was scored from the same inputs is left as it is. The features of several dates are made
-    together (``score.dates_at_once``), each as of its own time. ``inputs`` is filled with what was opened,
-    for the run record.
+    A date that was scored from the same inputs is left as it is, if its rows are still there. The features
+    of several dates are made together (``score.dates_at_once``), each as of its own time. ``inputs`` is
+    filled with what was opened, for the run record.
 
     Raises:
         InputError: the lake, the bundle or the only delivery can't be read, or ``target`` is
@@ -76,7 +76,9 @@ def score_requests(
         return number_of(*made_of, asdict(found))
 
     def is_done(day: date, found: Inspected) -> bool:
-        return tables.scores.transaction(_name(day)) == number(found)
+        parts = (tables.scores, found.scored), (tables.rejected, found.rejected)
+        then = number(found)
+        return all(t.transaction(_name(day)) == then and t.rows(day) == rows for t, rows in parts)
 
     to_score = []
     for each in due(spark, asked, judge=partial(_judged, settings=settings), is_done=is_done):
