@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Mapping, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,7 +28,7 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.digests import sha256
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
-from movierate_spark.files import as_json, remove_if_empty, replace_text
+from movierate_spark.files import as_json, last_change, remove_if_empty, replace_text
 from movierate_spark.runs import library_versions
 
 MANIFEST = "bundle.json"
@@ -127,6 +129,7 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
     """Write the pipeline into a sub-folder of its own, then ``bundle.json``; nothing stays if that fails.
 
     What another training has put there meanwhile does stay, and so does what ``bundle.json`` names already.
+    The folder that it named before is touched, which tells :func:`replaced_at` when it was replaced.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
     digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
@@ -143,6 +146,7 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
             "files": digests(path, folder),
         }
         text = as_json(whole)
+        _touch_named(path)
         replace_text(path / MANIFEST, text)
     except BaseException:
         if _named_version(path) != version:
@@ -150,6 +154,35 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
             remove_if_empty(made)
         raise
     return Bundle(path, whole, sha256(text.encode()))
+
+
+def replaced_at(path: Path) -> dict[str, float]:
+    """When each version's folder was replaced, in seconds of the epoch, at the latest; not the current one's.
+
+    That is when it was touched, or when the version after it was written or, where that is the current one,
+    published. A folder that was never published is as old as its last change.
+
+    Raises:
+        OSError: ``bundle.json`` can't be read.
+    """
+    manifest = path / MANIFEST
+    current = json.loads(manifest.read_text(encoding="utf-8"))["folder"]
+    versions = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and is_version(entry.name))
+    changed = {name: last_change(path / name) for name in versions}
+    began = {name: manifest.stat().st_mtime if name == current else changed[name] for name in versions}
+    return {
+        name: max(changed[name], *(began[later] for later in versions[i + 1 : i + 2]), 0.0)
+        for i, name in enumerate(versions)
+        if name != current
+    }
+
+
+def _touch_named(path: Path) -> None:
+    """Mark the folder that ``bundle.json`` names as in use until now."""
+    named = _named_version(path)
+    if named is not None and is_version(named):
+        with suppress(OSError):
+            os.utime(path / named)
 
 
 def _named_version(path: Path) -> str | None:

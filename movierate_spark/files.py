@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import uuid
@@ -25,6 +26,14 @@ def entries(folder: Path) -> list[str]:
     """Names in a folder, sorted, but for files that a killed run had half written; none without a folder."""
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     return [name for name in names if not re.fullmatch(rf"\..+\.{UNIQUE}", name)]
+
+
+def last_change(path: Path) -> float:
+    """When a file, or anything in a folder, was changed last; the end of time where it goes meanwhile."""
+    try:
+        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
+    except FileNotFoundError:
+        return math.inf
 
 
 def replace_json(path: Path, document: object, *, mode: int = 0o666) -> None:

@@ -13,7 +13,7 @@ from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
-from movierate_spark.files import UNIQUE, remove_if_empty
+from movierate_spark.files import UNIQUE, last_change, remove_if_empty
 from movierate_spark.tables import log_entries
 
 
@@ -26,7 +26,7 @@ def vacuum_table(
     last change, one that was replaced as its replacement. Nothing is removed in a ``dry_run``.
     """
     limit = time.time() - retention_hours * 3600
-    old_attempts = [folder for folder in _attempts(path) if _last_change(folder) < limit]
+    old_attempts = [folder for folder in _attempts(path) if last_change(folder) < limit]
     table = DeltaTable(str(path))
     found = table.vacuum(
         math.floor(retention_hours),  # it knows whole hours only
@@ -40,7 +40,7 @@ def vacuum_table(
     files = [
         path / name
         for name in sorted(found)
-        if name.endswith(".parquet") and max(replaced.get(name, 0.0), _last_change(path / name)) < limit
+        if name.endswith(".parquet") and max(replaced.get(name, 0.0), last_change(path / name)) < limit
     ]
     if not dry_run:
         for file in files:
@@ -58,14 +58,6 @@ def _replaced_at(path: Path) -> dict[str, float]:
             if removed := json.loads(line).get("remove"):
                 replaced[unquote(removed["path"])] = removed.get("deletionTimestamp", 0) / 1000
     return replaced
-
-
-def _last_change(path: Path) -> float:
-    """When a file, or anything in a folder, was changed last; the end of time where it goes meanwhile."""
-    try:
-        return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
-    except FileNotFoundError:
-        return math.inf
 
 
 def _remove_without_data(folders: Iterable[Path]) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -13,7 +15,7 @@ from pyspark.sql.types import DateType, LongType, StringType, StructField, Struc
 
 from movierate_spark import bundle
 from movierate_spark.errors import InputError
-from movierate_spark.pipeline import reporting
+from movierate_spark.pipeline import reporting, vacuum
 from movierate_spark.pipeline.folders import (
     check_folder,
     check_lake_folder,
@@ -166,6 +168,42 @@ def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path
     with pytest.raises(OSError, match="No space left"):
         bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), {})
     assert list((tmp_path / "model").iterdir()) == [other]
+
+
+def older(path: Path, *, hours: float) -> None:
+    then = time.time() - hours * 3600
+    for file in (path, *path.rglob("*")):
+        os.utime(file, (then, then))
+
+
+def test_a_bundle_is_as_old_as_its_replacement_and_not_as_its_making(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    made = bundle.save_bundle(model, cast("Any", Saved()), {"n": 1})
+    killed = model / "29991231T000000-01234567"
+    killed.mkdir()
+    older(model, hours=200)
+    current = bundle.save_bundle(model, cast("Any", Saved()), {"n": 2})
+    assert vacuum(model, retention_hours=168) == [killed]
+    assert (model / made.version).is_dir()
+    older(model / made.version, hours=169)
+    older(model / "bundle.json", hours=169)
+    assert vacuum(model, retention_hours=168) == [model / made.version]
+    assert (model / current.version).is_dir()
+
+
+@pytest.mark.parametrize(("later", "stays"), [("current", True), ("never published", False)])
+def test_a_bundle_that_was_replaced_by_an_earlier_version_of_ours_is_as_old_as_the_next_one(
+    tmp_path: Path, later: str, stays: bool
+) -> None:
+    names = ["20000101T000000-00000000", "20000102T000000-00000000", "20000103T000000-00000000"]
+    for name in names:
+        (tmp_path / name).mkdir()
+        older(tmp_path / name, hours=200)
+    current = names[1] if later == "current" else names[2]
+    (tmp_path / "bundle.json").write_text(json.dumps({"folder": current}))
+    first = tmp_path / names[0]
+    assert (first in vacuum(tmp_path, retention_hours=168)) is not stays
+    assert first.is_dir() is stays
 
 
 def test_a_bundle_that_is_named_already_stays_whatever_comes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from datetime import date
 from pathlib import Path
@@ -155,6 +156,40 @@ def test_vacuum_removes_dead_attempts_of_age_and_keeps_what_is_read(
     vacuum_table(path, retention_hours=0)
     assert not dead[1].exists()
     assert content(spark, path) == {(1, FIRST)}
+
+
+def test_a_replaced_file_is_as_old_as_its_replacement_also_after_a_checkpoint(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    path = tmp_path / "t"
+    attempts = [publish(spark, path, x) for x in (1, 2, 3)]
+    files = [path / file.path for attempt in attempts for file in attempt.files]
+    for file in files:
+        older(file, hours=200)
+    DeltaTable(str(path)).create_checkpoint()
+    assert vacuum_table(path, retention_hours=168) == []
+    assert {tuple(row) for row in read_table(spark, path, DATED, version=0).collect()} == {(1, FIRST)}
+    for entry in (path / "_delta_log").glob("*.json"):
+        then = str(int((time.time() - 169 * 3600) * 1000))
+        entry.write_text(re.sub(r'"deletionTimestamp":\d+', f'"deletionTimestamp":{then}', entry.read_text()))
+    (path / "_delta_log" / "_last_checkpoint").unlink()
+    for checkpoint in (path / "_delta_log").glob("*.parquet"):
+        checkpoint.unlink()
+    assert sorted(vacuum_table(path, retention_hours=168)) == sorted(files[:2])
+    assert content(spark, path) == {(3, FIRST)}
+
+
+def test_an_attempt_is_as_old_as_the_last_change_in_it(spark: SparkSession, tmp_path: Path) -> None:
+    publish(spark, tmp_path / "t", 1)
+    attempt = tmp_path / "t" / f"run_date={FIRST}" / f"{0:032x}"
+    (attempt / "_temporary" / "0").mkdir(parents=True)
+    older(attempt, hours=200)
+    (attempt / "_temporary" / "0" / "task").touch()
+    vacuum_table(tmp_path / "t", retention_hours=168)
+    assert attempt.is_dir()
+    older(attempt, hours=200)
+    vacuum_table(tmp_path / "t", retention_hours=168)
+    assert not attempt.exists()
 
 
 def test_a_part_of_an_hour_is_a_part_of_an_hour(spark: SparkSession, tmp_path: Path) -> None:

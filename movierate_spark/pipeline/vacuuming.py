@@ -58,16 +58,8 @@ def _vacuum_lake(folder: Path, *, retention_hours: float, dry_run: bool) -> list
 
 
 def _vacuum_model(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
-    current = json.loads((folder / bundle.MANIFEST).read_text(encoding="utf-8"))["folder"]
     limit = time.time() - retention_hours * 3600
-    old = [
-        entry
-        for entry in sorted(folder.iterdir())
-        if entry.is_dir()
-        and bundle.is_version(entry.name)
-        and entry.name != current
-        and entry.stat().st_mtime < limit
-    ]
+    old = [folder / name for name, replaced in bundle.replaced_at(folder).items() if replaced < limit]
     if not dry_run:
         for entry in old:
             shutil.rmtree(entry, ignore_errors=True)
