@@ -149,7 +149,7 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
         _touch_named(path)
         replace_text(path / MANIFEST, text)
     except BaseException:
-        if _named_version(path) != version:
+        if not _may_be_named(path, version):
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty(made)
         raise
@@ -175,6 +175,16 @@ def replaced_at(path: Path) -> dict[str, float]:
         for i, name in enumerate(versions)
         if name != current
     }
+
+
+def _may_be_named(path: Path, version: str) -> bool:
+    """Whether ``bundle.json`` names a version, or can't be read for now: then nothing may be removed."""
+    try:
+        return bool(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["version"] == version)
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError, KeyError, TypeError):
+        return True
 
 
 def _touch_named(path: Path) -> None:

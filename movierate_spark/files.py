@@ -49,13 +49,27 @@ def as_json(document: object) -> str:
 def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Write a text file (UTF-8) so that a reader sees the old or the new one, never a part.
 
-    It has the permissions of ``mode`` from its first byte on, less what the umask takes.
+    That holds after a power failure, too: its content is on the disk before it gets its name. The file has the
+    permissions of ``mode`` from its first byte on, less what the umask takes.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, where its file system can; the file has its name already."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

@@ -35,8 +35,12 @@ def log_entries(path: Path) -> list[Path]:
 
 
 def is_delta_table(path: Path) -> bool:
-    """Whether a Delta table lies at ``path``: a log without an entry is of a commit that never came."""
-    return any((path / LOG).glob("*.json"))
+    """Whether a Delta table lies at ``path``: a log without an entry is of a commit that never came.
+
+    Raises:
+        OSError: its log can't be listed for now.
+    """
+    return bool(log_entries(path))
 
 
 def current_files(path: Path, *, version: int | None = None) -> list[str]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from deltalake import Schema
 from deltalake.transaction import create_table_with_add_actions
 from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
-from movierate_spark import bundle
+from movierate_spark import bundle, files
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import reporting, vacuum
 from movierate_spark.pipeline.folders import (
@@ -24,6 +25,7 @@ from movierate_spark.pipeline.folders import (
 )
 from movierate_spark.report import Report
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES
+from movierate_spark.tables import is_delta_table
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
 LEFT_BY_KILLED_RUNS = (
@@ -143,6 +145,39 @@ def test_a_report_that_was_half_written_may_be_written_again(
     assert sorted(file.name for file in (tmp_path / "out").rglob("*.*")) == ["a.csv", "b.csv", "report.html"]
 
 
+def test_a_control_file_is_on_the_disk_before_it_has_its_name_and_its_name_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    fsync, replace = os.fsync, Path.replace
+
+    def synced(opened: int) -> None:
+        name = Path(f"/proc/self/fd/{opened}").readlink().name
+        done.append(f"sync {re.sub(r'[0-9a-f]{32}', 'UNIQUE', name)}")
+        fsync(opened)
+
+    def replaced(old: Path, new: Path) -> Path:
+        done.append(f"name {new.name}, of {old.stat().st_size} bytes")
+        return replace(old, new)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(Path, "replace", replaced)
+    (tmp_path / "lake").mkdir()
+    files.replace_text(tmp_path / "lake" / "ledger.json", "{}\n")
+    assert done == ["sync .ledger.json.UNIQUE", "name ledger.json, of 3 bytes", "sync lake"]
+
+
+def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> int:
+        raise OSError("Invalid argument")
+
+    monkeypatch.setattr(os, "open", refused)
+    files.replace_text(tmp_path / "ledger.json", "{}")
+    assert (tmp_path / "ledger.json").read_text() == "{}"
+
+
 class Saved:
     """A pipeline whose saving leaves a file, and calls what it is given."""
 
@@ -168,6 +203,49 @@ def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path
     with pytest.raises(OSError, match="No space left"):
         bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), {})
     assert list((tmp_path / "model").iterdir()) == [other]
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]"])
+def test_a_bundle_stays_where_nobody_can_tell_whether_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    read, manifest = Path.read_text, tmp_path / "model" / "bundle.json"
+
+    def stale(path: Path, *given: Any, **more: Any) -> str:
+        if path == manifest and content is None:
+            raise OSError("Stale file handle")
+        return read(path, *given, **more)
+
+    def failed(*_: object) -> None:
+        manifest.write_text(content or "")
+        raise OSError("Stale file handle")
+
+    monkeypatch.setattr(bundle, "replace_text", failed)
+    monkeypatch.setattr(Path, "read_text", stale)
+    with pytest.raises(OSError, match="Stale file handle"):
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
+    assert len(list((tmp_path / "model").glob("*/pipeline/stage"))) == 1
+
+
+def test_a_table_of_a_lake_is_not_cleared_without_its_ledger(tmp_path: Path) -> None:
+    new_table(tmp_path / "lake" / "users", ROWS, partition_by=[])
+    (tmp_path / "lake" / "ledger.json").touch()
+    with pytest.raises(InputError, match=r"users: a lake's table, .*: name the lake"):
+        vacuum(tmp_path / "lake" / "users", retention_hours=0)
+
+
+def test_a_log_that_cannot_be_listed_for_now_is_not_taken_for_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_table(tmp_path / "t", ROWS, partition_by=[])
+
+    def refused(_: Path) -> object:
+        raise PermissionError("for now")
+
+    monkeypatch.setattr(Path, "iterdir", refused)
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(PermissionError, match="for now"):
+        is_delta_table(tmp_path / "t")
 
 
 def older(path: Path, *, hours: float) -> None:

@@ -33,6 +33,8 @@ def vacuum(
         return _vacuum_lake(folder, retention_hours=retention_hours, dry_run=dry_run)
     if (folder / bundle.MANIFEST).is_file():
         return _vacuum_model(folder, retention_hours=retention_hours, dry_run=dry_run)
+    if (folder.parent / lake.LEDGER).exists() and folder.name in schemas.LAKE:
+        raise InputError(f"{folder}: a lake's table, and {lake.LEDGER} says what of it stays: name the lake")
     if not is_delta_table(folder):
         raise InputError(f"{folder}: no lake, model or table lies there")
     tables = [folder, *(entry for entry in sorted(folder.glob("_*")) if is_delta_table(entry))]
