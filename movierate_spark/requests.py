@@ -29,10 +29,20 @@ RUN_DATE = "run_date"
 OPTIONAL = ("at", RUN_DATE)
 
 
-def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> DataFrame:
-    """One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at, day as text.
+@dataclass(frozen=True)
+class Requests:
+    """The lines of a delivery; it ``is_dated`` where its header names a column run_date, with rows or without.
 
-    ``day`` is the column run_date, '' where a row does not say; null where there is no such column.
+    One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at, day as text. ``day``
+    is the column run_date, '' where a row does not say; null in a delivery that is not dated.
+    """
+
+    lines: DataFrame
+    is_dated: bool
+
+
+def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> Requests:
+    """The requests in a CSV file, a Parquet file or a folder of some.
 
     Raises:
         InputError: no such file, zero bytes, cut off, no header, or a column missing or named twice.
@@ -40,10 +50,9 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     if not path.exists():
         raise InputError(f"--requests {path}: no such file")
     if is_parquet(path):
-        return _with_day(
-            parquet_lines(spark, path, {name: name for name in (*REQUIRED, *OPTIONAL)}, set(OPTIONAL)),
-            is_dated=RUN_DATE in parquet_columns(spark, path),
-        )
+        wanted = {name: name for name in (*REQUIRED, *OPTIONAL)}
+        records = parquet_lines(spark, path, wanted, set(OPTIONAL))
+        return _with_day(records, is_dated=RUN_DATE in parquet_columns(spark, path))
     if path.is_dir():
         raise InputError(
             f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
@@ -71,9 +80,9 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> D
     return _with_day(split.select("raw", "source_file", complete, *named), is_dated=RUN_DATE in header)
 
 
-def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:
+def _with_day(lines: DataFrame, *, is_dated: bool) -> Requests:
     day = F.coalesce(F.trim(RUN_DATE), F.lit("")) if is_dated else F.lit(None).cast("string")
-    return lines.withColumn("day", day).drop(RUN_DATE)
+    return Requests(lines.withColumn("day", day).drop(RUN_DATE), is_dated)
 
 
 def time_of(text: Column) -> Column:

@@ -218,6 +218,30 @@ def test_a_table_of_requests_is_parted_by_its_run_date(
     assert "one delivery for 3 run dates" in score(movierate, home, asked, scores, *dates).err
 
 
+def test_a_header_without_rows_empties_a_single_date_and_never_several(
+    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    scores, dates = tmp_path / "scores", ("--from", "2000-12-30", "--to", DAY)
+    assert score(movierate, home, asked, scores).status == 0
+    write(asked, ["user_id,movie_id"])
+    several = score(movierate, home, asked, scores, *dates)
+    assert several.status == 2
+    assert f"--requests {asked} is one delivery for 2 run dates: give it a column run_date" in several.err
+    assert len(rows(spark, scores)) == 2
+    write(asked, ["user_id,movie_id,run_date"])
+    dated = score(movierate, home, asked, scores, *dates)
+    assert dated.status == 2
+    assert dated.out.count(": no delivery") == 2
+    assert "no delivery for any of the 2 run dates" in dated.err
+    assert f"no row has the run_date {DAY}" in score(movierate, home, asked, scores).err
+    assert len(rows(spark, scores)) == 2
+    write(asked, ["user_id,movie_id"])
+    alone = score(movierate, home, asked, scores)
+    assert alone.status == 0, alone.err
+    assert "requests: read 0 = scored 0 + rejected 0\n" in alone.out
+    assert rows(spark, scores) == []
+
+
 def test_a_delivery_of_another_size_than_stated_is_refused(
     movierate: Movierate, home: Path, asked: Path, tmp_path: Path
 ) -> None:

@@ -113,10 +113,16 @@ def _of_path(
     asked: Asked,
     judge: Callable[[DataFrame], DataFrame],
 ) -> Iterator[Scored | Due]:
-    lines = judge(requests.read_requests(spark, path))
+    delivery = requests.read_requests(spark, path)
+    is_dated = delivery.is_dated
+    if not is_dated and len(run_dates) > 1:
+        raise InputError(
+            f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
+            " name a file for each date with {date}"
+        )
+    lines = judge(delivery.lines)
     by_day = requests.inspected(lines)
-    _check(path, by_day, run_dates, asked)
-    is_dated = bool(by_day) and None not in by_day
+    _check(path, by_day, asked)
     for day in run_dates:
         found = by_day.get(day.isoformat() if is_dated else None, requests.NOTHING)
         if is_dated and not found.rows:
@@ -127,14 +133,7 @@ def _of_path(
             yield Due(day, str(path), requests.of_run_date(lines, day), found)
 
 
-def _check(
-    path: Path, by_day: Mapping[str | None, Inspected], run_dates: Sequence[date], asked: Asked
-) -> None:
-    if None in by_day and len(run_dates) > 1:
-        raise InputError(
-            f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
-            " name a file for each date with {date}"
-        )
+def _check(path: Path, by_day: Mapping[str | None, Inspected], asked: Asked) -> None:
     unnamed = sum(found.rows for day, found in by_day.items() if day is not None and not _is_date(day))
     if unnamed:
         raise InputError(f"--requests {path}: {unnamed} rows have no run_date as YYYY-MM-DD")
