@@ -49,8 +49,8 @@ def as_json(document: object) -> str:
 def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
     """Write a text file (UTF-8) so that a reader sees the old or the new one, never a part.
 
-    That holds after a power failure, too: its content is on the disk before it gets its name. The file has the
-    permissions of ``mode`` from its first byte on, less what the umask takes.
+    That holds after a power failure, too: its content is on the disk before it gets its name. The file has
+    the permissions of ``mode`` from its first byte on, less what the umask takes.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:

@@ -31,7 +31,7 @@ OPTIONAL = ("at", RUN_DATE)
 
 @dataclass(frozen=True)
 class Requests:
-    """The lines of a delivery; it ``is_dated`` where its header names a column run_date, with rows or without.
+    """The lines of a delivery; it ``is_dated`` where its header names a column run_date, whatever its rows.
 
     One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at, day as text. ``day``
     is the column run_date, '' where a row does not say; null in a delivery that is not dated.
@@ -120,7 +120,7 @@ class Inspected:
     """The lines of one ``day`` of a delivery, counted in one pass.
 
     ``rows`` are all lines but blank ones, which end as ``scored`` or ``rejected``; ``hashes`` is a sum over
-    them that tells one delivery from another.
+    them that tells one delivery from another, whatever their order.
     """
 
     rows: int
@@ -140,7 +140,7 @@ NOTHING = Inspected(0, 0, 0, 0)
 def inspected(judged: DataFrame) -> dict[str | None, Inspected]:
     """What lies in lines with ``rule``, by ``day``."""
     to_score, blank = F.col("rule").isNull(), is_blank(F.col("raw"))
-    hashes = F.sum(F.when(~blank, F.xxhash64("raw").cast("decimal(38,0)"))).cast("string")
+    hashes = F.sum(F.when(~blank, _hash_of_line().cast("decimal(38,0)"))).cast("string")
     rows = judged.groupBy("day").agg(
         F.count_if(to_score).alias("scored"),
         F.count_if(~to_score & ~blank).alias("rejected"),
@@ -152,6 +152,17 @@ def inspected(judged: DataFrame) -> dict[str | None, Inspected]:
         )
         for row in rows.collect()
     }
+
+
+def _hash_of_line() -> Column:
+    """A hash of what is made of a line: its columns as they were parsed, and all of one that is rejected.
+
+    The same text under another header is another request.
+    """
+    kept_whole = F.when(F.col("rule").isNotNull(), F.col("raw"))
+    # A null leaves xxhash64 as it was: ('1', null, '2') and ('1', '2', null) would be the same.
+    parts = (F.col("user_id"), F.col("movie_id"), F.col("at"), F.col("rule"), kept_whole)
+    return F.xxhash64(*(F.coalesce(part, F.lit("")) for part in parts))
 
 
 def readable(lines: DataFrame) -> DataFrame:

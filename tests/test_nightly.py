@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
 from movierate_spark import requests, schemas
+from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import scoring
 from movierate_spark.tables import read_table
@@ -92,6 +94,42 @@ def test_rows_that_somebody_has_written_into_other_files_are_still_there(
     DeltaTable(str(scores)).optimize.z_order(["user_id"])
     assert DeltaTable(str(scores)).version() == 1
     assert "unchanged" in score(movierate, home, asked, scores).out
+
+
+def test_a_corrected_header_is_another_delivery_and_another_order_or_partitioning_is_not(
+    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+) -> None:
+    scores, arguments = tmp_path / "scores", (asked, tmp_path / "scores")
+    write(asked, ["movie_id,user_id", "1,2", "3,4", "x,5"])
+    assert score(movierate, home, *arguments).status == 0
+    assert [(row["user_id"], row["movie_id"]) for row in rows(spark, scores)] == [(2, 1), (4, 3)]
+    write(asked, ["user_id,movie_id", "1,2", "3,4", "x,5"])
+    corrected = score(movierate, home, *arguments)
+    assert "unchanged" not in corrected.out
+    assert [(row["user_id"], row["movie_id"]) for row in rows(spark, scores)] == [(1, 2), (3, 4)]
+    write(asked, ["user_id,movie_id", "x,5", "3,4", "1,2"])
+    assert "unchanged" in score(movierate, home, *arguments).out
+    write(asked, ['"user_id",at,"movie_id"', "x,5", "3,,4", '"1",,2'])  # one line is kept another way
+    assert "unchanged" not in score(movierate, home, *arguments).out
+
+
+def test_a_delivery_is_told_by_its_columns_and_by_what_is_kept_of_a_rejected_line(
+    spark: SparkSession, settings: Settings
+) -> None:
+    schema = "raw string, user_id string, movie_id string, at string"
+
+    def hashes(*lines: tuple[str | None, ...], partitions: int = 1) -> int:
+        frame = spark.createDataFrame(list(lines), schema).repartition(partitions)
+        complete = frame.withColumn("complete", F.lit(True)).withColumn("day", F.lit(None).cast("string"))
+        bounds = {"earliest": settings.validate_.rated_at_min, "latest": datetime(2030, 1, 1, tzinfo=UTC)}
+        return requests.inspected(requests.with_rule(complete, **bounds))[None].hashes
+
+    one, two, bad = ("1,2", "1", "2", None), ("3,4", "3", "4", "978300760"), ("x,5", "x", "5", None)
+    assert hashes(one, two, bad) == hashes(bad, one, two, partitions=3)
+    assert hashes(one, two) == hashes(("1;2", "1", "2", ""), ("4,3", "3", "4", "978300760"))
+    assert hashes(one) != hashes(("1,2", "2", "1", None))
+    assert hashes(bad) != hashes(("x ,5", "x", "5", None))
+    assert hashes(one, one) != hashes(one)
 
 
 def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
