@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import decoded, present
 from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
-from movierate_spark.tables import current_files, is_delta_table, reader
+from movierate_spark.tables import SOURCE_FILE, is_delta_table, read_delta, reader, source_file
 
 CHUNK = 1 << 20
 TABLES = ("ratings", "users", "movies")
@@ -167,7 +167,7 @@ def read_lines(spark: SparkSession, path: Path) -> DataFrame:
     row_in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
     return lines.select(
         decoded(F.col("value")).alias("raw"),
-        F.col("_metadata.file_name").alias("source_file"),
+        source_file().alias("source_file"),
         ((F.col("_metadata.file_block_start") == 0) & (row_in_partition == 0)).alias("first"),
     )
 
@@ -315,11 +315,18 @@ def is_parquet(path: Path) -> bool:
 
 def parquet_columns(spark: SparkSession, path: Path) -> list[str]:
     """The columns of a Parquet file, of a folder of some or of a Delta table."""
-    return _records(spark, path).columns
+    return _names(_records(spark, path))
+
+
+def _names(records: DataFrame) -> list[str]:
+    return [name for name in records.columns if name != SOURCE_FILE]
 
 
 def _records(spark: SparkSession, path: Path) -> DataFrame:
-    return reader(spark).parquet(*(current_files(path) if is_delta_table(path) else [str(path)]))
+    """The records with all of their columns, and ``SOURCE_FILE``."""
+    if is_delta_table(path):
+        return read_delta(spark, path)
+    return reader(spark).parquet(str(path)).select("*", source_file().alias(SOURCE_FILE))
 
 
 def parquet_lines(
@@ -335,13 +342,10 @@ def parquet_lines(
     if not is_parquet(path):
         raise InputError(f"{path}: no Parquet there")
     records = _records(spark, path)
-    missing = [
-        column for name, column in wanted.items() if column not in records.columns and name not in optional
-    ]
+    found = _names(records)
+    missing = [column for name, column in wanted.items() if column not in found and name not in optional]
     if missing:
-        raise InputError(
-            f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(records.columns)}"
-        )
+        raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(found)}")
     types = dict(records.dtypes)
     texts = [
         (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(
@@ -349,10 +353,8 @@ def parquet_lines(
         )
         for name, column in wanted.items()
     ]
-    raw = F.to_json(F.struct(*records.columns)).alias("raw")
-    return records.select(
-        raw, F.col("_metadata.file_name").alias("source_file"), F.lit(True).alias("complete"), *texts
-    )
+    raw = F.to_json(F.struct(*found)).alias("raw")
+    return records.select(raw, F.col(SOURCE_FILE).alias("source_file"), F.lit(True).alias("complete"), *texts)
 
 
 def _as_text(column: Column, data_type: str) -> Column:

@@ -14,12 +14,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import clean, lake, schemas, validate
 from movierate_spark.config import Settings
-from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.pipeline.folders import check_lake_folder
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import TABLES, Delivery, find_delivery
-from movierate_spark.tables import reader
+from movierate_spark.tables import identity_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
 
 
@@ -80,7 +79,7 @@ def prepare(
 def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     """What a lake is made of, for its ledger: of the same the same lake comes."""
     sections = settings.model_dump(mode="json", include={"input", "validate_", "clean"})
-    inputs = {path.name: digest_of(path) for path in delivery.files}
+    inputs = {path.name: identity_of(path) for path in delivery.files}
     return {
         "format": delivery.format.name,
         "inputs": inputs,
