@@ -30,6 +30,7 @@ from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
 from movierate_spark.files import as_json, last_change, remove_if_empty, replace_text
 from movierate_spark.runs import library_versions
+from movierate_spark.tables import pattern_of
 
 MANIFEST = "bundle.json"
 PIPELINE = "pipeline"
@@ -242,7 +243,7 @@ def load_pipeline(path: Path, manifest: Mapping[str, Any]) -> PipelineModel:
     Raises:
         InputError: the files are not what ``bundle.json`` says.
     """
-    return PipelineModel.load(str(_check(path, manifest)))
+    return PipelineModel.load(pattern_of(_check(path, manifest)))
 
 
 def _check(path: Path, manifest: Mapping[str, Any]) -> Path:

@@ -28,7 +28,7 @@ from pyspark.sql.types import StructType
 
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.files import remove_if_empty
-from movierate_spark.tables import RUN_DATE, is_delta_table, log_entries
+from movierate_spark.tables import RUN_DATE, delta_location, is_delta_table, log_entries
 
 MOST_TRIES = 50
 ATTEMPT = "attempt"
@@ -106,7 +106,7 @@ class OpenedTable:
 
 def open_table(path: Path) -> OpenedTable:
     """The table at ``path`` as it is now, or that there is none."""
-    return OpenedTable(path, DeltaTable(str(path)) if is_delta_table(path) else None)
+    return OpenedTable(path, DeltaTable(delta_location(path)) if is_delta_table(path) else None)
 
 
 def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -> None:
@@ -289,7 +289,7 @@ def _commit_to(table: OpenedTable, attempt: Attempt, transactions: list[Transact
     )
     if table.delta is None:
         create_table_with_add_actions(
-            str(attempt.table),
+            delta_location(attempt.table),
             schema,
             list(attempt.files),
             mode="error",

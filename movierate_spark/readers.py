@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import decoded, present
 from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
-from movierate_spark.tables import SOURCE_FILE, is_delta_table, read_delta, reader, source_file
+from movierate_spark.tables import SOURCE_FILE, is_delta_table, pattern_of, read_delta, reader, source_file
 
 CHUNK = 1 << 20
 TABLES = ("ratings", "users", "movies")
@@ -162,7 +162,7 @@ def read_lines(spark: SparkSession, path: Path) -> DataFrame:
 
     ``first`` marks the file's first line. Blank lines stay.
     """
-    lines = reader(spark).text(str(path))
+    lines = reader(spark).text(pattern_of(path))
     # Spark numbers the rows of a partition in order, and a file's first split opens a partition.
     row_in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
     return lines.select(
@@ -326,7 +326,7 @@ def _records(spark: SparkSession, path: Path) -> DataFrame:
     """The records with all of their columns, and ``SOURCE_FILE``."""
     if is_delta_table(path):
         return read_delta(spark, path)
-    return reader(spark).parquet(str(path)).select("*", source_file().alias(SOURCE_FILE))
+    return reader(spark).parquet(pattern_of(path)).select("*", source_file().alias(SOURCE_FILE))
 
 
 def parquet_lines(

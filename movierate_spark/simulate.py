@@ -17,6 +17,7 @@ from pyspark.sql import functions as F
 from movierate_spark import simulate_truth as truth_of
 from movierate_spark.errors import InputError
 from movierate_spark.simulate_truth import DAY_SECONDS, FIRST_YEAR, START_DAY, normal_quantile, pick, uniform
+from movierate_spark.tables import pattern_of
 
 FEWEST, MOST = 1_000, 1_000_000_000
 FILES = ("ratings.dat", "users.dat", "movies.dat")
@@ -98,7 +99,7 @@ def write_files(
     people, films = users(spark, sizes, seed=seed), movies(spark, sizes, seed=seed)
     staged = local_uri(work / "rated")
     rated(people, films, sizes, seed=seed, re_ratings=re_ratings).write.parquet(staged)
-    rows = spark.read.parquet(staged)
+    rows = spark.read.parquet(pattern_of(staged))
     in_order = rows.orderBy("user_id", "second", "movie_id")
     write_single(in_order.select(line("user_id", "movie_id", "stars", "second")), work / FILES[0])
     user_lines = line("user_id", "gender", "age", "occupation", "zip")

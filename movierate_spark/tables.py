@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import hashlib
 import json
 import re
+import shutil
+import tempfile
+from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -47,6 +53,36 @@ def log_entries(path: Path) -> list[Path]:
     return [path / LOG / name for name in sorted(names) if re.fullmatch(r"\d{20}\.json", name)]
 
 
+def pattern_of(path: Path | str) -> str:
+    """A path as Spark's readers take it, which is a pattern: what would mean something there is escaped."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", str(path))
+
+
+def delta_location(path: Path) -> str:
+    """Where ``deltalake`` finds the table at ``path``: there, or in a folder of links to what lies there.
+
+    It takes a path for a URI: a bracket in it ends Python with a panic, and ``%41`` becomes ``A``.
+    """
+    table = path.resolve()
+    if re.fullmatch(r"[A-Za-z0-9/._=-]+", str(table)):
+        return str(path)
+    (table / LOG).mkdir(exist_ok=True)
+    links = _folder_of_links() / hashlib.sha256(str(table).encode()).hexdigest()
+    links.mkdir(exist_ok=True)
+    for entry in table.iterdir():
+        with suppress(FileExistsError):
+            (links / entry.name).symlink_to(entry)
+    return str(links)
+
+
+@cache
+def _folder_of_links() -> Path:
+    """A folder of this process, whose name is plain as long as ``TMPDIR`` is."""
+    folder = tempfile.mkdtemp(prefix="movierate-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder)
+
+
 def is_delta_table(path: Path) -> bool:
     """Whether a Delta table lies at ``path``: a log without an entry is of a commit that never came.
 
@@ -73,7 +109,10 @@ def current_files(path: Path, *, version: int | None = None) -> list[str]:
     Raises:
         InputError: the table has a feature that its data files do not show.
     """
-    return [str(file) for file in _files(path, _supported(path, DeltaTable(str(path), version=version)))]
+    return [
+        str(file)
+        for file in _files(path, _supported(path, DeltaTable(delta_location(path), version=version)))
+    ]
 
 
 def read_table(
@@ -84,7 +123,7 @@ def read_table(
     Raises:
         InputError: there is no table, or not at that version, or one with a feature that is not read here.
     """
-    files = [str(file) for file in _files(path, _opened(path, version=version))]
+    files = [pattern_of(file) for file in _files(path, _opened(path, version=version))]
     if not files:
         return spark.createDataFrame([], schema)
     of_table = reader(spark).schema(schema).option("basePath", str(path))
@@ -106,7 +145,7 @@ def read_delta(spark: SparkSession, path: Path) -> DataFrame:
     if not files:
         return spark.createDataFrame([], StructType([*schema.fields, StructField(SOURCE_FILE, StringType())]))
     stored = StructType([field for field in schema.fields if field.name not in parted_by])
-    rows = reader(spark).schema(stored).parquet(*map(str, files))
+    rows = reader(spark).schema(stored).parquet(*map(pattern_of, files))
     rows = rows.select("*", source_file().alias(SOURCE_FILE), _path_of_file().alias(DATA_FILE))
     if parted_by:
         rows = _with_partition_values(rows, table, files)
@@ -138,15 +177,15 @@ def _as_hadoop(spark: SparkSession, files: list[Path]) -> list[str]:
 
 
 def source_file() -> Column:
-    """The name of the file that a row was read from."""
-    return F.col("_metadata.file_name")
+    """The name of the file that a row was read from; Spark has it percent-encoded, but for a plus."""
+    return F.url_decode(F.replace(F.col("_metadata.file_name"), F.lit("+"), F.lit("%2B")))
 
 
 def _opened(path: Path, *, version: int | None = None) -> DeltaTable:
     if not is_delta_table(path):
         raise InputError(f"{path}: no table lies there")
     try:
-        table = DeltaTable(str(path), version=version)
+        table = DeltaTable(delta_location(path), version=version)
     except Exception as error:  # deltalake raises its own and the operating system's
         what = "it" if version is None else f"version {version}"
         raise InputError(f"{path}: {what} can't be opened ({type(error).__name__})") from error

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 from deltalake import DeltaTable
 
 from movierate_spark.files import UNIQUE, last_change, remove_if_empty
-from movierate_spark.tables import log_entries
+from movierate_spark.tables import delta_location, log_entries
 
 
 def vacuum_table(
@@ -27,7 +27,7 @@ def vacuum_table(
     """
     limit = time.time() - retention_hours * 3600
     old_attempts = [folder for folder in _attempts(path) if last_change(folder) < limit]
-    table = DeltaTable(str(path))
+    table = DeltaTable(delta_location(path))
     found = table.vacuum(
         math.floor(retention_hours),  # it knows whole hours only
         dry_run=True,

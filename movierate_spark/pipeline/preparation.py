@@ -18,7 +18,7 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.pipeline.folders import check_lake_folder
 from movierate_spark.progress import Reporter
 from movierate_spark.readers import TABLES, Delivery, find_delivery
-from movierate_spark.tables import identity_of, reader
+from movierate_spark.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
 
 
@@ -129,7 +129,8 @@ def _counted(
     spark: SparkSession, delivery: Delivery, counts: Mapping[str, Any], attempts: Mapping[str, Any]
 ) -> dict[str, Any]:
     written = {
-        name: reader(spark).schema(schemas.LAKE[name]).parquet(str(attempts[name].folder)) for name in TABLES
+        name: reader(spark).schema(schemas.LAKE[name]).parquet(pattern_of(attempts[name].folder))
+        for name in TABLES
     }
     nothing = lake.row_counts({})
     tables = {

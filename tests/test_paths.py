@@ -1,0 +1,73 @@
+"""Folders and files with any name: a path is taken as it is written, never as a pattern or a URI."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from conftest import BASE_ONLY, Outcome
+from deliveries import START, ml_1m, write
+from pyspark.sql import SparkSession
+
+from movierate_spark import lake, schemas
+from movierate_spark.tables import current_files, read_table
+
+Movierate = Callable[..., Outcome]
+HOSTILE = "br[1] Jürgen {a}%41"
+
+
+def test_every_job_works_below_a_folder_with_a_hostile_name(
+    spark: SparkSession, movierate: Movierate, tmp_path: Path
+) -> None:
+    home = tmp_path / HOSTILE
+    config = home / "few [1].toml"
+    write(config, [BASE_ONLY, "[recommend]", "min_support = 1"])
+
+    def run(*command: object) -> Outcome:
+        outcome = movierate(*command)
+        assert outcome.status == 0, (command, outcome.err)
+        return outcome
+
+    run("simulate", "--out", home / "in", "--ratings", 1000)
+    since = json.loads((home / "in" / "truth.json").read_text())["last_tenth"]["since"]
+    of_lake = ("--lake", home / "lake")
+    run("prepare", "--input", home / "in", *of_lake)
+    assert "unchanged" in run("prepare", "--input", home / "in", *of_lake).out
+    run("explore", *of_lake, "--out", home / "exploration")
+    model = (*of_lake, "--model", home / "model")
+    run("train", *model, "--until", since, "--config", config)
+    run("evaluate", *model, "--since", since, "--out", home / "evaluation")
+    for day, pairs in {"2002-12-01": ["1,2", "x,3"], "2002-12-02": ["3,4"]}.items():
+        content = "\n".join(["user_id,movie_id", *pairs])
+        (home / f"asked [{day}] a+b.csv.gz").write_bytes(gzip.compress(content.encode()))
+    scores = home / "scores"
+    asked = (*model, "--requests", home / "asked [{date}] a+b.csv.gz", "--scores", scores)
+    dates = ("--from", "2002-12-01", "--to", "2002-12-02")
+    run("score", *asked, *dates)
+    assert run("score", *asked, *dates).out.count(": unchanged") == 2
+    run("score", *asked, *dates, "--force")
+    assert read_table(spark, scores, schemas.SCORES).count() == 2
+    (rejected,) = read_table(spark, scores / "_rejected", schemas.REJECTED_REQUESTS).collect()
+    assert rejected["source_file"] == "asked [2002-12-01] a+b.csv.gz"
+    run("recommend", *model, "--out", home / "best", "--top", 2, "--config", config)
+    run("audience", *model, "--genres", "Drama", "--year", 2000)
+    assert " simulate " not in run("runs", home / "lake", home / "model", scores).out
+    run("vacuum", home / "lake", home / "model", scores, "--retention-hours", 0)
+    current = {*current_files(scores), *current_files(scores / "_rejected")}
+    assert set(map(str, scores.rglob("*.parquet"))) == current
+
+
+def test_a_lake_may_have_any_name_and_be_a_delivery(
+    spark: SparkSession, movierate: Movierate, tmp_path: Path
+) -> None:
+    source = ml_1m(tmp_path / "in", [(1, 2, 5, START)])
+    for name in ("my lake", "Jürgen", "br[1]", "{a}", "a*b", "h#a", "p%41", "q?x", "b\\c"):
+        target = tmp_path / name
+        prepared = movierate("prepare", "--input", source, "--lake", target)
+        assert prepared.status == 0, (name, prepared.err)
+        assert [tuple(row)[:3] for row in lake.open_lake(spark, target).ratings.collect()] == [(1, 2, 5.0)]
+        source = target
+    assert {path.name for path in tmp_path.iterdir()} >= {"p%41", "q?x"}
+    assert not (tmp_path / "pA").exists()
