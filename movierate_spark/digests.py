@@ -18,7 +18,9 @@ def digest_of(path: Path) -> str:
     if path.is_file():
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
-    lines = (f"{file.relative_to(path).as_posix()} {digest_of(file)}\n" for file in sorted(_files(path)))
+    lines = (
+        f"{file.relative_to(path).as_posix()} {digest_of(file)}\n" for file in sorted(visible_files(path))
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -28,8 +30,12 @@ def number_of(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def _files(path: Path) -> Iterator[Path]:
-    for file in path.rglob("*"):
-        hidden = any(part.startswith((".", "_")) for part in file.relative_to(path).parts)
-        if file.is_file() and not hidden:
+def visible_files(folder: Path) -> Iterator[Path]:
+    """The files below a folder but for Spark's hidden ones: ``.x``, and ``_x`` without a ``=``."""
+    for file in folder.rglob("*"):
+        if file.is_file() and not any(map(_is_hidden, file.relative_to(folder).parts)):
             yield file
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or (name.startswith("_") and "=" not in name)

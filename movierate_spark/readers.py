@@ -14,12 +14,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StringType, StructField, StructType
 
 from movierate_spark.columns import decoded, present
 from movierate_spark.config import InputSettings
+from movierate_spark.digests import visible_files
 from movierate_spark.errors import InputError
 from movierate_spark.tables import SOURCE_FILE, is_delta_table, pattern_of, read_delta, reader, source_file
 
@@ -300,7 +303,7 @@ def read_parquet(spark: SparkSession, table: str, path: Path, _: InputSettings) 
     """
     lake_names = {"age": "age_group", "zip": "zip3"}
     wanted = {name: lake_names.get(name, name) for name in COLUMNS[table]}
-    lines = parquet_lines(spark, path, wanted, {"year"})
+    lines = parquet_lines(path, parquet_records(spark, path), wanted, {"year"})
     # A whole code of the same three digits: the lake keeps no others.
     return lines.withColumn("zip", F.concat("zip", F.lit("00"))) if table == "users" else lines
 
@@ -308,41 +311,63 @@ def read_parquet(spark: SparkSession, table: str, path: Path, _: InputSettings) 
 def is_parquet(path: Path) -> bool:
     """Whether a path is a Parquet file, or a folder that holds some or a Delta table."""
     if path.is_dir():
-        return is_delta_table(path) or any(path.rglob("*.parquet"))
+        return is_delta_table(path) or any(file.suffix == ".parquet" for file in visible_files(path))
     with path.open("rb") as file:
         return file.read(4) == b"PAR1"
 
 
-def parquet_columns(spark: SparkSession, path: Path) -> list[str]:
-    """The columns of a Parquet file, of a folder of some or of a Delta table."""
-    return _names(_records(spark, path))
+def parquet_records(spark: SparkSession, path: Path) -> DataFrame:
+    """All columns of a Parquet file, a folder of some or a Delta table, and ``SOURCE_FILE``.
 
+    Columns that sub-folders are named for are text: ``zip3=012`` is no number.
 
-def _names(records: DataFrame) -> list[str]:
-    return [name for name in records.columns if name != SOURCE_FILE]
-
-
-def _records(spark: SparkSession, path: Path) -> DataFrame:
-    """The records with all of their columns, and ``SOURCE_FILE``."""
+    Raises:
+        InputError: no Parquet lies there, or some of it lies where Spark would pass it over.
+    """
+    if not is_parquet(path):
+        raise InputError(f"{path}: no Parquet there")
     if is_delta_table(path):
         return read_delta(spark, path)
-    return reader(spark).parquet(pattern_of(path)).select("*", source_file().alias(SOURCE_FILE))
+    of_folders = _columns_of_folders(path)
+    records = reader(spark).parquet(pattern_of(path))
+    if of_folders:
+        texts = {name: StructField(name, StringType()) for name in of_folders}
+        schema = StructType([texts.get(field.name, field) for field in records.schema.fields])
+        records = reader(spark).schema(schema).parquet(pattern_of(path))
+    return records.select("*", source_file().alias(SOURCE_FILE))
 
 
-def parquet_lines(
-    spark: SparkSession, path: Path, wanted: Mapping[str, str], optional: set[str]
-) -> DataFrame:
+def _columns_of_folders(path: Path) -> list[str]:
+    """The columns that sub-folders are named for, as ``run_date=2000-12-31``; none where there are no such.
+
+    Raises:
+        InputError: files lie at more than one depth, or in sub-folders with other names.
+    """
+    files = sorted(file.relative_to(path) for file in visible_files(path)) if path.is_dir() else []
+    by_depth = {len(file.parts): str(file) for file in reversed(files)}
+    if len(by_depth) > 1:
+        some = " and ".join(name for _, name in sorted(by_depth.items()))
+        raise InputError(
+            f"{path}: files lie at different depths ({some}), and some would be missed: leave one"
+        )
+    names = {tuple(folder.partition("=")[:2] for folder in file.parts[:-1]) for file in files}
+    if len(names) > 1 or any(sign != "=" for parts in names for _, sign in parts):
+        raise InputError(
+            f"{path}: its sub-folders (that of {files[0]}) are not all named column=value for the same"
+            " columns: put the files into one folder"
+        )
+    return [unquote(name) for parts in names for name, _ in parts]
+
+
+def parquet_lines(path: Path, records: DataFrame, wanted: Mapping[str, str], optional: set[str]) -> DataFrame:
     """One row per record: ``raw`` as JSON, ``source_file``, ``complete`` and the wanted columns as text.
 
     ``wanted`` gives the file's name of each column; an optional one may be missing and is null then.
 
     Raises:
-        InputError: a column is missing, or the files are no Parquet.
+        InputError: a column is missing.
     """
-    if not is_parquet(path):
-        raise InputError(f"{path}: no Parquet there")
-    records = _records(spark, path)
-    found = _names(records)
+    found = [name for name in records.columns if name != SOURCE_FILE]
     missing = [column for name, column in wanted.items() if column not in found and name not in optional]
     if missing:
         raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(found)}")

@@ -16,8 +16,8 @@ from movierate_spark.readers import (
     check_whole,
     csv_fields,
     is_parquet,
-    parquet_columns,
     parquet_lines,
+    parquet_records,
     parse_csv_line,
     read_lines,
 )
@@ -50,9 +50,9 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
     if not path.exists():
         raise InputError(f"--requests {path}: no such file")
     if is_parquet(path):
-        wanted = {name: name for name in (*REQUIRED, *OPTIONAL)}
-        records = parquet_lines(spark, path, wanted, set(OPTIONAL))
-        return _with_day(records, is_dated=RUN_DATE in parquet_columns(spark, path))
+        records, wanted = parquet_records(spark, path), {name: name for name in (*REQUIRED, *OPTIONAL)}
+        lines = parquet_lines(path, records, wanted, set(OPTIONAL))
+        return _with_day(lines, is_dated=RUN_DATE in records.columns)
     if path.is_dir():
         raise InputError(
             f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
