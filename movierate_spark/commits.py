@@ -186,7 +186,8 @@ def _written(
 ) -> Attempt:
     stored = [field for field in schema.fields if not (run_date and field.name == RUN_DATE)]
     columns = [F.col(field.name).cast(field.dataType).alias(field.name) for field in stored]
-    frame.select(*columns).write.parquet(str(folder))
+    # Few files of a decent size, however many tasks have made the rows: nobody compacts them later.
+    frame.select(*columns).hint("rebalance").write.parquet(str(folder))
     values: dict[str, str | None] = {RUN_DATE: run_date.isoformat()} if run_date else {}
     actions, rows = [], 0
     for path in sorted(folder.glob("*.parquet")):

@@ -274,6 +274,10 @@ def test_the_same_delivery_twice_is_prepared_once(
     assert versions() == (False, 6)
     monkeypatch.setattr(preparation, "version", lambda _: "9.9")
     assert versions() == (False, 7)
+    ledger = json.loads((lake / "ledger.json").read_text())
+    del ledger["tables"]["ratings"]["re_rated"]  # of a version that kept the latest rating of a pair only
+    (lake / "ledger.json").write_text(json.dumps(ledger))
+    assert versions() == (False, 8)
     rows = [(1, 1, 5, START), (1, 2, 3, START), (2, 1, 4, 4_000_000_000)]
     (tmp_path / "half.toml").write_text("[validate]\nmax_rejected_fraction = 0.5\n")
     ahead = ("--input", ml_1m(tmp_path / "ahead", rows), "--lake", late, "--config", tmp_path / "half.toml")

@@ -14,6 +14,7 @@ import pytest
 from deltalake import DeltaTable, Transaction
 from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from movierate_spark import commits
@@ -90,6 +91,14 @@ def test_an_empty_result_replaces_its_date(spark: SparkSession, tmp_path: Path) 
     publish(spark, tmp_path / "t", None)
     assert content(spark, tmp_path / "t") == {(2, SECOND)}
     assert open_table(tmp_path / "t").transaction(f"test/{FIRST}") == 0
+
+
+@pytest.mark.usefixtures("compiled")
+def test_few_rows_are_one_file_however_many_tasks_have_made_them(spark: SparkSession, tmp_path: Path) -> None:
+    frame = spark.range(1_000).select(F.col("id").alias("x")).repartition(16)
+    with attempt_to_write(frame, tmp_path / "t", PLAIN) as attempt:
+        assert (attempt.rows, len(attempt.files)) == (1_000, 1)
+        commit(attempt)
 
 
 def test_a_failed_attempt_leaves_what_others_have_put_there(spark: SparkSession, tmp_path: Path) -> None:
