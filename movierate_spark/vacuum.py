@@ -61,9 +61,13 @@ def _replaced_at(path: Path) -> dict[str, float]:
 
 
 def _remove_without_data(folders: Iterable[Path]) -> None:
-    """Remove attempt folders without data files, such as those of a run killed early."""
+    """Remove attempt folders without data files, such as those of a run killed early.
+
+    What its tasks had written by then lies in Spark's ``_temporary``, and never became data.
+    """
     for folder in folders:
-        if re.fullmatch(UNIQUE, folder.name) and not any(folder.rglob("*.parquet")):
+        data = (file.relative_to(folder) for file in folder.rglob("*.parquet"))
+        if re.fullmatch(UNIQUE, folder.name) and all(file.parts[0].startswith("_") for file in data):
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty([folder.parent])
 

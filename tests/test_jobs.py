@@ -302,6 +302,7 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         (["simulate", "--out", stuff, "--ratings", 2000], "thesis.txt"),
         (["simulate", "--out", new, "--ratings", 3], "ratings"),
         (["demo", "--out", stuff], "holds something else (thesis.txt)"),
+        (["vacuum", lake, "--retention-hours", "nan"], "--retention-hours nan: give a number of hours"),
         (["fly"], "No such command 'fly'. (see movierate --help)"),
         (["--fly"], "No such option: --fly (see movierate --help)"),
     ]

@@ -248,6 +248,19 @@ def test_a_run_whose_files_are_gone_before_its_commit_publishes_nothing(
     assert content(spark, path) == {(1, FIRST)}
 
 
+def test_vacuum_removes_what_tasks_of_a_killed_run_had_written(spark: SparkSession, tmp_path: Path) -> None:
+    publish(spark, tmp_path / "t", 1, None)
+    killed = tmp_path / "t" / f"{7:032x}"
+    (killed / "_temporary" / "0" / "task_1").mkdir(parents=True)
+    (killed / "_temporary" / "0" / "task_1" / "part-0.parquet").touch()
+    vacuum_table(tmp_path / "t", retention_hours=1)
+    assert killed.exists()
+    older(killed, hours=2)
+    vacuum_table(tmp_path / "t", retention_hours=1)
+    assert not killed.exists()
+    assert content(spark, tmp_path / "t", PLAIN) == {(1,)}
+
+
 def test_vacuum_keeps_the_versions_that_are_named(spark: SparkSession, tmp_path: Path) -> None:
     path = tmp_path / "t"
     publish(spark, path, 1, None)

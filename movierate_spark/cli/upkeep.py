@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from movierate_spark import pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.console import plain_console
 from movierate_spark.display import show_runs
+from movierate_spark.errors import InputError
 from movierate_spark.runs import read_records
 
 
@@ -48,6 +50,8 @@ def vacuum(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
     """Remove attempts that were never published and versions replaced longer ago than the retention."""
+    if not math.isfinite(retention_hours):
+        raise InputError(f"--retention-hours {retention_hours}: give a number of hours")
     console = plain_console(soft_wrap=True)
     for folder in folders:
         removed = pipeline.vacuum(
