@@ -7,20 +7,22 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Outcome, listing
-from deliveries import write
+from conftest import Outcome, T, listing
+from deliveries import tiny_rows, write
 from deltalake import DeltaTable
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.lake import open_lake
 from movierate_spark.pipeline import recommending
-from movierate_spark.recommend import USER_SIDE, MovieSide, top_movies
+from movierate_spark.recommend import GROUPS, USER_SIDE, MovieSide, Probes, top_movies
 from movierate_spark.tables import read_table
 
 Movierate = Callable[..., Outcome]
@@ -143,6 +145,69 @@ def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
     (record,) = (tmp_path / "best" / "_runs").glob("*.json")
     assert json.loads(record.read_text())["inputs"]["ledger_sha256"] == read
     assert "unchanged" not in recommend(movierate, new, tmp_path / "best", "--top", 2).out
+
+
+def test_five_hundred_occupations_do_no_harm(
+    spark: SparkSession, movierate: Movierate, fast: Path, tmp_path: Path
+) -> None:
+    rows = tiny_rows(users=600, movies=9)
+    write(tmp_path / "input" / "ratings.csv", ["userId,movieId,rating,timestamp", *map(csv_line, rows)])
+    write(
+        tmp_path / "input" / "movies.csv",
+        ["movieId,title,genres", *(f"{m},No. {m},Drama" for m in range(1, 10))],
+    )
+    users = [f"{user},{'MF'[user % 2]},25,trade {user % 500},10000" for user in range(1, 601)]
+    write(tmp_path / "input" / "users.csv", ["userId,gender,age,occupation,zip", *users])
+    pairs = [f"{user},{movie}" for user in (7, 580) for movie in range(1, 10)]
+    write(tmp_path / "pairs.csv", ["user_id,movie_id", *pairs])
+    inputs = ("--lake", tmp_path / "lake", "--model", tmp_path / "model")
+    day = ("--scores", tmp_path / "scores", "--run-date", "2001-06-01", "--reasons", 0)
+    options = ("--top", 3, "--at", "2001-06-01")
+    for command in (
+        ("prepare", "--input", tmp_path / "input", *inputs[:2]),
+        ("train", *inputs, "--until", T, "--config", fast),
+        ("score", *inputs, "--requests", tmp_path / "pairs.csv", *day),
+        ("audience", *inputs, "--movie", 5),
+        ("recommend", *inputs, "--out", tmp_path / "best", *options),
+    ):
+        outcome = movierate(*command)
+        assert outcome.status == 0, outcome.err
+    names = json.loads((tmp_path / "model" / "bundle.json").read_text())["feature_names"]
+    assert sum(name.startswith("occupation=trade ") for name in names) > 300
+    seen = {(user, movie) for user, movie, *_ in rows}
+    scores = read_table(spark, tmp_path / "scores", schemas.SCORES).collect()
+    unseen = [row for row in scores if (row["user_id"], row["movie_id"]) not in seen]
+    order = sorted((row["user_id"], -round(row["logit"], 9), row["movie_id"]) for row in unseen)
+    best = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS)
+    assert best.count() == 3 * 600
+    found = best.where("user_id in (7, 580)").sort("user_id", "rank").collect()
+    assert [(row["user_id"], row["movie_id"]) for row in found] == [(user, movie) for user, _, movie in order]
+    assert [-row["logit"] for row in found] == pytest.approx([logit for _, logit, _ in order], abs=1e-8)
+
+
+def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
+    values = [("gender", "F"), ("gender", "M"), *(("occupation", f"trade {i}") for i in range(5_000))]
+    people = [(1, "F", "trade 0", [0, 5_002, 2]), (2, "M", "trade 4999", [1, 5_002, 5_001])]
+    people += [(3, None, "trade", [5_002, 5_002, 5_002])]
+    users = spark.createDataFrame(
+        people, "user_id long, gender string, occupation string, expected array<int>"
+    )
+    expected = users.select("user_id", "expected")
+    lake = SimpleNamespace(
+        users=users.drop("expected").selectExpr("*", "cast(null as string) as age_group"),
+        ratings=spark.createDataFrame([(1, 10)], "user_id long, movie_id long"),
+    )
+    logits = spark.createDataFrame(
+        [(1, -1, 0.5), (2, -1, 0.5), (3, -1, 0.5)], "user_id long, movie_id long, logit double"
+    )
+    side = recommending._user_side(cast("Any", lake), logits, Probes((), (), values))
+    places = F.array(*(f"{group}_value" for group in GROUPS)).alias("actual")
+    found = side.select("user_id", places).join(expected, "user_id").sort("user_id").collect()
+    assert [row["actual"] for row in found] == [row["expected"] for row in found]
+
+
+def csv_line(row: tuple[int, ...]) -> str:
+    return ",".join(map(str, row))
 
 
 def test_equal_movies_are_in_order_of_their_ids_and_seen_ones_left_out(spark: SparkSession) -> None:

@@ -231,12 +231,21 @@ def _user_side(opened: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
     seen = opened.latest_ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
     users = by_user.join(opened.users, "user_id", "left").join(seen, "user_id", "left")
     nothing = F.array().cast("array<long>")
-    unknown = len(probes.values)
-    places = []
+    places = [f"{group}_value" for group in GROUPS]
+    return _with_places(users, probes).select(
+        "user_id", *places, "logits", F.coalesce("seen", nothing).alias("seen")
+    )
+
+
+def _with_places(users: DataFrame, probes: Probes) -> DataFrame:
+    """Add the place of each group's value among the probes, that after the last one where it is unknown.
+
+    By joins, as a condition for each value is more than the JVM's stack can hold where text is free.
+    """
     for group in GROUPS:
-        place = F.lit(unknown)
-        for i, (name, value) in enumerate(probes.values):
-            if name == group:
-                place = F.when(F.col(group) == value, F.lit(i)).otherwise(place)
-        places.append(place.cast("int").alias(f"{group}_value"))
-    return users.select("user_id", *places, "logits", F.coalesce("seen", nothing).alias("seen"))
+        places = [(value, place) for place, (name, value) in enumerate(probes.values) if name == group]
+        table = users.sparkSession.createDataFrame(places, f"{group} string, place int")
+        unknown = F.lit(len(probes.values))
+        place = F.coalesce("place", unknown).alias(f"{group}_value")
+        users = users.join(F.broadcast(table), group, "left").select(*users.columns, place)
+    return users
