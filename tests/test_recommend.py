@@ -147,6 +147,7 @@ def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
     assert "unchanged" not in recommend(movierate, new, tmp_path / "best", "--top", 2).out
 
 
+@pytest.mark.faults
 def test_five_hundred_occupations_do_no_harm(
     spark: SparkSession, movierate: Movierate, fast: Path, tmp_path: Path
 ) -> None:
