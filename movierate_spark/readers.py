@@ -11,11 +11,14 @@ import gzip
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
@@ -27,6 +30,8 @@ from movierate_spark.errors import InputError
 from movierate_spark.tables import SOURCE_FILE, is_delta_table, pattern_of, read_delta, reader, source_file
 
 CHUNK = 1 << 20
+DAMAGED = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorrect )"
+"""How Hadoop names what is wrong with a gzip file."""
 TABLES = ("ratings", "users", "movies")
 COLUMNS = {
     "ratings": ("user_id", "movie_id", "rating", "rated_at"),
@@ -100,8 +105,7 @@ def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) ->
     """The files in ``folder``, their format told by their names unless it is given.
 
     Raises:
-        InputError: no such folder, no or several known sets of files, a missing or an empty file, or one
-            that is cut off.
+        InputError: no such folder, no or several known sets of files, a missing or an empty file.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
@@ -121,7 +125,6 @@ def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) ->
     for path in paths.values():
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): deliver it again")
-        check_whole(path)
     return Delivery(known, paths, settings)
 
 
@@ -139,20 +142,34 @@ def _paths(folder: Path, known: Format) -> dict[str, Path]:
     return paths
 
 
-def check_whole(path: Path) -> None:
-    """Refuse a gzip file that is cut off or damaged, before half of its rows are read.
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Refuse a gzip file that the block finds cut off or damaged: whoever reads it to its end is told so.
 
     Raises:
         InputError: it does not end as it should, or its checksum is another.
     """
-    if path.suffix != ".gz" or not path.is_file():
-        return
     try:
-        with gzip.open(path) as content:
-            while content.read(CHUNK):
-                pass
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        yield
+    except (EOFError, gzip.BadGzipFile, zlib.error, Py4JJavaError, PySparkException) as error:
+        is_told_by_spark = isinstance(error, Py4JJavaError | PySparkException)
+        if path.suffix != ".gz" or (is_told_by_spark and not re.search(DAMAGED, str(error))):
+            raise
         raise InputError(f"{path}: the gzip file is damaged or cut off: deliver it again") from error
+
+
+def first_line(path: Path) -> str:
+    """The first line of a text file, plain or gzip, as :func:`read_lines` has it; no Spark is needed for it.
+
+    Raises:
+        InputError: a gzip file that is damaged there already.
+    """
+    with whole(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
+        line = re.split(rb"[\r\n]", content.readline(CHUNK), maxsplit=1)[0]
+    try:
+        return line.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        return line.decode("ISO-8859-1")
 
 
 def _listing(folder: Path) -> str:
@@ -233,8 +250,7 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
         InputError: the header lacks a column, or names one twice.
     """
     lines = read_lines(spark, path)
-    header_line = lines.where("first").select("raw").head()
-    header = parse_csv_line(header_line[0] if header_line else "", settings.separator)
+    header = parse_csv_line(first_line(path), settings.separator)
     wanted: dict[str, str] = dict(getattr(settings.columns, table))
     missing = [name for name in wanted.values() if name not in header]
     if missing:

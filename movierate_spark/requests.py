@@ -13,8 +13,8 @@ from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
 from movierate_spark.readers import (
     check_each_named_once,
-    check_whole,
     csv_fields,
+    first_line,
     is_parquet,
     parquet_lines,
     parquet_records,
@@ -59,10 +59,8 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
         )
     if path.stat().st_size == 0:
         raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
-    check_whole(path)
+    header = parse_csv_line(first_line(path), separator)
     lines = read_lines(spark, path)
-    first = lines.where("first").select("raw").head()
-    header = parse_csv_line(first[0] if first else "", separator)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise InputError(

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.readers import csv_fields, find_delivery, read_lines
+from movierate_spark.readers import csv_fields, find_delivery, first_line, read_lines, whole
 from movierate_spark.requests import read_requests
 
 
@@ -67,6 +67,36 @@ def test_gzip_reads_like_the_plain_file(spark: SparkSession, tmp_path: Path, set
         find_delivery(folder, format_name="auto", settings=settings.input).read(spark, "movies").collect()
     )
     assert [row["raw"] for row in packed] == [row["raw"] for row in plain]
+
+
+@pytest.mark.parametrize(
+    "kind", ["cut off", "without its end", "changed", "followed by something", "no gzip"]
+)
+def test_a_damaged_gzip_is_noticed_by_whoever_reads_it_to_its_end(
+    spark: SparkSession, tmp_path: Path, kind: str
+) -> None:
+    packed = gzip.compress("".join(f"{i},{i * i % 997}\n" for i in range(20_000)).encode())
+    flipped = bytearray(packed)
+    flipped[len(packed) // 2] ^= 4
+    damaged = {"cut off": packed[: len(packed) * 9 // 10], "without its end": packed[:-1], "changed": flipped}
+    damaged |= {"followed by something": packed + b"more", "no gzip": b"1,2\n"}
+    path = tmp_path / "requests.csv.gz"
+    path.write_bytes(damaged[kind])
+    with (
+        pytest.raises(InputError, match="gz: the gzip file is damaged or cut off: deliver it again"),
+        whole(path),
+    ):
+        read_lines(spark, path).agg(F.count("*"), F.max("raw")).collect()
+    with pytest.raises(ValueError, match="x"), whole(path):
+        raise ValueError("x")
+
+
+def test_the_first_line_is_that_of_the_lines(spark: SparkSession, tmp_path: Path) -> None:
+    for content in (b"\xef\xbb\xbfa,b\r\n1,2", b"caf\xe9,b\r1,2\n", b"caf\xc3\xa9", b"\n1,2\n", b"a \n\n"):
+        for path, written in ((tmp_path / "x.csv", content), (tmp_path / "x.csv.gz", gzip.compress(content))):
+            path.write_bytes(written)
+            (row,) = read_lines(spark, path).where("first").collect()
+            assert first_line(path) == row["raw"]
 
 
 def test_other_column_names_separators_and_scales_come_from_the_settings(

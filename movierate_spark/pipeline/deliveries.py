@@ -12,6 +12,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import requests
 from movierate_spark.errors import InputError
+from movierate_spark.readers import whole
 from movierate_spark.requests import Inspected
 
 DATE = "{date}"
@@ -121,7 +122,8 @@ def _of_path(
             " name a file for each date with {date}"
         )
     lines = judge(delivery.lines)
-    by_day = requests.inspected(lines)
+    with whole(path):
+        by_day = requests.inspected(lines)
     _check(path, by_day, asked)
     for day in run_dates:
         found = by_day.get(day.isoformat() if is_dated else None, requests.NOTHING)

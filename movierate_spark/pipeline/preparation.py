@@ -17,7 +17,7 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.pipeline.folders import check_lake_folder
 from movierate_spark.progress import Reporter
-from movierate_spark.readers import TABLES, Delivery, find_delivery
+from movierate_spark.readers import TABLES, Delivery, find_delivery, whole
 from movierate_spark.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
 
@@ -62,8 +62,11 @@ def prepare(
         _check_size(delivery, ledger["tables"], delivered.expected_rows)
         return Prepared(ledger, is_new=False)
     with report.step(f"check {source} ({delivery.format.name})"):
-        checked = {name: _checked(spark, delivery, name, settings) for name in delivery.paths}
-        counts = {name: lake.row_counts(validate.count_by_rule(lines)) for name, lines in checked.items()}
+        checked, counts = {}, {}
+        for name, path in delivery.paths.items():
+            with whole(path):
+                checked[name] = _checked(spark, delivery, name, settings)
+                counts[name] = lake.row_counts(validate.count_by_rule(checked[name]))
     _check_size(delivery, counts, delivered.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
