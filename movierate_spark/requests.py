@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import reduce
 from pathlib import Path
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
+from movierate_spark.digests import visible_files
 from movierate_spark.errors import InputError
 from movierate_spark.readers import (
     check_each_named_once,
@@ -21,6 +24,7 @@ from movierate_spark.readers import (
     parse_csv_line,
     read_lines,
 )
+from movierate_spark.tables import is_delta_table
 from movierate_spark.validate import broken_rule, has_all_fields, is_id
 
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"
@@ -37,8 +41,33 @@ class Requests:
     is the column run_date, '' where a row does not say; null in a delivery that is not dated.
     """
 
+    path: Path
     lines: DataFrame
     is_dated: bool
+    stamp: object
+
+    def is_as_it_was(self) -> bool:
+        """Whether the same files lie there as before anything was read of them."""
+        return _stamp_of(self.path) == self.stamp
+
+
+def _stamp_of(path: Path) -> object:
+    """What another file in the same place has not: its number, size and time; so for all files of a folder.
+
+    A Delta table's files are chosen once and never change.
+    """
+    if is_delta_table(path):
+        return None
+    files = sorted(visible_files(path)) if path.is_dir() else [path]
+    return [(file.name, _told_of(file)) for file in files]
+
+
+def _told_of(file: Path) -> tuple[int, int, int] | None:
+    try:
+        told = file.stat()
+    except FileNotFoundError:
+        return None
+    return told.st_ino, told.st_size, told.st_mtime_ns
 
 
 def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> Requests:
@@ -49,10 +78,12 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
     """
     if not path.exists():
         raise InputError(f"--requests {path}: no such file")
+    stamp = _stamp_of(path)
     if is_parquet(path):
         records, wanted = parquet_records(spark, path), {name: name for name in (*REQUIRED, *OPTIONAL)}
         lines = parquet_lines(path, records, wanted, set(OPTIONAL))
-        return _with_day(lines, is_dated=RUN_DATE in records.columns)
+        is_dated = RUN_DATE in records.columns
+        return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
     if path.is_dir():
         raise InputError(
             f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
@@ -75,12 +106,14 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
     ]
     named = (text.alias(name) for text, name in zip(texts, (*REQUIRED, *OPTIONAL), strict=True))
     complete = (F.size("fields") == len(header)).alias("complete")
-    return _with_day(split.select("raw", "source_file", complete, *named), is_dated=RUN_DATE in header)
+    is_dated = RUN_DATE in header
+    texted = split.select("raw", "source_file", complete, *named)
+    return Requests(path, _with_day(texted, is_dated=is_dated), is_dated, stamp)
 
 
-def _with_day(lines: DataFrame, *, is_dated: bool) -> Requests:
+def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:
     day = F.coalesce(F.trim(RUN_DATE), F.lit("")) if is_dated else F.lit(None).cast("string")
-    return Requests(lines.withColumn("day", day).drop(RUN_DATE), is_dated)
+    return lines.withColumn("day", day).drop(RUN_DATE)
 
 
 def time_of(text: Column) -> Column:
@@ -137,19 +170,22 @@ NOTHING = Inspected(0, 0, 0, 0)
 
 def inspected(judged: DataFrame) -> dict[str | None, Inspected]:
     """What lies in lines with ``rule``, by ``day``."""
+    return {row["day"]: _inspected(row) for row in _counted(judged, "day")}
+
+
+def _counted(judged: DataFrame, *keys: str) -> list[Row]:
     to_score, blank = F.col("rule").isNull(), is_blank(F.col("raw"))
     hashes = F.sum(F.when(~blank, _hash_of_line().cast("decimal(38,0)"))).cast("string")
-    rows = judged.groupBy("day").agg(
+    rows = judged.groupBy(*keys).agg(
         F.count_if(to_score).alias("scored"),
         F.count_if(~to_score & ~blank).alias("rejected"),
         hashes.alias("hashes"),
     )
-    return {
-        row["day"]: Inspected(
-            row["scored"] + row["rejected"], row["scored"], row["rejected"], int(row["hashes"] or 0)
-        )
-        for row in rows.collect()
-    }
+    return rows.collect()
+
+
+def _inspected(row: Row) -> Inspected:
+    return Inspected(row["scored"] + row["rejected"], row["scored"], row["rejected"], int(row["hashes"] or 0))
 
 
 def _hash_of_line() -> Column:
@@ -161,6 +197,21 @@ def _hash_of_line() -> Column:
     # A null leaves xxhash64 as it was: ('1', null, '2') and ('1', '2', null) would be the same.
     parts = (F.col("user_id"), F.col("movie_id"), F.col("at"), F.col("rule"), kept_whole)
     return F.xxhash64(*(F.coalesce(part, F.lit("")) for part in parts))
+
+
+def inspected_together(
+    deliveries: Sequence[DataFrame], judge: Callable[[DataFrame], DataFrame]
+) -> list[dict[str | None, Inspected]]:
+    """What lies in each of several deliveries, found in one job; ``judge`` adds the rule a line breaks."""
+    if len(deliveries) == 1:
+        return [inspected(judge(deliveries[0]))]
+    if not deliveries:
+        return []
+    numbered = [lines.withColumn("delivery", F.lit(i)) for i, lines in enumerate(deliveries)]
+    found: list[dict[str | None, Inspected]] = [{} for _ in deliveries]
+    for row in _counted(judge(reduce(DataFrame.unionByName, numbered)), "delivery", "day"):
+        found[row["delivery"]][row["day"]] = _inspected(row)
+    return found
 
 
 def readable(lines: DataFrame) -> DataFrame:

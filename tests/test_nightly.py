@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import re
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 from conftest import Outcome, listing
 from deliveries import START, ml_1m, write
 from deltalake import DeltaTable
-from pyspark.sql import Row, SparkSession
+from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
@@ -23,6 +25,7 @@ from movierate_spark import requests, schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import scoring
+from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.tables import read_table
 
 DAY = "2000-12-31"
@@ -278,6 +281,80 @@ def test_a_header_without_rows_empties_a_single_date_and_never_several(
     assert alone.status == 0, alone.err
     assert "requests: read 0 = scored 0 + rejected 0\n" in alone.out
     assert rows(spark, scores) == []
+
+
+def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_the_others(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    days = [date(2000, 12, day) for day in range(1, 13)]
+    for day in days:
+        lines = f"user_id,movie_id\n{day.day},2\n{day.day},x\n" + "".join(
+            f"{day.day},{i}\n" for i in range(999)
+        )
+        (tmp_path / f"{day}.csv.gz").write_bytes(gzip.compress(lines.encode()))
+    asked = Asked(str(tmp_path / "{date}.csv.gz"), days, 0)
+    bounds = {"earliest": settings.validate_.rated_at_min, "latest": datetime(2030, 1, 1, tzinfo=UTC)}
+
+    def found(group: str) -> tuple[list[Due | Scored], int]:
+        spark.sparkContext.setJobGroup(group, group)
+        every = list(due(spark, asked, judge=partial(requests.with_rule, **bounds), is_done=lambda *_: False))
+        return every, len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
+
+    whole, jobs = found("whole")
+    assert jobs == 1
+    assert [each.run_date for each in whole] == days
+    for each in whole:
+        assert isinstance(each, Due)
+        assert each.found.counts == {"read": 1001, "scored": 1000, "rejected": 1}
+        assert each.found == requests.inspected(each.lines)[None]
+        assert {row["user_id"] for row in each.lines.select("user_id").distinct().collect()} == {
+            str(each.run_date.day)
+        }
+    damaged = tmp_path / "2000-12-05.csv.gz"
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+    (tmp_path / "2000-12-06.csv.gz").unlink()
+    (tmp_path / "2000-12-07.csv.gz").write_bytes(gzip.compress(b"user_id,movie\n1,2\n"))
+    others, _ = found("others")
+    refused = {each.run_date.day: each.why for each in others if isinstance(each, Scored)}
+    assert refused[5] == f"{damaged}: the gzip file is damaged or cut off: deliver it again"
+    assert refused[6] == ""
+    assert "missing column(s) movie_id" in refused[7]
+    assert [each.run_date.day for each in others if isinstance(each, Due)] == [1, 2, 3, 4, 8, 9, 10, 11, 12]
+
+
+@pytest.mark.parametrize(
+    ("then", "why"),
+    [("counted", "has changed while it was read"), ("opened", "did the requests change")],
+)
+def test_requests_that_are_replaced_while_they_are_read_publish_nothing(
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    then: str,
+    why: str,
+) -> None:
+    inspect = requests.inspected
+
+    def replaced(lines: DataFrame) -> object:
+        found = inspect(lines)
+        if then == "counted":
+            write(asked, ["user_id,movie_id", "5,6", "7,8", "x,9"])
+        return found
+
+    def written(*arguments: object, **named: object) -> object:
+        if then == "opened":
+            write(asked, ["user_id,movie_id", "5,6", "7,8", "x,9"])
+        return attempt(*arguments, **named)
+
+    attempt = scoring.attempt_to_write
+    monkeypatch.setattr(requests, "inspected", replaced)
+    monkeypatch.setattr(scoring, "attempt_to_write", written)
+    outcome = score(movierate, home, asked, tmp_path / "scores")
+    assert outcome.status > 0
+    assert why in outcome.err
+    assert not list(tmp_path.rglob("_delta_log"))
 
 
 def test_a_delivery_of_another_size_than_stated_is_refused(

@@ -5,17 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
+from py4j.protocol import Py4JJavaError
+from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import requests
 from movierate_spark.errors import InputError
 from movierate_spark.readers import whole
-from movierate_spark.requests import Inspected
+from movierate_spark.requests import Inspected, Requests
 
 DATE = "{date}"
+AT_ONCE = 50
+"""How many deliveries are counted by one job: enough that a job's start is cheap, few enough to plan it."""
 Outcome = Literal["scored", "unchanged", "no delivery", "refused"]
 
 
@@ -55,12 +61,30 @@ class Scored:
 
 @dataclass(frozen=True)
 class Due:
-    """A run date to be scored: its lines with ``rule`` and ``run_date``, and what lies in them."""
+    """A run date to be scored, the delivery that its lines are in, and what lies in them."""
 
     run_date: date
-    requested: str
-    lines: DataFrame
+    delivery: Requests
     found: Inspected
+    judge: Callable[[DataFrame], DataFrame]
+
+    @cached_property
+    def lines(self) -> DataFrame:
+        """The date's lines with ``rule`` and ``run_date``, planned when its turn has come."""
+        return requests.of_run_date(self.judge(self.delivery.lines), self.run_date)
+
+    @property
+    def requested(self) -> str:
+        """Where the requests lie."""
+        return str(self.delivery.path)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A delivery, and what lies in it for each ``day``."""
+
+    delivery: Requests
+    by_day: Mapping[str | None, Inspected]
 
 
 def due(
@@ -78,20 +102,20 @@ def due(
         InputError: the only delivery can't be read.
     """
     paths = asked.by_path()
-    for path, run_dates in paths.items():
-        if len(paths) > 1 and not path.exists():
-            yield from (Scored(day, "no delivery", str(path)) for day in run_dates)
-            continue
-        try:
-            found = list(_of_path(spark, path, run_dates, asked, judge))
-        except InputError as error:
-            if len(paths) == 1:
-                raise
-            yield from (Scored(day, "refused", str(path), str(error)) for day in run_dates)
-            continue
-        for each in found:
-            unchanged = isinstance(each, Due) and not asked.force and is_done(each.run_date, each.found)
-            yield Scored(each.run_date, "unchanged", str(path)) if unchanged else each
+    for start in range(0, len(paths), AT_ONCE):
+        some = list(islice(paths, start, start + AT_ONCE))
+        there = [path for path in some if len(paths) == 1 or path.exists()]
+        found = _inspected({path: _read(spark, path, paths[path]) for path in there}, judge)
+        for path in some:
+            try:
+                outcomes = list(_of_path(path, paths[path], found.get(path), asked, judge))
+            except InputError as error:
+                if len(paths) == 1:
+                    raise
+                outcomes = [Scored(day, "refused", str(path), str(error)) for day in paths[path]]
+            for each in outcomes:
+                unchanged = isinstance(each, Due) and not asked.force and is_done(each.run_date, each.found)
+                yield Scored(each.run_date, "unchanged", str(path)) if unchanged else each
 
 
 def check_deliveries(asked: Asked, found: Sequence[Scored]) -> None:
@@ -107,32 +131,68 @@ def check_deliveries(asked: Asked, found: Sequence[Scored]) -> None:
         raise InputError(f"--requests {asked.requested}: no delivery for any of the {len(found)} run dates")
 
 
+def _read(spark: SparkSession, path: Path, run_dates: Sequence[date]) -> Requests | InputError:
+    """The delivery, or why it is refused."""
+    try:
+        delivery = requests.read_requests(spark, path)
+    except InputError as error:
+        return error
+    if delivery.is_dated or len(run_dates) == 1:
+        return delivery
+    return InputError(
+        f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
+        " name a file for each date with {date}"
+    )
+
+
+def _inspected(
+    read: Mapping[Path, Requests | InputError], judge: Callable[[DataFrame], DataFrame]
+) -> dict[Path, Counted | InputError]:
+    """What lies in each delivery, counted in one job; where that fails, in one for each, which tells."""
+    found: dict[Path, Counted | InputError] = {
+        path: error for path, error in read.items() if isinstance(error, InputError)
+    }
+    whole_ones = [delivery for delivery in read.values() if isinstance(delivery, Requests)]
+    try:
+        by_day = requests.inspected_together([delivery.lines for delivery in whole_ones], judge)
+        together = [Counted(*each) for each in zip(whole_ones, by_day, strict=True)]
+        return found | {each.delivery.path: each for each in together}
+    except (Py4JJavaError, PySparkException):
+        return found | {delivery.path: _alone(delivery, judge) for delivery in whole_ones}
+
+
+def _alone(delivery: Requests, judge: Callable[[DataFrame], DataFrame]) -> Counted | InputError:
+    try:
+        with whole(delivery.path):
+            return Counted(delivery, requests.inspected(judge(delivery.lines)))
+    except InputError as error:
+        return error
+
+
 def _of_path(
-    spark: SparkSession,
     path: Path,
     run_dates: Sequence[date],
+    found: Counted | InputError | None,
     asked: Asked,
     judge: Callable[[DataFrame], DataFrame],
 ) -> Iterator[Scored | Due]:
-    delivery = requests.read_requests(spark, path)
-    is_dated = delivery.is_dated
-    if not is_dated and len(run_dates) > 1:
-        raise InputError(
-            f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
-            " name a file for each date with {date}"
-        )
-    lines = judge(delivery.lines)
-    with whole(path):
-        by_day = requests.inspected(lines)
+    if found is None:
+        yield from (Scored(day, "no delivery", str(path)) for day in run_dates)
+        return
+    if isinstance(found, InputError):
+        raise found
+    delivery, by_day = found.delivery, found.by_day
     _check(path, by_day, asked)
+    if not delivery.is_as_it_was():
+        raise InputError(f"--requests {path} has changed while it was read: run it again")
     for day in run_dates:
-        found = by_day.get(day.isoformat() if is_dated else None, requests.NOTHING)
-        if is_dated and not found.rows:
+        of_day = by_day.get(day.isoformat() if delivery.is_dated else None, requests.NOTHING)
+        if delivery.is_dated and not of_day.rows:
             if len(asked.run_dates) == 1:
                 raise InputError(f"--requests {path}: no row has the run_date {day}")
             yield Scored(day, "no delivery", str(path))
         else:
-            yield Due(day, str(path), requests.of_run_date(lines, day), found)
+            yield Due(day, delivery, of_day, judge)
 
 
 def _check(path: Path, by_day: Mapping[str | None, Inspected], asked: Asked) -> None:

@@ -159,7 +159,7 @@ def _publish(each: Due, scored: DataFrame, tables: Tables, transaction: Transact
         attempt_to_write(bad_rows, rejected.path, schemas.REJECTED_REQUESTS, run_date=day) as bad,
         attempt_to_write(scored.where(is_day), scores.path, schemas.SCORES, run_date=day) as good,
     ):
-        if (good.rows, bad.rows) != (found.scored, found.rejected):
+        if (good.rows, bad.rows) != (found.scored, found.rejected) or not each.delivery.is_as_it_was():
             raise MovierateError(
                 f"{scores.path}: {good.rows} scores and {bad.rows} rejected rows were written for {day},"
                 f" {found.scored} and {found.rejected} counted: did the requests change"
