@@ -52,8 +52,13 @@ def asked(tmp_path: Path) -> Path:
     return tmp_path / "requests.csv"
 
 
-def test_a_finished_date_is_left_alone_until_its_inputs_change(
-    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+def test_a_finished_date_is_left_alone_until_its_inputs_or_the_release_change(
+    spark: SparkSession,
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     scores = tmp_path / "scores"
     assert score(movierate, home, asked, scores).status == 0
@@ -69,6 +74,9 @@ def test_a_finished_date_is_left_alone_until_its_inputs_change(
     assert [(row["user_id"], row["movie_id"]) for row in rows(spark, scores)] == [(7, 8)]
     assert score(movierate, home, asked, scores, "--reasons", 0).status == 0
     assert DeltaTable(str(scores)).version() == version + 3
+    monkeypatch.setattr(scoring, "release_of", lambda _: "9.9")
+    assert "unchanged" not in score(movierate, home, asked, scores, "--reasons", 0).out
+    assert DeltaTable(str(scores)).version() == version + 4
 
 
 def test_rows_that_are_gone_from_the_scores_or_the_rejected_are_made_again(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ def recommend_movies(
 ) -> int | None:
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
-    ``at`` is the second after the last rating where it is None. None is returned where the table was
-    made from the same inputs and is still whole, unless they are to be made again by ``force``. ``inputs``
-    is filled with what was opened, for the run record.
+    ``at`` is the second after the last rating where it is None. None is returned where the table was made from
+    the same inputs by the same release and is still whole, unless they are to be made again by ``force``.
+    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
@@ -74,7 +75,8 @@ def recommend_movies(
     table = open_table(target)
     second = second_after_last(opened) if at is None else at
     asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
-    number = number_of(opened.ledger_sha256, found.manifest_sha256, asked)
+    release = version("movierate-spark")
+    number = number_of(opened.ledger_sha256, found.manifest_sha256, asked, release)
     is_whole = table.rows() is not None and table.rows() == table.transaction(ROWS)
     if table.transaction(NAME) == number and is_whole and not force:
         return None

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial, reduce
+from importlib.metadata import version as release_of
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,9 @@ def score_requests(
 ) -> Iterator[Scored]:
     """Score each run date's requests into its partition, a commit for each; yields what became of it.
 
-    A date that was scored from the same inputs is left as it is, if its rows are still there. The features
-    of several dates are made together (``score.dates_at_once``), each as of its own time. ``inputs`` is
-    filled with what was opened, for the run record.
+    A date that was scored from the same inputs by the same release is left as it is, if its rows are still
+    there. The features of several dates are made together (``score.dates_at_once``), each as of its own time.
+    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: the lake, the bundle or the only delivery can't be read, or ``target`` is
@@ -70,7 +71,7 @@ def score_requests(
     check_table_folder(target, "--scores", schemas.SCORES, {REJECTED})
     check_table_folder(target / REJECTED, "--scores", schemas.REJECTED_REQUESTS)
     tables = Tables(open_table(target), open_table(target / REJECTED))
-    made_of = [opened.ledger_sha256, found.manifest_sha256, asked.reasons]
+    made_of = [opened.ledger_sha256, found.manifest_sha256, asked.reasons, release_of("movierate-spark")]
 
     def number(found: Inspected) -> int:
         return number_of(*made_of, asdict(found))
