@@ -57,8 +57,8 @@ def recommend_movies(
 ) -> int | None:
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
-    ``at`` is the second after the last rating where it is None. None is returned where the table was made from
-    the same inputs by the same release and is still whole, unless they are to be made again by ``force``.
+    ``at`` is the second after the last rating where it is None. None is returned where the table was made
+    from the same inputs by the same release and is still whole, unless they are to be made again by ``force``.
     ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
