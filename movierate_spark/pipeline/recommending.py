@@ -58,7 +58,7 @@ def recommend_movies(
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
     ``at`` is the second after the last rating where it is None. None is returned where the table was made
-    from the same inputs by the same release and is still whole, unless they are to be made again by ``force``.
+    from the same inputs by the same release and is still whole, unless ``force`` says to make it again.
     ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
