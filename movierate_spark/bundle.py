@@ -25,12 +25,12 @@ from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import DataFrame
 
 from movierate_spark.config import FeatureSettings
-from movierate_spark.digests import sha256
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
-from movierate_spark.files import as_json, last_change, remove_if_empty, replace_text
-from movierate_spark.runs import library_versions
-from movierate_spark.tables import pattern_of
+from movierate_spark.storage.digests import sha256
+from movierate_spark.storage.files import as_json, last_change, remove_if_empty, replace_text
+from movierate_spark.storage.run_records import library_versions
+from movierate_spark.storage.tables import pattern_of
 
 MANIFEST = "bundle.json"
 PIPELINE = "pipeline"

@@ -13,10 +13,10 @@ from pyspark.sql import SparkSession
 from movierate_spark import pipeline
 from movierate_spark.config import Settings
 from movierate_spark.display import scored_lines
-from movierate_spark.pipeline.folders import check_folder
 from movierate_spark.progress import Reporter
 from movierate_spark.simulate import simulate
 from movierate_spark.split import utc
+from movierate_spark.storage.folders import check_folder
 
 RATINGS = 100_000
 SEED = 1

@@ -25,9 +25,16 @@ from pyspark.sql.types import StringType, StructField, StructType
 
 from movierate_spark.columns import decoded, present
 from movierate_spark.config import InputSettings
-from movierate_spark.digests import visible_files
 from movierate_spark.errors import InputError
-from movierate_spark.tables import SOURCE_FILE, is_delta_table, pattern_of, read_delta, reader, source_file
+from movierate_spark.storage.digests import visible_files
+from movierate_spark.storage.tables import (
+    SOURCE_FILE,
+    is_delta_table,
+    pattern_of,
+    read_delta,
+    reader,
+    source_file,
+)
 
 CHUNK = 1 << 20
 DAMAGED = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorrect )"

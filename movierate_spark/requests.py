@@ -12,7 +12,6 @@ from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
-from movierate_spark.digests import visible_files
 from movierate_spark.errors import InputError
 from movierate_spark.readers import (
     check_each_named_once,
@@ -24,7 +23,8 @@ from movierate_spark.readers import (
     parse_csv_line,
     read_lines,
 )
-from movierate_spark.tables import is_delta_table
+from movierate_spark.storage.digests import visible_files
+from movierate_spark.storage.tables import is_delta_table
 from movierate_spark.validate import broken_rule, has_all_fields, is_id
 
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from movierate_spark import simulate_truth as truth_of
 from movierate_spark.errors import InputError
 from movierate_spark.simulate_truth import DAY_SECONDS, FIRST_YEAR, START_DAY, normal_quantile, pick, uniform
-from movierate_spark.tables import pattern_of
+from movierate_spark.storage.tables import pattern_of
 
 FEWEST, MOST = 1_000, 1_000_000_000
 FILES = ("ratings.dat", "users.dat", "movies.dat")

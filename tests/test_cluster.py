@@ -24,7 +24,7 @@ from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
 from movierate_spark.failures import LOST
-from movierate_spark.tables import is_delta_table, read_table
+from movierate_spark.storage.tables import is_delta_table, read_table
 
 pytestmark = pytest.mark.faults
 

@@ -15,7 +15,7 @@ from deliveries import write
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
-from movierate_spark.tables import current_files, is_delta_table, read_table
+from movierate_spark.storage.tables import current_files, is_delta_table, read_table
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]

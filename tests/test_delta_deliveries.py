@@ -20,11 +20,12 @@ from deltalake.transaction import AddAction, create_table_with_add_actions
 from pyspark.sql import SparkSession
 from pyspark.sql.types import LongType, StructField, StructType
 
-from movierate_spark import lake, schemas
+from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.readers import find_delivery
-from movierate_spark.tables import current_files, read_table
+from movierate_spark.storage import lake
+from movierate_spark.storage.tables import current_files, read_table
 
 Movierate = Callable[..., Outcome]
 X = StructType([StructField("x", LongType())])

@@ -14,18 +14,19 @@ from deltalake import Schema
 from deltalake.transaction import create_table_with_add_actions
 from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
-from movierate_spark import bundle, files
+from movierate_spark import bundle
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import reporting, vacuum
-from movierate_spark.pipeline.folders import (
+from movierate_spark.report import Report
+from movierate_spark.schemas import RECOMMENDATIONS, SCORES
+from movierate_spark.storage import files
+from movierate_spark.storage.folders import (
     check_folder,
     check_lake_folder,
     check_model_folder,
     check_table_folder,
 )
-from movierate_spark.report import Report
-from movierate_spark.schemas import RECOMMENDATIONS, SCORES
-from movierate_spark.tables import is_delta_table
+from movierate_spark.storage.tables import is_delta_table
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
 LEFT_BY_KILLED_RUNS = (

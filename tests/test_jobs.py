@@ -24,7 +24,7 @@ from movierate_spark import schemas
 from movierate_spark.console import plain_console
 from movierate_spark.pipeline import evaluation
 from movierate_spark.progress import Reporter
-from movierate_spark.tables import read_table
+from movierate_spark.storage.tables import read_table
 
 ROOT = Path(__file__).parent.parent
 

@@ -26,7 +26,7 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.pipeline import scoring
 from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
-from movierate_spark.tables import read_table
+from movierate_spark.storage.tables import read_table
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]

@@ -11,8 +11,9 @@ from conftest import BASE_ONLY, Outcome
 from deliveries import START, ml_1m, write
 from pyspark.sql import SparkSession
 
-from movierate_spark import lake, schemas
-from movierate_spark.tables import current_files, read_table
+from movierate_spark import schemas
+from movierate_spark.storage import lake
+from movierate_spark.storage.tables import current_files, read_table
 
 Movierate = Callable[..., Outcome]
 HOSTILE = "br[1] Jürgen {a}%41"

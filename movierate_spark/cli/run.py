@@ -12,8 +12,8 @@ from pyspark.sql import SparkSession
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.console import plain_console
 from movierate_spark.progress import Reporter
-from movierate_spark.runs import RunRecord, recorded
 from movierate_spark.session import build_session, local_properties, memory_overhead, submitted_properties
+from movierate_spark.storage.run_records import RunRecord, recorded
 
 
 class Run:

@@ -14,7 +14,7 @@ from movierate_spark.cli.app import app
 from movierate_spark.console import plain_console
 from movierate_spark.display import show_runs
 from movierate_spark.errors import InputError
-from movierate_spark.runs import read_records
+from movierate_spark.storage.run_records import read_records
 
 
 @app.command()

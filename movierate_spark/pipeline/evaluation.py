@@ -13,16 +13,12 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from movierate_spark import bootstrap, evaluate, lake, schemas, score
+from movierate_spark import bootstrap, evaluate, schemas, score
 from movierate_spark import bundle as bundles
 from movierate_spark.bundle import Bundle
-from movierate_spark.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.files import replace_json
-from movierate_spark.lake import Lake
 from movierate_spark.metrics import METRICS
-from movierate_spark.pipeline.folders import check_table_folder
 from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
@@ -30,6 +26,11 @@ from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.standard_errors import people_and_intervals
+from movierate_spark.storage import lake
+from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.files import replace_json
+from movierate_spark.storage.folders import check_table_folder
+from movierate_spark.storage.lake import Lake
 
 MODEL, AGAINST = "model", "against"
 PREDICTIONS = "predictions"

@@ -8,13 +8,13 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from movierate_spark import lake
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.explore import explore
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
 from movierate_spark.progress import Reporter
 from movierate_spark.report import exploration_report
+from movierate_spark.storage import lake
 
 
 def explore_lake(

@@ -15,14 +15,10 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
-from movierate_spark import lake, schemas, score
+from movierate_spark import schemas, score
 from movierate_spark.bundle import Bundle
-from movierate_spark.commits import Attempt, attempt_to_write, commit, open_table
 from movierate_spark.config import RecommendSettings, Settings
-from movierate_spark.digests import number_of
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.lake import Lake
-from movierate_spark.pipeline.folders import check_table_folder
 from movierate_spark.pipeline.rows import before, feature_rows, second_after_last
 from movierate_spark.progress import Reporter
 from movierate_spark.recommend import (
@@ -34,7 +30,12 @@ from movierate_spark.recommend import (
     movie_side,
     top_movies,
 )
-from movierate_spark.tables import reader
+from movierate_spark.storage import lake
+from movierate_spark.storage.commits import Attempt, attempt_to_write, commit, open_table
+from movierate_spark.storage.digests import number_of
+from movierate_spark.storage.folders import check_table_folder
+from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.tables import reader
 
 NAME, ROWS = "recommend", "recommend/rows"
 """Transactions that a commit leaves in the log: the digest of what it was made of, and its rows."""

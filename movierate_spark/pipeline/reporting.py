@@ -6,10 +6,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from movierate_spark.errors import InputError
-from movierate_spark.files import replace_text
-from movierate_spark.pipeline.folders import check_folder
 from movierate_spark.report import Report
 from movierate_spark.report.spreadsheet import to_csv
+from movierate_spark.storage.files import replace_text
+from movierate_spark.storage.folders import check_folder
 
 PAGE, FIGURES = "report.html", "figures"
 REPORT_FILES = (PAGE, FIGURES)

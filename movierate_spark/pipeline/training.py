@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import bundle as bundles
-from movierate_spark import evaluate, lake, score, train
+from movierate_spark import evaluate, score, train
 from movierate_spark.baselines import fit_baselines
 from movierate_spark.bundle import Bundle
 from movierate_spark.calibrate import fit_calibration
@@ -22,12 +22,13 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
 from movierate_spark.information import coefficient_table
-from movierate_spark.lake import Lake
-from movierate_spark.pipeline.folders import check_model_folder
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
 from movierate_spark.split import TimeSplit, split_by_time, utc
+from movierate_spark.storage import lake
+from movierate_spark.storage.folders import check_model_folder
+from movierate_spark.storage.lake import Lake
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ import shutil
 import time
 from pathlib import Path
 
-from movierate_spark import bundle, lake, schemas
+from movierate_spark import bundle, schemas
 from movierate_spark.errors import InputError
-from movierate_spark.runs import longest_run
-from movierate_spark.tables import is_delta_table
-from movierate_spark.vacuum import vacuum_table
+from movierate_spark.storage import lake
+from movierate_spark.storage.run_records import longest_run
+from movierate_spark.storage.tables import is_delta_table
+from movierate_spark.storage.vacuum import vacuum_table
 
 LEAST_HOURS = 24.0
 

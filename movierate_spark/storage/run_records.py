@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from movierate_spark import redaction
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError
-from movierate_spark.files import replace_json
 from movierate_spark.session import submitted_properties
+from movierate_spark.storage import redaction
+from movierate_spark.storage.files import replace_json
 
 RUNS = "_runs"
 FOR_ITS_OWNER = 0o600

@@ -20,8 +20,8 @@ from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from movierate_spark.digests import digest_of
 from movierate_spark.errors import InputError
+from movierate_spark.storage.digests import digest_of
 
 LOG = "_delta_log"
 RUN_DATE = "run_date"

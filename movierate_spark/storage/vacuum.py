@@ -13,8 +13,8 @@ from urllib.parse import unquote
 
 from deltalake import DeltaTable
 
-from movierate_spark.files import UNIQUE, last_change, remove_if_empty
-from movierate_spark.tables import delta_location, log_entries
+from movierate_spark.storage.files import UNIQUE, last_change, remove_if_empty
+from movierate_spark.storage.tables import delta_location, log_entries
 
 
 def vacuum_table(

@@ -27,8 +27,8 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from movierate_spark.errors import ConflictError, InputError, MovierateError
-from movierate_spark.files import remove_if_empty
-from movierate_spark.tables import RUN_DATE, delta_location, is_delta_table, log_entries
+from movierate_spark.storage.files import remove_if_empty
+from movierate_spark.storage.tables import RUN_DATE, delta_location, is_delta_table, log_entries
 
 MOST_TRIES = 50
 ATTEMPT = "attempt"

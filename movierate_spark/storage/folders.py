@@ -10,12 +10,12 @@ from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
 from movierate_spark.bundle import MANIFEST, is_version
-from movierate_spark.commits import check_purpose, open_table
 from movierate_spark.errors import InputError
-from movierate_spark.files import UNIQUE, entries
-from movierate_spark.lake import LEDGER
-from movierate_spark.runs import RUNS
-from movierate_spark.tables import LOG, RUN_DATE, is_delta_table
+from movierate_spark.storage.commits import check_purpose, open_table
+from movierate_spark.storage.files import UNIQUE, entries
+from movierate_spark.storage.lake import LEDGER
+from movierate_spark.storage.run_records import RUNS
+from movierate_spark.storage.tables import LOG, RUN_DATE, is_delta_table
 
 KILLED = re.compile(rf"{LOG}|{UNIQUE}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 """What a run that was killed before its table's first commit leaves."""
