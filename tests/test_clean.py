@@ -6,8 +6,8 @@ from chispa import assert_column_equality, assert_df_equality
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import clean
 from movierate_spark.config import CleanSettings
+from movierate_spark.inputs import cleaning as clean
 
 SETTINGS = CleanSettings(genders=("F", "M"), age_max=120)
 USER = "user_id string, gender string, age string, occupation string, zip string, raw string"

@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.errors import InputError
+from movierate_spark.inputs.rules import rules, with_rule
 from movierate_spark.session import properties_in
 from movierate_spark.times import parse_time
-from movierate_spark.validate import rules, with_rule
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

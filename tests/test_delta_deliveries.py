@@ -23,7 +23,7 @@ from pyspark.sql.types import LongType, StructField, StructType
 from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.readers import find_delivery
+from movierate_spark.inputs.delivery import find_delivery
 from movierate_spark.storage import lake
 from movierate_spark.storage.tables import current_files, read_table
 

@@ -13,8 +13,8 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.readers import csv_fields, find_delivery, first_line, read_lines, whole
-from movierate_spark.requests import read_requests
+from movierate_spark.inputs.delivery import csv_fields, find_delivery, first_line, read_lines, whole
+from movierate_spark.inputs.requests import read_requests
 
 
 def test_lines_keep_blanks_and_come_as_text_whatever_their_encoding(

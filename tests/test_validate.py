@@ -7,7 +7,7 @@ from chispa import assert_column_equality
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import validate
+from movierate_spark.inputs import rules as validate
 
 EARLIEST, LATEST = datetime(1990, 1, 1, tzinfo=UTC), datetime(2026, 1, 1, tzinfo=UTC)
 

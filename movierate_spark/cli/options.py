@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from movierate_spark.errors import InputError
-from movierate_spark.readers import TABLES
+from movierate_spark.inputs.delivery import TABLES
 from movierate_spark.times import parse_time
 
 

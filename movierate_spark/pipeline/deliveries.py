@@ -14,10 +14,10 @@ from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession
 
-from movierate_spark import requests
 from movierate_spark.errors import InputError
-from movierate_spark.readers import whole
-from movierate_spark.requests import Inspected, Requests
+from movierate_spark.inputs import requests
+from movierate_spark.inputs.delivery import whole
+from movierate_spark.inputs.requests import Inspected, Requests
 
 DATE = "{date}"
 AT_ONCE = 50

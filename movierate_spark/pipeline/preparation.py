@@ -12,11 +12,13 @@ from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 
-from movierate_spark import clean, schemas, validate
+from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.inputs import cleaning as clean
+from movierate_spark.inputs import rules as validate
+from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
 from movierate_spark.progress import Reporter
-from movierate_spark.readers import TABLES, Delivery, find_delivery, whole
 from movierate_spark.storage import lake
 from movierate_spark.storage.folders import check_lake_folder
 from movierate_spark.storage.tables import identity_of, pattern_of, reader

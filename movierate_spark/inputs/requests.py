@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
-from movierate_spark.readers import (
+from movierate_spark.inputs.delivery import (
     check_each_named_once,
     csv_fields,
     first_line,
@@ -23,9 +23,9 @@ from movierate_spark.readers import (
     parse_csv_line,
     read_lines,
 )
+from movierate_spark.inputs.rules import broken_rule, has_all_fields, is_id
 from movierate_spark.storage.digests import visible_files
 from movierate_spark.storage.tables import is_delta_table
-from movierate_spark.validate import broken_rule, has_all_fields, is_id
 
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"
 REQUIRED = ("user_id", "movie_id")
