@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
-from movierate_spark.features.stages import FEATURES
+from movierate_spark.features.pipeline import FEATURES
 from movierate_spark.session import expected_cores
 
 BLOCK = "block"

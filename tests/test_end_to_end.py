@@ -15,7 +15,7 @@ from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import load_settings
-from movierate_spark.pipeline.rows import feature_rows
+from movierate_spark.features.rows import feature_rows
 from movierate_spark.storage.lake import open_lake
 
 ROOT = Path(__file__).parent.parent

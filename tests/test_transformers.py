@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.features.history import COLUMNS
-from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.features.pipeline import FEATURES, feature_names, feature_pipeline, uses_month
 from movierate_spark.features.transformers import (
     CalendarCycles,
     HistoryFeatures,

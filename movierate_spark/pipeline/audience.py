@@ -16,7 +16,7 @@ from movierate_spark import score
 from movierate_spark.audience import segments
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.pipeline.rows import before, feature_rows, second_after_last
+from movierate_spark.features.rows import before, feature_rows, second_after_last
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
 from movierate_spark.storage.lake import Lake

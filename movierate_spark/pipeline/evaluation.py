@@ -18,11 +18,11 @@ from movierate_spark import bundle as bundles
 from movierate_spark.bundle import Bundle
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.metrics import METRICS
 from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
-from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.standard_errors import people_and_intervals

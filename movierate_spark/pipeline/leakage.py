@@ -13,8 +13,8 @@ from movierate_spark import evaluate, score, train
 from movierate_spark.bundle import Bundle
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
-from movierate_spark.features.stages import FEATURES, feature_pipeline
-from movierate_spark.pipeline.rows import feature_rows, labelled
+from movierate_spark.features.pipeline import FEATURES, feature_pipeline
+from movierate_spark.features.rows import feature_rows, labelled
 from movierate_spark.progress import Reporter
 from movierate_spark.storage.lake import Lake
 

@@ -19,7 +19,7 @@ from movierate_spark import schemas, score
 from movierate_spark.bundle import Bundle
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.pipeline.rows import before, feature_rows, second_after_last
+from movierate_spark.features.rows import before, feature_rows, second_after_last
 from movierate_spark.progress import Reporter
 from movierate_spark.recommend import (
     GROUPS,

@@ -20,10 +20,10 @@ from movierate_spark import schemas, score
 from movierate_spark.bundle import Bundle
 from movierate_spark.config import Settings
 from movierate_spark.errors import MovierateError
+from movierate_spark.features.rows import feature_rows
 from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import Inspected
 from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
-from movierate_spark.pipeline.rows import feature_rows
 from movierate_spark.progress import Reporter
 from movierate_spark.reasons import with_reasons
 from movierate_spark.storage import lake

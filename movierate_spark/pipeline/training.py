@@ -20,10 +20,10 @@ from movierate_spark.calibrate import fit_calibration
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.features.stages import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.features.pipeline import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.information import coefficient_table
 from movierate_spark.pipeline.measuring import measure
-from movierate_spark.pipeline.rows import before, feature_rows, labelled
 from movierate_spark.progress import Reporter
 from movierate_spark.split import TimeSplit, split_by_time, utc
 from movierate_spark.storage import lake
