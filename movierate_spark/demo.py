@@ -13,9 +13,9 @@ from pyspark.sql import SparkSession
 from movierate_spark import pipeline
 from movierate_spark.config import Settings
 from movierate_spark.display import scored_lines
+from movierate_spark.model.time_split import utc
 from movierate_spark.progress import Reporter
 from movierate_spark.simulate import simulate
-from movierate_spark.split import utc
 from movierate_spark.storage.folders import check_folder
 
 RATINGS = 100_000

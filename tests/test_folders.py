@@ -14,8 +14,8 @@ from deltalake import Schema
 from deltalake.transaction import create_table_with_add_actions
 from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
-from movierate_spark import bundle
 from movierate_spark.errors import InputError
+from movierate_spark.model import bundle
 from movierate_spark.pipeline import reporting, vacuum
 from movierate_spark.report import Report
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES

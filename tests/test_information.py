@@ -7,9 +7,9 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import train
 from movierate_spark.config import Settings
-from movierate_spark.information import added_up, coefficient_table
+from movierate_spark.model import cross_validation as train
+from movierate_spark.model.coefficients import added_up, coefficient_table
 
 NAMES = ["x", "yes", "always 3"]
 

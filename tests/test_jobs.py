@@ -19,9 +19,9 @@ from conftest import DAY, INTERPRETED, Outcome, T, listing
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from pyspark.sql import SparkSession
 
-from movierate_spark import bundle as bundles
 from movierate_spark import schemas
 from movierate_spark.console import plain_console
+from movierate_spark.model import bundle as bundles
 from movierate_spark.pipeline import evaluation
 from movierate_spark.progress import Reporter
 from movierate_spark.storage.tables import read_table

@@ -20,11 +20,11 @@ from deltalake import DeltaTable
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import bundle as bundles
 from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
+from movierate_spark.model import bundle as bundles
 from movierate_spark.pipeline import scoring
 from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.storage.tables import read_table

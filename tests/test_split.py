@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
-from movierate_spark.split import row_seconds, split_by_time
+from movierate_spark.model.time_split import row_seconds, split_by_time
 
 
 def at_seconds(spark: SparkSession, seconds: list[int]) -> DataFrame:
@@ -61,6 +61,6 @@ def test_too_few_distinct_seconds_are_refused(spark: SparkSession) -> None:
 
 
 def test_times_are_utc() -> None:
-    from movierate_spark.split import utc
+    from movierate_spark.model.time_split import utc
 
     assert utc(956_703_932) == datetime(2000, 4, 25, 23, 5, 32, tzinfo=UTC)

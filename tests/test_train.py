@@ -10,8 +10,11 @@ from pyspark.ml.functions import array_to_vector
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import baselines, calibrate, score, train
 from movierate_spark.config import Settings
+from movierate_spark.model import baselines
+from movierate_spark.model import calibration as calibrate
+from movierate_spark.model import cross_validation as train
+from movierate_spark.model import scoring as score
 
 
 def blocks(spark: SparkSession, *, rows: int = 400) -> DataFrame:

@@ -12,7 +12,7 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
 from movierate_spark.features.history import layouts, with_history, with_priors
 from movierate_spark.join import with_attributes
-from movierate_spark.split import utc
+from movierate_spark.model.time_split import utc
 from movierate_spark.storage.lake import Lake
 
 

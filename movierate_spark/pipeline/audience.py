@@ -11,12 +11,12 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import bundle as bundles
-from movierate_spark import score
 from movierate_spark.audience import segments
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.features.rows import before, feature_rows, second_after_last
+from movierate_spark.model import bundle as bundles
+from movierate_spark.model import scoring as score
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
 from movierate_spark.storage.lake import Lake

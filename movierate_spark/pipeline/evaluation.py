@@ -13,13 +13,14 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from movierate_spark import bootstrap, evaluate, schemas, score
-from movierate_spark import bundle as bundles
-from movierate_spark.bundle import Bundle
+from movierate_spark import bootstrap, evaluate, schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.metrics import METRICS
+from movierate_spark.model import bundle as bundles
+from movierate_spark.model import scoring as score
+from movierate_spark.model.bundle import Bundle
 from movierate_spark.pipeline.leakage import leakage_cost
 from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report

@@ -9,12 +9,14 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark import evaluate, score, train
-from movierate_spark.bundle import Bundle
+from movierate_spark import evaluate
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.features.pipeline import FEATURES, feature_pipeline
 from movierate_spark.features.rows import feature_rows, labelled
+from movierate_spark.model import cross_validation as train
+from movierate_spark.model import scoring as score
+from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Reporter
 from movierate_spark.storage.lake import Lake
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from movierate_spark import evaluate, score
+from movierate_spark import evaluate
+from movierate_spark.model import scoring as score
 
 
 def measure(

@@ -14,12 +14,13 @@ from deltalake import Transaction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import bundle as bundles
-from movierate_spark import schemas, score
-from movierate_spark.bundle import Bundle
+from movierate_spark import schemas
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.rows import before, feature_rows, second_after_last
+from movierate_spark.model import bundle as bundles
+from movierate_spark.model import scoring as score
+from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Reporter
 from movierate_spark.recommend import (
     GROUPS,

@@ -15,17 +15,18 @@ from deltalake import Transaction
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import bundle as bundles
-from movierate_spark import schemas, score
-from movierate_spark.bundle import Bundle
+from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import MovierateError
 from movierate_spark.features.rows import feature_rows
 from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import Inspected
+from movierate_spark.model import bundle as bundles
+from movierate_spark.model import scoring as score
+from movierate_spark.model.bundle import Bundle
+from movierate_spark.model.reasons import with_reasons
 from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.progress import Reporter
-from movierate_spark.reasons import with_reasons
 from movierate_spark.storage import lake
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.digests import number_of

@@ -7,8 +7,9 @@ import shutil
 import time
 from pathlib import Path
 
-from movierate_spark import bundle, schemas
+from movierate_spark import schemas
 from movierate_spark.errors import InputError
+from movierate_spark.model import bundle
 from movierate_spark.storage import lake
 from movierate_spark.storage.run_records import longest_run
 from movierate_spark.storage.tables import is_delta_table

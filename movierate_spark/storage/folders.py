@@ -9,8 +9,8 @@ from pathlib import Path
 from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
-from movierate_spark.bundle import MANIFEST, is_version
 from movierate_spark.errors import InputError
+from movierate_spark.model.bundle import MANIFEST, is_version
 from movierate_spark.storage.commits import check_purpose, open_table
 from movierate_spark.storage.files import UNIQUE, entries
 from movierate_spark.storage.lake import LEDGER

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
-from movierate_spark.newton import fit_plain
+from movierate_spark.model.newton import fit_plain
 
 BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "movie_mean")}
 

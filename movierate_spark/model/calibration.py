@@ -9,7 +9,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
-from movierate_spark.newton import fit_plain
+from movierate_spark.model.newton import fit_plain
 
 
 def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
