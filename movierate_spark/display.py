@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from movierate_spark.console import plain_console
-from movierate_spark.evaluate import comparison
+from movierate_spark.evaluation.metrics import comparison
 from movierate_spark.pipeline import Scored
 
 BESIDE = ("re_rated", "orphans")

@@ -5,7 +5,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark.evaluate import best_threshold, evaluate, metrics_by
+from movierate_spark.evaluation.metrics import best_threshold, evaluate, metrics_by
 
 
 def frame(spark: SparkSession, p: np.ndarray, y: np.ndarray, threshold: float = 0.5) -> DataFrame:

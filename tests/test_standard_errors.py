@@ -9,7 +9,7 @@ import pytest
 from pyspark.sql import SparkSession
 from scipy import stats
 
-from movierate_spark.standard_errors import people_and_intervals
+from movierate_spark.evaluation.standard_errors import people_and_intervals
 
 THRESHOLD = 0.5
 

@@ -13,20 +13,22 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from movierate_spark import bootstrap, evaluate, schemas
+from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.evaluation import bootstrap
+from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.leakage import leakage_cost
+from movierate_spark.evaluation.measuring import measure
+from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.standard_errors import people_and_intervals
 from movierate_spark.features.rows import before, feature_rows, labelled
-from movierate_spark.metrics import METRICS
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
-from movierate_spark.pipeline.leakage import leakage_cost
-from movierate_spark.pipeline.measuring import measure
 from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
 from movierate_spark.progress import Reporter
 from movierate_spark.report import Report, evaluation_report
-from movierate_spark.standard_errors import people_and_intervals
 from movierate_spark.storage import lake
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.files import replace_json

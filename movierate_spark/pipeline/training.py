@@ -12,10 +12,11 @@ from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark import evaluate
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
+from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.measuring import measure
 from movierate_spark.features.pipeline import FEATURES, feature_names, feature_pipeline, uses_month
 from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.model import bundle as bundles
@@ -26,7 +27,6 @@ from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import fit_calibration
 from movierate_spark.model.coefficients import coefficient_table
 from movierate_spark.model.time_split import TimeSplit, split_by_time, utc
-from movierate_spark.pipeline.measuring import measure
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
 from movierate_spark.storage.folders import check_model_folder

@@ -7,7 +7,7 @@ from typing import Any
 
 from pyspark.sql import DataFrame
 
-from movierate_spark import evaluate
+from movierate_spark.evaluation import metrics as evaluate
 from movierate_spark.model import scoring as score
 
 

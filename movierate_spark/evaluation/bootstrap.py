@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
 
-from movierate_spark.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
 
 CONFIDENCE = 0.95
 SUMS = ("log_loss", "brier", "tp", "fp")
@@ -166,7 +166,7 @@ def _arrow_fields() -> list[tuple[str, pa.DataType]]:
 
 
 def _metrics(sums: Mapping[str, Floats]) -> dict[str, float]:
-    """The metrics of one resample; formulas as in :mod:`movierate_spark.evaluate`."""
+    """The metrics of one resample; formulas as in :mod:`movierate_spark.evaluation.metrics`."""
     pos, neg, expected = (sums[name] for name in _HISTOGRAMS)
     log_loss, brier, tp, fp = sums["sums"]
     positives, negatives = pos.sum(), neg.sum()

@@ -9,9 +9,9 @@ from pyspark.ml import PipelineModel
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark import evaluate
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
+from movierate_spark.evaluation import metrics as evaluate
 from movierate_spark.features.pipeline import FEATURES, feature_pipeline
 from movierate_spark.features.rows import feature_rows, labelled
 from movierate_spark.model import cross_validation as train

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from movierate_spark.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
 
 SIDES = ("liked", "disliked")
 SEGMENTS = ("gender", "age_group", "occupation", "genre")
