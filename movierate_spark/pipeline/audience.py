@@ -11,13 +11,13 @@ import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark.audience import segments
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.features.rows import before, feature_rows, second_after_last
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import scoring as score
 from movierate_spark.progress import Reporter
+from movierate_spark.recommendation.audience import segments
 from movierate_spark.storage import lake
 from movierate_spark.storage.lake import Lake
 
@@ -45,7 +45,7 @@ def audience_of(
 ) -> pd.DataFrame:
     """The segments of all users by how likely they are to like the movie as of ``at``.
 
-    ``at`` is the second after the last rating where it is None; :func:`movierate_spark.audience.segments`
+    ``at`` is the second after the last rating where it is None; :func:`movierate_spark.recommendation.audience.segments`
     says what the columns are.
 
     Raises:

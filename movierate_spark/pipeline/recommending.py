@@ -22,7 +22,7 @@ from movierate_spark.model import bundle as bundles
 from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Reporter
-from movierate_spark.recommend import (
+from movierate_spark.recommendation.top_movies import (
     GROUPS,
     NOBODY,
     MovieSide,
