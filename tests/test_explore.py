@@ -11,8 +11,8 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy import stats
 
 from movierate_spark import schemas
-from movierate_spark.explore import Exploration, explore, rates
-from movierate_spark.explore.movies import GROUP_AGES
+from movierate_spark.exploration import Exploration, explore, rates
+from movierate_spark.exploration.movies import GROUP_AGES
 
 SEED = 8
 TOLD_BY_THE_TOTAL = -1  # stands for a number of people that is not shown

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from test_report import INTERVALS, figures, metrics
 
-from movierate_spark.explore import Exploration
+from movierate_spark.exploration import Exploration
 from movierate_spark.report.insights import evaluation_insights, exploration_insights
 from movierate_spark.report.segments import segment
 

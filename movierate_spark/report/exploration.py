@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from movierate_spark.explore import Exploration
+from movierate_spark.exploration import Exploration
 from movierate_spark.report import charts
 from movierate_spark.report.insights import exploration_insights
 from movierate_spark.report.page import Figure, Report, formatted, largest, render

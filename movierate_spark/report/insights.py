@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from movierate_spark.explore import Exploration
+from movierate_spark.exploration import Exploration
 from movierate_spark.report.page import Insight, formatted
 
 CHOSE = "Holds for those who chose to rate it."

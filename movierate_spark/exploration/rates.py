@@ -2,7 +2,7 @@
 
 People are what was sampled, not ratings: the variance of a ratio of two sums is that of its linearisation
 summed by person (Cochran 1977, Sampling Techniques, section 6.3; Binder 1983), with people - 1 degrees of
-freedom. It needs only the sums that :mod:`movierate_spark.explore.cells` brings.
+freedom. It needs only the sums that :mod:`movierate_spark.exploration.cells` brings.
 """
 
 from __future__ import annotations

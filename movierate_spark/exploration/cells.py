@@ -23,7 +23,7 @@ def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFram
     in each of its genres. ``attribute`` ``all`` counts everybody; by ``gender``, ``age_group`` and
     ``occupation`` are ``all`` and ``genre``; ``all`` is by ``activity`` too, the user's number of ratings.
     Unknown is a value of its own. Counts are of people, ratings and likes; the last three sum squares and
-    products over people, from which :mod:`movierate_spark.explore.rates` makes standard errors. All are
+    products over people, from which :mod:`movierate_spark.exploration.rates` makes standard errors. All are
     whole.
     """
     grouped = (

@@ -13,10 +13,10 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.disclosure import merged, people_or_none, shown
-from movierate_spark.explore import cells as by_user
-from movierate_spark.explore import movies as by_movie
-from movierate_spark.explore import rates
-from movierate_spark.explore.cells import ACTIVITY, ALL, DEMOGRAPHICS, GENRE, HOUR, MONTH, STARS, WEEKDAY
+from movierate_spark.exploration import cells as by_user
+from movierate_spark.exploration import movies as by_movie
+from movierate_spark.exploration import rates
+from movierate_spark.exploration.cells import ACTIVITY, ALL, DEMOGRAPHICS, GENRE, HOUR, MONTH, STARS, WEEKDAY
 
 TOP = 20
 MOST_RATED, GEMS, POLARISING = "most_rated", "hidden_gems", "polarising"
