@@ -15,7 +15,7 @@ from movierate_spark.config import Settings
 from movierate_spark.display import scored_lines
 from movierate_spark.model.time_split import utc
 from movierate_spark.progress import Reporter
-from movierate_spark.simulate import simulate
+from movierate_spark.simulation.files import simulate
 from movierate_spark.storage.folders import check_folder
 
 RATINGS = 100_000

@@ -19,7 +19,7 @@ from movierate_spark.cli import run as cli_run
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.progress import Reporter
 from movierate_spark.session import build_session, local_properties
-from movierate_spark.simulate import simulate
+from movierate_spark.simulation.files import simulate
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 sys.path.insert(0, str(Path(__file__).parent))

@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
 
-from movierate_spark import simulate as simulation
 from movierate_spark.errors import InputError
-from movierate_spark.simulate import FILES, movies, rated, simulate, sizes_for, users, workspace
-from movierate_spark.simulate_truth import GENRE, figures, last_tenth_since
+from movierate_spark.simulation import files as simulation
+from movierate_spark.simulation.files import FILES, movies, rated, simulate, sizes_for, users, workspace
+from movierate_spark.simulation.truth import GENRE, figures, last_tenth_since
 
 RATINGS, SEED = 3_000, 7
 

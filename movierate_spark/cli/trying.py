@@ -14,7 +14,7 @@ from movierate_spark.cli.options import ConfigOption, SimulatedFormat
 from movierate_spark.cli.run import Run
 from movierate_spark.console import plain_console
 from movierate_spark.display import ledger_lines, show_metrics
-from movierate_spark.simulate import simulate as make_data
+from movierate_spark.simulation.files import simulate as make_data
 
 
 @app.command()

@@ -14,9 +14,16 @@ from typing import Any, NamedTuple
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 
-from movierate_spark import simulate_truth as truth_of
 from movierate_spark.errors import InputError
-from movierate_spark.simulate_truth import DAY_SECONDS, FIRST_YEAR, START_DAY, normal_quantile, pick, uniform
+from movierate_spark.simulation import truth as truth_of
+from movierate_spark.simulation.truth import (
+    DAY_SECONDS,
+    FIRST_YEAR,
+    START_DAY,
+    normal_quantile,
+    pick,
+    uniform,
+)
 from movierate_spark.storage.tables import pattern_of
 
 FEWEST, MOST = 1_000, 1_000_000_000

@@ -1,0 +1,1 @@
+"""Ratings of any size, with a known truth."""
