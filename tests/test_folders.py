@@ -16,8 +16,9 @@ from pyspark.sql.types import DateType, LongType, StringType, StructField, Struc
 
 from movierate_spark.errors import InputError
 from movierate_spark.model import bundle
-from movierate_spark.pipeline import reporting, vacuum
+from movierate_spark.pipeline import vacuum
 from movierate_spark.report import Report
+from movierate_spark.report import folder as reporting
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES
 from movierate_spark.storage import files
 from movierate_spark.storage.folders import (

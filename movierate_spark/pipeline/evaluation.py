@@ -26,9 +26,9 @@ from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
-from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
 from movierate_spark.progress import Reporter
 from movierate_spark.report import Report, evaluation_report
+from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
 from movierate_spark.storage import lake
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.files import replace_json

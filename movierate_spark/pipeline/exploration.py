@@ -11,9 +11,9 @@ from pyspark.sql import SparkSession
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.exploration import explore
-from movierate_spark.pipeline.reporting import REPORT_FILES, check_free, leave_report
 from movierate_spark.progress import Reporter
 from movierate_spark.report import exploration_report
+from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
 from movierate_spark.storage import lake
 
 
