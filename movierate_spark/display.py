@@ -12,7 +12,7 @@ from rich.table import Table
 
 from movierate_spark.console import plain_console
 from movierate_spark.evaluation.metrics import comparison
-from movierate_spark.pipeline import Scored
+from movierate_spark.workflows import Scored
 
 BESIDE = ("re_rated", "orphans")
 """Counts that are no part of a table's sum."""

@@ -29,7 +29,7 @@ COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
 KILLER = """
 import os, signal, sys
 from movierate_spark import cli
-from movierate_spark.pipeline import scoring
+from movierate_spark.workflows import scoring
 module, name, when, n = scoring, *sys.argv[1:4]
 function, seen = getattr(module, name), 0
 def killed(*args, **kwargs):

@@ -16,7 +16,6 @@ from pyspark.sql.types import DateType, LongType, StringType, StructField, Struc
 
 from movierate_spark.errors import InputError
 from movierate_spark.model import bundle
-from movierate_spark.pipeline import vacuum
 from movierate_spark.report import Report
 from movierate_spark.report import folder as reporting
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES
@@ -28,6 +27,7 @@ from movierate_spark.storage.folders import (
     check_table_folder,
 )
 from movierate_spark.storage.tables import is_delta_table
+from movierate_spark.workflows import vacuum
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
 LEFT_BY_KILLED_RUNS = (

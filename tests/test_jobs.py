@@ -22,9 +22,9 @@ from pyspark.sql import SparkSession
 from movierate_spark import schemas
 from movierate_spark.console import plain_console
 from movierate_spark.model import bundle as bundles
-from movierate_spark.pipeline import evaluation
 from movierate_spark.progress import Reporter
 from movierate_spark.storage.tables import read_table
+from movierate_spark.workflows import evaluate as evaluation
 
 ROOT = Path(__file__).parent.parent
 

@@ -25,9 +25,9 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
 from movierate_spark.model import bundle as bundles
-from movierate_spark.pipeline import scoring
-from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.storage.tables import read_table
+from movierate_spark.workflows import score as scoring
+from movierate_spark.workflows.deliveries import Asked, Due, Scored, due
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]

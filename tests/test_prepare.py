@@ -14,16 +14,16 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from movierate_spark import pipeline
+from movierate_spark import workflows as pipeline
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
 from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import FORMATS, Delivery
-from movierate_spark.pipeline import preparation
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
 from movierate_spark.storage.tables import current_files
+from movierate_spark.workflows import prepare as preparation
 
 Prepare = Callable[[Path, Path], dict[str, Any]]
 

@@ -20,10 +20,10 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.pipeline import recommending
 from movierate_spark.recommendation.top_movies import GROUPS, USER_SIDE, MovieSide, Probes, top_movies
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
+from movierate_spark.workflows import recommend as recommending
 
 Movierate = Callable[..., Outcome]
 

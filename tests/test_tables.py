@@ -18,11 +18,11 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
 from movierate_spark.errors import ConflictError, InputError, MovierateError
-from movierate_spark.pipeline import vacuum
 from movierate_spark.storage import commits
 from movierate_spark.storage.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.tables import is_delta_table, read_table
 from movierate_spark.storage.vacuum import vacuum_table
+from movierate_spark.workflows import vacuum
 
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
 PLAIN = StructType([StructField("x", LongType())])

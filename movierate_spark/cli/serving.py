@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from movierate_spark import pipeline
+from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, days_of, time_of
 from movierate_spark.cli.run import Run

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from movierate_spark import demo as demonstration
 from movierate_spark import doctor as examination
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, SimulatedFormat
@@ -15,6 +14,7 @@ from movierate_spark.cli.run import Run
 from movierate_spark.console import plain_console
 from movierate_spark.display import ledger_lines, show_metrics
 from movierate_spark.simulation.files import simulate as make_data
+from movierate_spark.workflows import demo as demonstration
 
 
 @app.command()

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from movierate_spark import pipeline
+from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.console import plain_console
 from movierate_spark.display import show_runs

@@ -10,7 +10,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from movierate_spark import pipeline
+from movierate_spark import workflows as pipeline
 from movierate_spark.config import Settings
 from movierate_spark.display import scored_lines
 from movierate_spark.model.time_split import utc

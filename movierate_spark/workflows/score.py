@@ -25,7 +25,6 @@ from movierate_spark.model import bundle as bundles
 from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.reasons import with_reasons
-from movierate_spark.pipeline.deliveries import Asked, Due, Scored, due
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
@@ -33,6 +32,7 @@ from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import CLOCK_TOLERANCE
+from movierate_spark.workflows.deliveries import Asked, Due, Scored, due
 
 REJECTED = "_rejected"
 
