@@ -71,7 +71,7 @@ $(VENV)/.installed: pyproject.toml
 
 # Spark 4 runs on Java 17 or 21, as `movierate doctor` checks.
 java: setup
-	@$(BIN)/python -c 'import sys; from movierate_spark.doctor import java; sys.exit(not java().fine)' \
+	@$(BIN)/python -c 'import sys; from movierate_spark.cli.examination import java; sys.exit(not java().fine)' \
 	  || $(APT_GET) $(JRE) \
 	  || { echo "make: Java 17 or 21 is needed (Debian, Ubuntu: apt-get install $(JRE))"; exit 1; }
 

@@ -23,7 +23,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
-from movierate_spark.failures import LOST
+from movierate_spark.cli.failures import LOST
 from movierate_spark.storage.tables import is_delta_table, read_table
 
 pytestmark = pytest.mark.faults

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
-from movierate_spark.failures import ENDED
+from movierate_spark.cli.failures import ENDED
 from movierate_spark.storage.tables import is_delta_table, read_table
 
 FIRST = date(2000, 10, 1)

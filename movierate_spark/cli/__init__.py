@@ -13,10 +13,10 @@ from typer.exceptions import TyperException
 # Each module adds its commands, in the order in which --help lists them.
 from movierate_spark.cli import data, model, serving, trying, upkeep  # noqa: F401
 from movierate_spark.cli.app import app
+from movierate_spark.cli.failures import described
 from movierate_spark.cli.run import Run
 from movierate_spark.console import plain_console
 from movierate_spark.errors import MovierateError
-from movierate_spark.failures import described
 
 
 def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:

@@ -10,8 +10,8 @@ import typer
 from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, Format, LakeOption, row_counts
+from movierate_spark.cli.output import ledger_lines
 from movierate_spark.cli.run import Run
-from movierate_spark.display import ledger_lines
 
 
 @app.command()

@@ -10,8 +10,8 @@ import typer
 from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, UntilOption, time_of
+from movierate_spark.cli.output import show_metrics
 from movierate_spark.cli.run import Run
-from movierate_spark.display import show_metrics
 from movierate_spark.errors import InputError
 
 

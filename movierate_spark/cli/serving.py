@@ -11,8 +11,8 @@ import typer
 from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, days_of, time_of
+from movierate_spark.cli.output import scored_lines, show_audience
 from movierate_spark.cli.run import Run
-from movierate_spark.display import scored_lines, show_audience
 from movierate_spark.errors import InputError
 
 

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from movierate_spark import doctor as examination
+from movierate_spark.cli import examination
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, SimulatedFormat
+from movierate_spark.cli.output import ledger_lines, show_metrics
 from movierate_spark.cli.run import Run
 from movierate_spark.console import plain_console
-from movierate_spark.display import ledger_lines, show_metrics
 from movierate_spark.simulation.files import simulate as make_data
 from movierate_spark.workflows import demo as demonstration
 

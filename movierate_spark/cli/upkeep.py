@@ -11,8 +11,8 @@ import typer
 
 from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
+from movierate_spark.cli.output import show_runs
 from movierate_spark.console import plain_console
-from movierate_spark.display import show_runs
 from movierate_spark.errors import InputError
 from movierate_spark.storage.run_records import read_records
 

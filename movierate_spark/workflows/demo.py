@@ -11,8 +11,8 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from movierate_spark import workflows as pipeline
+from movierate_spark.cli.output import scored_lines
 from movierate_spark.config import Settings
-from movierate_spark.display import scored_lines
 from movierate_spark.model.time_split import utc
 from movierate_spark.progress import Reporter
 from movierate_spark.simulation.files import simulate
