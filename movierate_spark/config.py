@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,7 +19,6 @@ from pydantic_settings import (
 )
 
 from movierate_spark.errors import InputError
-from movierate_spark.session import conf_dir
 from movierate_spark.times import in_utc
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -26,6 +26,12 @@ SliceFraction = Annotated[float, Field(gt=0, lt=0.5)]
 Count = Annotated[int, Field(ge=1)]
 Time = Annotated[datetime, AfterValidator(in_utc)]
 ENV_PREFIX = "MOVIERATE__"
+
+
+def conf_dir() -> Path:
+    """The shipped settings: beside the package in an installed wheel, at the top level in a checkout."""
+    installed = Path(str(resources.files("movierate_spark"))) / "conf"
+    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "conf"
 
 
 class Section(BaseModel):

@@ -9,12 +9,11 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib import resources
-from pathlib import Path
 
 from pyspark import SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
+from movierate_spark.config import conf_dir
 from movierate_spark.errors import InputError
 
 START_UP_NOISE = (
@@ -27,12 +26,6 @@ START_UP_NOISE = (
 
 PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
 """What a Python worker that makes history takes: at rest, and for the rows of its task."""
-
-
-def conf_dir() -> Path:
-    """The shipped settings: beside the package in an installed wheel, at the top level in a checkout."""
-    installed = Path(str(resources.files("movierate_spark"))) / "conf"
-    return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "conf"
 
 
 def properties_in(name: str) -> dict[str, str]:

@@ -35,3 +35,8 @@ def parse_time(text: str, option: str, *, now: datetime) -> datetime:
     if time > now:
         raise InputError(f"{option} {text} is {time.isoformat()}, in the future: give a time that has passed")
     return time
+
+
+def utc(second: int) -> datetime:
+    """Epoch seconds as a time in UTC."""
+    return datetime.fromtimestamp(second, tz=UTC)

@@ -16,16 +16,12 @@ from pyspark.sql.types import DateType, LongType, StringType, StructField, Struc
 
 from movierate_spark.errors import InputError
 from movierate_spark.model import bundle
+from movierate_spark.model.bundle import check_model_folder
 from movierate_spark.report import Report
 from movierate_spark.report import folder as reporting
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES
 from movierate_spark.storage import files
-from movierate_spark.storage.folders import (
-    check_folder,
-    check_lake_folder,
-    check_model_folder,
-    check_table_folder,
-)
+from movierate_spark.storage.folders import check_folder, check_lake_folder, check_table_folder
 from movierate_spark.storage.tables import is_delta_table
 from movierate_spark.workflows import vacuum
 

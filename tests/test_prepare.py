@@ -18,6 +18,7 @@ from movierate_spark import workflows as pipeline
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
+from movierate_spark.inputs import ledger
 from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import FORMATS, Delivery
 from movierate_spark.progress import Reporter
@@ -237,7 +238,7 @@ def test_any_bytes_add_up_without_an_exception(
     path.write_bytes(header + body)
     delivery = Delivery(known, {"ratings": path}, settings.input)
     lines = preparation._checked(spark, delivery, "ratings", settings).persist()
-    counts = lake.row_counts(validate.count_by_rule(lines))
+    counts = ledger.row_counts(validate.count_by_rule(lines))
     valid, rejected = validate.split_by_rule("ratings", lines)
     breaks = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected = breaks.count(b"\n") + (not breaks.endswith(b"\n") and breaks != b"")

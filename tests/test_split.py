@@ -61,6 +61,6 @@ def test_too_few_distinct_seconds_are_refused(spark: SparkSession) -> None:
 
 
 def test_times_are_utc() -> None:
-    from movierate_spark.model.time_split import utc
+    from movierate_spark.times import utc
 
     assert utc(956_703_932) == datetime(2000, 4, 25, 23, 5, 32, tzinfo=UTC)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from movierate_spark.session import conf_dir
+from movierate_spark.config import conf_dir
 
 JAVA_VERSIONS = (17, 21)
 LEAST_MEMORY_GB = 4

@@ -13,6 +13,7 @@ from rich.table import Table
 from movierate_spark.console import plain_console
 from movierate_spark.evaluation.metrics import comparison
 from movierate_spark.workflows import Scored
+from movierate_spark.workflows.demo import Demo
 
 BESIDE = ("re_rated", "orphans")
 """Counts that are no part of a table's sum."""
@@ -52,6 +53,23 @@ def scored_lines(found: Iterable[Scored]) -> Iterator[str]:
     if several:
         counts = sorted(Counter(each.outcome for each in by_day).items())
         yield f"{len(by_day)} run dates: " + ", ".join(f"{n} {outcome}" for outcome, n in counts)
+
+
+def demo_lines(demo: Demo) -> Iterator[str]:
+    """The last lines that a person reads: the figures that matter, then where things are."""
+    best, base = (demo.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
+    yield (
+        f"test AUC {demo.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
+        f" demographics, genres and time alone {base:.4f}"
+    )
+    yield from scored_lines(demo.scored)
+    yield f"report: {demo.out / 'evaluation' / 'report.html'}"
+    yield f"exploration: {demo.out / 'exploration' / 'report.html'}"
+    yield f"metrics: {demo.out / 'evaluation' / 'metrics.json'}"
+    yield f"scores: {demo.out / 'scores'}"
+    yield f"bundle: {demo.out / 'model' / 'bundle.json'}"
+    yield f"lake: {demo.out / 'lake' / 'ledger.json'}"
+    yield f"input: {demo.out / 'input'}"
 
 
 def show_audience(out: Console, segments: pd.DataFrame) -> None:

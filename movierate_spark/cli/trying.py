@@ -10,7 +10,7 @@ import typer
 from movierate_spark.cli import examination
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, SimulatedFormat
-from movierate_spark.cli.output import ledger_lines, show_metrics
+from movierate_spark.cli.output import demo_lines, ledger_lines, show_metrics
 from movierate_spark.cli.run import Run
 from movierate_spark.console import plain_console
 from movierate_spark.simulation.files import simulate as make_data
@@ -52,7 +52,7 @@ def demo(
         result = demonstration.run(spark, run.settings, run.report, out)
     run.say_all(ledger_lines(result.ledger))
     show_metrics(run.out, result.metrics)
-    run.say_all(result.lines())
+    run.say_all(demo_lines(result))
 
 
 @app.command()

@@ -2,8 +2,8 @@
 
 A *timeline* holds the events of :mod:`movierate_spark.features.events` and, for scoring, requests side by
 side: ``user_id``, ``movie_id``, ``at``, ``rating`` (null for a request), ``replaced``, ``withdrawn_at`` and
-the attributes of :mod:`movierate_spark.join`. Every row is given what the ratings of strictly earlier seconds
-add up to, of each user and movie the latest only; a request adds nothing to anybody's totals.
+the attributes of users and movies. Every row is given what the ratings of strictly earlier seconds add up to,
+of each user and movie the latest only; a request adds nothing to anybody's totals.
 
 The rows are shuffled twice: by movie, which also gives each rating its residual (its stars above the
 movie's mean at that time), then by user. Within a task the sums run in NumPy over whole Arrow tables.

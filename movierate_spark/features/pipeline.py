@@ -82,8 +82,8 @@ def uses_month(setting: str, first: datetime, last: datetime) -> bool:
 def feature_pipeline(settings: FeatureSettings, *, with_month: bool) -> Pipeline:
     """The unfitted pipeline from joined rows (with history) to the vector ``features``.
 
-    It reads ``at``, the attributes of :mod:`movierate_spark.join`, ``user_id`` and ``movie_id`` (to count
-    who has a rare value; no id is a feature) and the columns of :mod:`movierate_spark.features.history`.
+    It reads ``at``, the attributes of users and movies, ``user_id`` and ``movie_id`` (to count who has a rare
+    value; no id is a feature) and the columns of :mod:`movierate_spark.features.history`.
     """
     calendar = CalendarCycles(inputCol="at", cycles=["hour", "weekday"] + ["month"] * with_month)
     zips = RareLevels(

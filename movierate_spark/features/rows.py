@@ -11,9 +11,8 @@ from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
 from movierate_spark.features.history import layouts, with_history, with_priors
-from movierate_spark.join import with_attributes
-from movierate_spark.model.time_split import utc
 from movierate_spark.storage.lake import Lake
+from movierate_spark.times import utc
 
 
 def feature_rows(
@@ -34,6 +33,14 @@ def feature_rows(
     history = with_history(described, laid, settings, threshold=label_threshold)
     rows = history if asked is None else history.where("asked").drop("asked")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
+
+
+def with_attributes(rows: DataFrame, users: DataFrame, movies: DataFrame) -> DataFrame:
+    """Add the user's and the movie's attributes, null where the id is not in its table.
+
+    The grain stays that of ``rows``: ``user_id`` and ``movie_id`` are unique in their tables.
+    """
+    return rows.join(users, "user_id", "left").join(movies.drop("title"), "movie_id", "left")
 
 
 def labelled(rows: DataFrame, *, threshold: float) -> DataFrame:

@@ -28,7 +28,8 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
 from movierate_spark.storage.digests import sha256
-from movierate_spark.storage.files import as_json, last_change, remove_if_empty, replace_text
+from movierate_spark.storage.files import as_json, entries, last_change, remove_if_empty, replace_text
+from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.run_records import library_versions
 from movierate_spark.storage.tables import pattern_of
 
@@ -308,3 +309,13 @@ def _metadata(stage: Path) -> dict[str, Any]:
 
 def _is_of_hadoop(file: Path) -> bool:
     return file.name == "_SUCCESS" or _is_checksum(file)
+
+
+def check_model_folder(path: Path) -> None:
+    """Refuse a folder that holds anything but bundles; a killed training leaves one without a manifest.
+
+    Raises:
+        InputError: the path is a file, or a folder with other content.
+    """
+    ours = set(entries(path)) if (path / MANIFEST).is_file() else set(filter(is_version, entries(path)))
+    check_folder(path, "--model", ours)

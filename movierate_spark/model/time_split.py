@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import accumulate
 
 import numpy as np
@@ -82,8 +81,3 @@ def _cumulative(rows: DataFrame, value: Column) -> tuple[list[int], list[int]]:
     """Distinct values in order, and how many rows lie at or before each."""
     counts = rows.groupBy(value.alias("value")).count().sort("value").collect()
     return [row["value"] for row in counts], list(accumulate(row["count"] for row in counts))
-
-
-def utc(second: int) -> datetime:
-    """Epoch seconds as a time in UTC."""
-    return datetime.fromtimestamp(second, tz=UTC)

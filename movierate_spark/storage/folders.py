@@ -10,7 +10,6 @@ from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
 from movierate_spark.errors import InputError
-from movierate_spark.model.bundle import MANIFEST, is_version
 from movierate_spark.storage.commits import check_purpose, open_table
 from movierate_spark.storage.files import UNIQUE, entries
 from movierate_spark.storage.lake import LEDGER
@@ -31,16 +30,6 @@ def check_lake_folder(path: Path) -> None:
     check_folder(path, "--lake", {LEDGER, *tables})
     for name in tables:
         check_table_folder(path / name, "--lake", schemas.LAKE[name])
-
-
-def check_model_folder(path: Path) -> None:
-    """Refuse a folder that holds anything but bundles; a killed training leaves one without a manifest.
-
-    Raises:
-        InputError: the path is a file, or a folder with other content.
-    """
-    ours = set(entries(path)) if (path / MANIFEST).is_file() else set(filter(is_version, entries(path)))
-    check_folder(path, "--model", ours)
 
 
 def check_table_folder(path: Path, option: str, schema: StructType, ours: Collection[str] = ()) -> None:

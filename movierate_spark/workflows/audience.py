@@ -45,8 +45,8 @@ def audience_of(
 ) -> pd.DataFrame:
     """The segments of all users by how likely they are to like the movie as of ``at``.
 
-    ``at`` is the second after the last rating where it is None; :func:`movierate_spark.recommendation.audience.segments`
-    says what the columns are.
+    ``at`` is the second after the last rating where it is None;
+    :func:`movierate_spark.recommendation.audience.segments` says what the columns are.
 
     Raises:
         InputError: the lake or the bundle can't be read, the lake has no such movie, or none of its movies is

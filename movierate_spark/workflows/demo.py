@@ -11,12 +11,11 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from movierate_spark import workflows as pipeline
-from movierate_spark.cli.output import scored_lines
 from movierate_spark.config import Settings
-from movierate_spark.model.time_split import utc
 from movierate_spark.progress import Reporter
 from movierate_spark.simulation.files import simulate
 from movierate_spark.storage.folders import check_folder
+from movierate_spark.times import utc
 
 RATINGS = 100_000
 SEED = 1
@@ -32,22 +31,6 @@ class Demo:
     ledger: dict[str, Any]
     metrics: dict[str, Any]
     scored: Sequence[pipeline.Scored]
-
-    def lines(self) -> list[str]:
-        """The last lines that a person reads: the figures that matter, then where things are."""
-        best, base = (self.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
-        return [
-            f"test AUC {self.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
-            f" demographics, genres and time alone {base:.4f}",
-            *scored_lines(self.scored),
-            f"report: {self.out / 'evaluation' / 'report.html'}",
-            f"exploration: {self.out / 'exploration' / 'report.html'}",
-            f"metrics: {self.out / 'evaluation' / 'metrics.json'}",
-            f"scores: {self.out / 'scores'}",
-            f"bundle: {self.out / 'model' / 'bundle.json'}",
-            f"lake: {self.out / 'lake' / 'ledger.json'}",
-            f"input: {self.out / 'input'}",
-        ]
 
 
 def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) -> Demo:

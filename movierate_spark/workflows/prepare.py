@@ -16,6 +16,7 @@ from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
+from movierate_spark.inputs import ledger as counting
 from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
 from movierate_spark.progress import Reporter
@@ -69,11 +70,11 @@ def prepare(
         for name, path in delivery.paths.items():
             with whole(path):
                 checked[name] = _checked(spark, delivery, name, settings)
-                counts[name] = lake.row_counts(validate.count_by_rule(checked[name]))
+                counts[name] = counting.row_counts(validate.count_by_rule(checked[name]))
     _check_size(delivery, counts, delivered.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
-        lake.check_rejected(path, name, counts[name], max_fraction=limit)
+        counting.check_rejected(path, name, counts[name], max_fraction=limit)
     frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
     with report.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, counts, attempts)
@@ -138,14 +139,14 @@ def _counted(
         name: reader(spark).schema(schemas.LAKE[name]).parquet(pattern_of(attempts[name].folder))
         for name in TABLES
     }
-    nothing = lake.row_counts({})
+    nothing = counting.row_counts({})
     tables = {
-        name: lake.with_superseded(counts.get(name, nothing), kept=attempts[name].rows) for name in TABLES
+        name: counting.with_superseded(counts.get(name, nothing), kept=attempts[name].rows) for name in TABLES
     }
-    orphans = lake.count_orphans(**written, have_users="users" in delivery.paths)
-    re_rated = lake.count_re_rated(written["ratings"])
+    orphans = counting.count_orphans(**written, have_users="users" in delivery.paths)
+    re_rated = counting.count_re_rated(written["ratings"])
     tables["ratings"] |= {"re_rated": re_rated, "orphans": orphans, "unknown": {}}
     demographics = ("gender", "age_group", "occupation", "zip3")
-    tables["users"] |= {"unknown": lake.unknown_counts(written["users"], demographics)}
-    tables["movies"] |= {"unknown": lake.unknown_counts(written["movies"], ("year", "genres"))}
+    tables["users"] |= {"unknown": counting.unknown_counts(written["users"], demographics)}
+    tables["movies"] |= {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))}
     return tables

@@ -23,14 +23,14 @@ from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model import scoring as score
 from movierate_spark.model.baselines import fit_baselines
-from movierate_spark.model.bundle import Bundle
+from movierate_spark.model.bundle import Bundle, check_model_folder
 from movierate_spark.model.calibration import fit_calibration
 from movierate_spark.model.coefficients import coefficient_table
-from movierate_spark.model.time_split import TimeSplit, split_by_time, utc
+from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
-from movierate_spark.storage.folders import check_model_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.times import utc
 
 
 @dataclass(frozen=True)
