@@ -14,8 +14,7 @@ from deliveries import START, ml_1m
 from pyspark.sql import SparkSession
 from rich.console import Console
 
-from movierate_spark import cli
-from movierate_spark.cli import run as cli_run
+from movierate_spark import cli, session
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.progress import Reporter
 from movierate_spark.session import build_session, local_properties
@@ -91,7 +90,7 @@ def movierate(
         def stop(self) -> None:
             pass
 
-    monkeypatch.setattr(cli_run, "build_session", lambda *_: Shared())
+    monkeypatch.setattr(session, "build_session", lambda *_: Shared())
 
     def run(*arguments: object) -> Outcome:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The command line: arguments to settings to a session to one call into the pipeline."""
+"""The command line: arguments to settings to a session to one call into a workflow."""
 
 from __future__ import annotations
 
@@ -11,11 +11,22 @@ import typer
 from typer.exceptions import TyperException
 
 # Each module adds its commands, in the order in which --help lists them.
-from movierate_spark.cli import data, model, serving, trying, upkeep  # noqa: F401
+from movierate_spark.cli import (  # noqa: F401  # isort: skip
+    prepare,
+    explore,
+    train,
+    evaluate,
+    score,
+    recommend,
+    audience,
+    runs,
+    vacuum,
+    simulate,
+    demo,
+    doctor,
+)
 from movierate_spark.cli.app import app
-from movierate_spark.cli.failures import described
 from movierate_spark.cli.run import Run
-from movierate_spark.console import plain_console
 from movierate_spark.errors import MovierateError
 
 
@@ -43,9 +54,13 @@ def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail(name, "interrupted; what was published by then stays, run it again for the rest", 1)
     except Exception as error:
+        from movierate_spark.cli.failures import described
+
         return _fail(name, described(error), 1)
 
 
 def _fail(name: str, message: str, status: int) -> int:
+    from movierate_spark.console import plain_console
+
     plain_console(stderr=True, soft_wrap=True).print(f"{name}: {' '.join(message.split())}")
     return status

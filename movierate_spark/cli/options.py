@@ -11,8 +11,9 @@ from typing import Annotated
 import typer
 
 from movierate_spark.errors import InputError
-from movierate_spark.inputs.delivery import TABLES
 from movierate_spark.times import parse_time
+
+TABLES = ("ratings", "users", "movies")
 
 
 class Format(StrEnum):
@@ -23,12 +24,6 @@ class Format(StrEnum):
     ML_100K = "ml-100k"
     CSV = "csv"
     PARQUET = "parquet"
-
-
-class SimulatedFormat(StrEnum):
-    """Ways in which simulated files are written."""
-
-    ML_1M = "ml-1m"
 
 
 ConfigOption = Annotated[

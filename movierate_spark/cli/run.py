@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from pyspark.sql import SparkSession
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
-from movierate_spark.config import Settings, load_settings
-from movierate_spark.console import plain_console
-from movierate_spark.progress import Reporter
-from movierate_spark.session import build_session, local_properties, memory_overhead, submitted_properties
-from movierate_spark.storage.run_records import RunRecord, recorded
+    from movierate_spark.storage.run_records import RunRecord
 
 
 class Run:
@@ -22,23 +19,31 @@ class Run:
     profile: Literal["local", "cluster"] = "local"
 
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
+        from movierate_spark.config import load_settings
+        from movierate_spark.console import plain_console
+        from movierate_spark.progress import Reporter
+
         self.command = command
-        self.settings: Settings = load_settings(config or (), profile=self.profile)
+        self.settings = load_settings(config or (), profile=self.profile)
         self.report = Reporter()
         self.out = plain_console(soft_wrap=True)
 
     @contextmanager
     def spark(self) -> Iterator[SparkSession]:
         """A session for the block; ``spark-submit`` has its own master and memory."""
+        from movierate_spark import session as sessions
+
         spark_settings = self.settings.spark
         properties = dict(spark_settings.properties)
         if self.profile == "local":
-            machine = local_properties(cores=spark_settings.cores, driver_memory=spark_settings.driver_memory)
+            machine = sessions.local_properties(
+                cores=spark_settings.cores, driver_memory=spark_settings.driver_memory
+            )
             properties = machine | properties
         else:
-            given = properties | submitted_properties()
-            properties |= memory_overhead(given, task_max_rows=self.settings.features.task_max_rows)
-        session = build_session(f"movierate {self.command}", properties)
+            given = properties | sessions.submitted_properties()
+            properties |= sessions.memory_overhead(given, task_max_rows=self.settings.features.task_max_rows)
+        session = sessions.build_session(f"movierate {self.command}", properties)
         try:
             yield session
         finally:
@@ -46,6 +51,8 @@ class Run:
 
     def recorded(self, target: Path) -> AbstractContextManager[RunRecord]:
         """A run record for the block to fill, left in ``target``."""
+        from movierate_spark.storage.run_records import recorded
+
         return recorded(target, self.command, self.settings, self.report.done)
 
     def say(self, line: str) -> None:

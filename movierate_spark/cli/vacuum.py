@@ -1,37 +1,15 @@
-"""runs and vacuum: what runs have left, and what of it may go."""
+"""vacuum: remove what nobody reads any more."""
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
-from movierate_spark.cli.output import show_runs
-from movierate_spark.console import plain_console
 from movierate_spark.errors import InputError
-from movierate_spark.storage.run_records import read_records
-
-
-@app.command()
-def runs(
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables, report folders.")
-    ],
-    as_json: Annotated[bool, typer.Option("--json", help="Whole records, a JSON object a line.")] = False,
-) -> None:
-    """List the runs that left something in these folders, oldest first."""
-    records = read_records(folders)
-    console = plain_console(soft_wrap=True)
-    if as_json:
-        for record in records:
-            console.print(json.dumps(record))
-    else:
-        show_runs(console, records)
 
 
 @app.command()
@@ -49,17 +27,23 @@ def vacuum(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
 ) -> None:
-    """Remove attempts that were never published and versions replaced longer ago than the retention."""
+    """Remove what nobody reads any more.
+
+    That is: attempts that were never published, and versions replaced longer ago than the retention.
+    """
+    from movierate_spark import workflows
+    from movierate_spark.console import plain_console
+
     if not math.isfinite(retention_hours):
         raise InputError(f"--retention-hours {retention_hours}: give a number of hours")
     console = plain_console(soft_wrap=True)
     for folder in folders:
-        removed = pipeline.vacuum(
+        removed = workflows.vacuum(
             folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
         )
         for path in removed if dry_run else ():
             console.print(str(path))
-        floor = pipeline.floor_hours(folder)
+        floor = workflows.floor_hours(folder)
         if retention_hours < floor and not even_recent:
             console.print(
                 f"{folder}: what is younger than {floor:g} hours stays, as a run may be under way"

@@ -1,4 +1,4 @@
-"""prepare and explore: the three files, and what is in them."""
+"""prepare: three files to the lake."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from typing import Annotated
 
 import typer
 
-from movierate_spark import workflows as pipeline
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, Format, LakeOption, row_counts
-from movierate_spark.cli.output import ledger_lines
 from movierate_spark.cli.run import Run
 
 
@@ -28,11 +26,17 @@ def prepare(
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Check, clean and store the three files; every row is accounted for in ledger.json."""
-    delivered = pipeline.Delivered(source, format_.value, row_counts(expect_rows or ()), force)
+    """Turn the three files into a lake.
+
+    They are checked, cleaned and stored; ledger.json accounts for every row.
+    """
+    from movierate_spark import workflows
+    from movierate_spark.cli.output import ledger_lines
+
+    delivered = workflows.Delivered(source, format_.value, row_counts(expect_rows or ()), force)
     run = Run("prepare", config)
     with run.spark() as spark, run.recorded(lake) as record:
-        prepared = pipeline.prepare(spark, run.settings, run.report, delivered=delivered, target=lake)
+        prepared = workflows.prepare(spark, run.settings, run.report, delivered=delivered, target=lake)
         ledger = prepared.ledger
         record.outcome = "done" if prepared.is_new else "unchanged"
         record.inputs = {"input": str(source), "files": ledger["inputs"]}
@@ -41,20 +45,3 @@ def prepare(
     if not prepared.is_new:
         run.say("unchanged: prepared from the same files before (--force does it again)")
     run.say(f"lake: {lake}")
-
-
-@app.command()
-def explore(
-    lake: LakeOption,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and its tables go.")],
-    config: ConfigOption = None,
-) -> None:
-    """Show what is in the lake and who likes what, in a report to look at."""
-    run = Run("explore", config)
-    with run.spark() as spark, run.recorded(out) as record:
-        totals = pipeline.explore_lake(
-            spark, run.settings, run.report, source=lake, target=out, inputs=record.inputs
-        )
-        record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
-    run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
-    run.say(f"report: {out / 'report.html'}")

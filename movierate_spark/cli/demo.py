@@ -1,0 +1,29 @@
+"""demo: every job in turn on simulated data."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from movierate_spark.cli.app import app
+from movierate_spark.cli.options import ConfigOption
+from movierate_spark.cli.run import Run
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    config: ConfigOption = None,
+) -> None:
+    """Run every job on simulated data."""
+    from movierate_spark.cli.output import demo_lines, ledger_lines, show_metrics
+    from movierate_spark.workflows import demo as demonstration
+
+    run = Run("demo", config)
+    with run.spark() as spark:
+        result = demonstration.run(spark, run.settings, run.report, out)
+    run.say_all(ledger_lines(result.ledger))
+    show_metrics(run.out, result.metrics)
+    run.say_all(demo_lines(result))

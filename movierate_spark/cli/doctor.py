@@ -1,0 +1,26 @@
+"""doctor: is this machine ready?"""
+
+from __future__ import annotations
+
+import typer
+
+from movierate_spark.cli.app import app
+
+
+@app.command()
+def doctor() -> None:
+    """Check whether this machine is ready.
+
+    Java, Python, PySpark, memory, time zone and paths are fine, or it says what to do.
+    """
+    from movierate_spark.cli.examination import examine
+    from movierate_spark.console import plain_console
+
+    console = plain_console(soft_wrap=True)
+    findings = examine()
+    for finding in findings:
+        state = "fine" if finding.fine else "MEND"
+        remedy = "" if finding.fine else f": {finding.remedy}"
+        console.print(f"{state}  {finding.what}: {finding.found}{remedy}")
+    if not all(finding.fine for finding in findings):
+        raise typer.Exit(2)

@@ -1,0 +1,37 @@
+"""simulate: files of any size, with a known truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from movierate_spark.cli.app import app
+from movierate_spark.cli.options import ConfigOption
+from movierate_spark.cli.run import Run
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
+    ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="How many ratings.")],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, other data.")] = 1,
+    re_ratings: Annotated[
+        float,
+        typer.Option("--re-ratings", metavar="SHARE", help="How many of them are of a movie rated before."),
+    ] = 0.0,
+    config: ConfigOption = None,
+) -> None:
+    """Make files of any size, with a known truth.
+
+    truth.json holds it: the planted effects, and the best AUC that any model could reach.
+    """
+    from movierate_spark.simulation.files import simulate as make_files
+
+    run = Run("simulate", config)
+    with run.spark() as spark, run.report.step(f"simulate {ratings} ratings"):
+        truth = make_files(spark, out, ratings=ratings, seed=seed, re_ratings=re_ratings)
+    run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
+    run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")
+    run.say(f"files: {out}")

@@ -1,0 +1,33 @@
+"""train: the lake to a bundle."""
+
+from __future__ import annotations
+
+from movierate_spark.cli.app import app
+from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, UntilOption, time_of
+from movierate_spark.cli.run import Run
+
+
+@app.command()
+def train(
+    lake: LakeOption, model: ModelOption, until: UntilOption = None, config: ConfigOption = None
+) -> None:
+    """Fit, choose and measure the model.
+
+    Only ratings before T are used. Cross-validation chooses the penalty; the last ratings are kept to measure.
+    """
+    from movierate_spark import workflows
+    from movierate_spark.cli.output import show_metrics
+
+    end = time_of(until, "--until")
+    run = Run("train", config)
+    with run.spark() as spark, run.recorded(model) as record:
+        bundle = workflows.train_model(
+            spark, run.settings, run.report, source=lake, target=model, until=end, inputs=record.inputs
+        )
+        record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, bundle.described()
+    training, label = bundle.manifest["training"], bundle.manifest["label"]
+    run.say(f"liked: {label['threshold']:g} or more")
+    run.say(f"trained on {training['rows']} ratings before {training['until']}")
+    run.say(f"measured on ratings from {training['test_from']} on, which the measured model had not seen")
+    show_metrics(run.out, bundle.manifest["metrics"])
+    run.say(f"bundle: {model} (version {bundle.version})")
