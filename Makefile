@@ -26,7 +26,7 @@ faults: setup java dist
 
 # How long each job takes on a million ratings; beside another revision: make bench AGAINST=main. Half an hour.
 bench: setup java
-	$(BIN)/python tests/bench.py $(if $(AGAINST),--against $(AGAINST)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	$(BIN)/python tests/benchmarks.py $(if $(AGAINST),--against $(AGAINST)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(RATINGS),--ratings $(RATINGS))
 
 dist: $(ENVIRONMENT)

@@ -1,16 +1,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
-from deliveries import START, ml_1m
+from deliveries import ml_1m
+from helpers import BASE_ONLY, COMPILED, FAST, HOSTILE_TITLES, INTERPRETED, Outcome, Simulated, T
 from pyspark.sql import SparkSession
 from rich.console import Console
 
@@ -21,20 +19,6 @@ from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulation.files import simulate
 
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
-sys.path.insert(0, str(Path(__file__).parent))
-
-
-# A query over a few rows runs in less time than Spark takes to compile it, or to plan it anew on the way.
-INTERPRETED = {
-    "spark.sql.adaptive.enabled": "false",
-    "spark.sql.codegen.wholeStage": "false",
-    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
-}
-COMPILED = {
-    "spark.sql.adaptive.enabled": "true",
-    "spark.sql.codegen.wholeStage": "true",
-    "spark.sql.codegen.factoryMode": "FALLBACK",
-}
 
 
 @pytest.fixture(scope="session")
@@ -70,13 +54,6 @@ def report() -> Reporter:
     return Reporter(Console(file=StringIO()))
 
 
-@dataclass
-class Outcome:
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
 def movierate(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -100,23 +77,6 @@ def movierate(
         return Outcome(int(exit_.value.code or 0), captured.out, captured.err)
 
     return run
-
-
-ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"
-BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
-HOSTILE_TITLES = (
-    "<script>alert(1)</script> (1999)",
-    "=cmd() (2000)",
-    '<a href="javascript:alert(1)">x</a> & (2001)',
-)
-
-
-@dataclass
-class Simulated:
-    """A whole run on simulated data, whose most rated movies have hostile titles."""
-
-    folder: Path
-    truth: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
@@ -162,20 +122,6 @@ def _make_hostile(folder: Path) -> None:
     (folder / "movies.dat").write_text("\n".join(titled) + "\n", encoding="iso-8859-1")
 
 
-DAY = 86_400
-T = START + 150 * DAY
-FAST = """
-[train]
-folds = 2
-reg_param = [0.01]
-elastic_net_param = [0.0]
-max_iter = 10
-[features]
-zip3_min_users = 2
-genre_min_movies = 2
-"""
-
-
 @pytest.fixture
 def fast(tmp_path: Path) -> Path:
     (tmp_path / "fast.toml").write_text(FAST)
@@ -198,7 +144,3 @@ def home(trained: Path, movierate: Callable[..., Outcome], fast: Path) -> Path:
         )
         assert outcome.status == 0, outcome.err
     return trained
-
-
-def listing(folder: Path) -> Sequence[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))

@@ -13,7 +13,7 @@ def train(
 ) -> None:
     """Fit, choose and measure the model.
 
-    Only ratings before T are used. Cross-validation chooses the penalty; the last ratings are kept to measure.
+    Only ratings before T are used. Cross-validation chooses the penalty; the last ratings measure the model.
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics

@@ -7,8 +7,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import BASE_ONLY, Outcome
 from deliveries import START, ml_1m, write
+from helpers import BASE_ONLY, Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas

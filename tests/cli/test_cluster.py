@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from canaries import ROW, USER, traces, with_canary
 from cluster import ARCHIVE, Cluster, Submitted, running
-from conftest import ONE_FIT
 from deliveries import write
+from helpers import ONE_FIT
 from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 

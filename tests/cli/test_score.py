@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, listing
 from deliveries import START, ml_1m, write
 from deltalake import DeltaTable
+from helpers import Outcome, listing
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from canaries import ROW, USER, ZIP, traces, with_canary
-from conftest import FAST, INTERPRETED, T
 from deliveries import ml_1m, write
+from helpers import FAST, INTERPRETED, T
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import load_settings

@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import Outcome
 from deliveries import START
 from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.transaction import AddAction, create_table_with_add_actions
+from helpers import Outcome
 from pyspark.sql import SparkSession
 from pyspark.sql.types import LongType, StructField, StructType
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from test_report import INTERVALS, figures, metrics
+from metrics_document import INTERVALS, figures, metrics
 
 from movierate_spark.exploration import Exploration
 from movierate_spark.report.insights import evaluation_insights, exploration_insights

@@ -15,8 +15,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from conftest import DAY, INTERPRETED, Outcome, T, listing
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
+from helpers import DAY, INTERPRETED, ROOT, Outcome, T, listing
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
@@ -25,8 +25,6 @@ from movierate_spark.model import bundle as bundles
 from movierate_spark.progress import Reporter
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import evaluate as evaluation
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("make", [ml_100k, csv_without_users])

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Outcome, listing
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from deltalake import DeltaTable
+from helpers import Outcome, listing
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Outcome
 from deliveries import write
+from helpers import Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas

@@ -13,9 +13,9 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
-from conftest import INTERPRETED, Outcome
 from deliveries import write
 from deltalake import DeltaTable
+from helpers import INTERPRETED, Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas

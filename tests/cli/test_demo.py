@@ -10,15 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from conftest import ONE_FIT, Outcome, Simulated
+from helpers import ONE_FIT, ROOT, Outcome, Simulated
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import load_settings
 from movierate_spark.features.rows import feature_rows
 from movierate_spark.storage.lake import open_lake
-
-ROOT = Path(__file__).parent.parent
 
 
 def test_base_features_come_close_to_the_best_that_they_could_do(simulated: Simulated) -> None:

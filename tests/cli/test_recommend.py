@@ -13,9 +13,9 @@ from typing import Any, cast
 import numpy as np
 import pyarrow as pa
 import pytest
-from conftest import Outcome, T, listing
 from deliveries import tiny_rows, write
 from deltalake import DeltaTable
+from helpers import Outcome, T, listing
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 

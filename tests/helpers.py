@@ -1,0 +1,71 @@
+"""What tests of several folders use: where things are, quick settings, what a command left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deliveries import START
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A query over a few rows runs in less time than Spark takes to compile it, or to plan it anew on the way.
+INTERPRETED = {
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
+}
+
+COMPILED = {
+    "spark.sql.adaptive.enabled": "true",
+    "spark.sql.codegen.wholeStage": "true",
+    "spark.sql.codegen.factoryMode": "FALLBACK",
+}
+
+
+@dataclass
+class Outcome:
+    status: int
+    out: str
+    err: str
+
+
+ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"
+
+BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
+
+HOSTILE_TITLES = (
+    "<script>alert(1)</script> (1999)",
+    "=cmd() (2000)",
+    '<a href="javascript:alert(1)">x</a> & (2001)',
+)
+
+
+@dataclass
+class Simulated:
+    """A whole run on simulated data, whose most rated movies have hostile titles."""
+
+    folder: Path
+    truth: dict[str, Any]
+
+
+DAY = 86_400
+
+T = START + 150 * DAY
+
+FAST = """
+[train]
+folds = 2
+reg_param = [0.01]
+elastic_net_param = [0.0]
+max_iter = 10
+[features]
+zip3_min_users = 2
+genre_min_movies = 2
+"""
+
+
+def listing(folder: Path) -> Sequence[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
