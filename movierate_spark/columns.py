@@ -49,3 +49,8 @@ def is_liked(rating: Column, *, threshold: float) -> Column:
 def any_of(values: Column, *, allowed: tuple[str, ...]) -> Column:
     """The value where it is one of those allowed, else null."""
     return F.when(values.isin(*allowed), values)
+
+
+def sigmoid(log_odds: Column) -> Column:
+    """Probability from log odds; null stays null."""
+    return F.lit(1.0) / (F.lit(1.0) + F.exp(-log_odds))

@@ -13,10 +13,11 @@ from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.evaluation import metrics as evaluate
 from movierate_spark.features.pipeline import FEATURES, feature_pipeline
-from movierate_spark.features.rows import feature_rows, labelled
+from movierate_spark.features.rows import labelled
 from movierate_spark.model import cross_validation as train
-from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
+from movierate_spark.model.calibration import with_probability
+from movierate_spark.model.scoring import rows_for, with_logit
 from movierate_spark.progress import Reporter
 from movierate_spark.storage.lake import Lake
 
@@ -33,7 +34,7 @@ def leakage_cost(
     means over the whole log give: later ratings, and the row's own, are in them. Only the first of
     the four says what the model will do.
     """
-    histories = {"as_of": _as_of(opened, found), "looking_ahead": _looking_ahead(opened, found)}
+    histories = {"as_of": rows_for(found, opened), "looking_ahead": _looking_ahead(opened, found)}
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
     for history, rows in histories.items():
         with report.step(f"leakage cost: history {history.replace('_', ' ')}"):
@@ -44,21 +45,15 @@ def leakage_cost(
     return panel
 
 
-def _as_of(opened: Lake, found: Bundle) -> DataFrame:
-    threshold = found.manifest["label"]["threshold"]
-    return labelled(feature_rows(opened, found.features, label_threshold=threshold), threshold=threshold)
-
-
 def _looking_ahead(opened: Lake, found: Bundle) -> DataFrame:
     """Every rating with the history of the second after the last one."""
-    threshold = found.manifest["label"]["threshold"]
     end = F.timestamp_seconds(F.lit(1) + F.unix_seconds("last"))
     last = opened.ratings.agg(F.max("rated_at").alias("last")).select(end.alias("at"))
     asked = opened.ratings.select("user_id", "movie_id").distinct().crossJoin(F.broadcast(last))
-    history = feature_rows(opened, found.features, label_threshold=threshold, asked=asked)
+    history = rows_for(found, opened, asked)
     rated = opened.ratings.withColumnRenamed("rated_at", "at")
     rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])
-    return labelled(rows, threshold=threshold)
+    return labelled(rows, threshold=found.manifest["label"]["threshold"])
 
 
 def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
@@ -76,8 +71,8 @@ def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: S
     vectors = features.transform(seen).select(FEATURES, LABEL).persist()
     model = train.logistic_regression(settings.train, **manifest["params"]).fit(vectors)
     vectors.unpersist()
-    predicted = score.with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
-    called = score.with_probability(predicted, {"method": "none"}).select(
+    predicted = with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
+    called = with_probability(predicted, {"method": "none"}).select(
         F.lit("all").alias("all"),
         LABEL,
         F.col("p_like").alias("probability"),

@@ -8,7 +8,8 @@ from typing import Any
 from pyspark.sql import DataFrame
 
 from movierate_spark.evaluation import metrics as evaluate
-from movierate_spark.model import scoring as score
+from movierate_spark.model.baselines import with_baselines
+from movierate_spark.model.calibration import with_probability
 
 
 def measure(
@@ -19,6 +20,6 @@ def measure(
     baselines: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Metrics of labelled rows with ``logit``, attributes and history: see :func:`evaluate.evaluate`."""
-    predictions = score.with_baselines(score.with_probability(rows, calibration), baselines)
+    predictions = with_baselines(with_probability(rows, calibration), baselines)
     cuts = {name: spec["threshold"] for name, spec in baselines.items()}
     return evaluate.evaluate(predictions, threshold=threshold, baseline_thresholds=cuts)

@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.columns import LABEL
+from movierate_spark.columns import LABEL, sigmoid
 from movierate_spark.model.newton import fit_plain
 
 BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "movie_mean")}
@@ -40,3 +40,13 @@ def fit_baselines(
         }
         for name, (intercept, values) in fitted.items()
     }
+
+
+def with_baselines(rows: DataFrame, baselines: Mapping[str, Mapping[str, Any]]) -> DataFrame:
+    """Add each baseline's probability under its name; ``rows`` have the history's columns."""
+    return rows.withColumns({name: _plain_probability(spec) for name, spec in baselines.items()})
+
+
+def _plain_probability(spec: Mapping[str, Any]) -> Column:
+    terms = (F.col(name) * F.lit(value) for name, value in spec["coefficients"].items())
+    return sigmoid(sum(terms, start=F.lit(spec["intercept"])))

@@ -27,9 +27,11 @@ from pyspark.sql import DataFrame
 from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
+from movierate_spark.model import scoring
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.files import as_json, entries, last_change, remove_if_empty, replace_text
 from movierate_spark.storage.folders import check_folder
+from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.run_records import library_versions
 from movierate_spark.storage.tables import pattern_of
 
@@ -115,6 +117,14 @@ class Bundle:
                     f" {found.get(name, 'no such column')}: prepare the lake again, or train again"
                 )
         return self.pipeline.transform(rows)
+
+    def predict(self, lake: Lake, pairs: DataFrame, *, reasons: int = 5) -> DataFrame:
+        """How likely the user of each pair is to like the movie: see :mod:`movierate_spark.model.scoring`.
+
+        Raises:
+            InputError: the lake has other columns than the bundle was fitted on.
+        """
+        return scoring.predict(self, lake, pairs, reasons=reasons)
 
     @property
     def model(self) -> LogisticRegressionModel:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pyspark.ml.regression import IsotonicRegression
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.columns import LABEL
+from movierate_spark.columns import LABEL, sigmoid
 from movierate_spark.model.newton import fit_plain
 
 
@@ -39,3 +40,42 @@ def _isotonic(rows: DataFrame) -> dict[str, Any]:
     model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
     logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
     return {"method": "isotonic", "logits": logits.tolist(), "probabilities": probabilities.tolist()}
+
+
+def with_probability(rows: DataFrame, calibration: Mapping[str, Any]) -> DataFrame:
+    """Add ``p_like`` to rows with ``logit``."""
+    return rows.withColumn("p_like", calibrated(F.col("logit"), calibration))
+
+
+def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
+    """The probability that a stored calibration makes of the model's log odds."""
+    if calibration["method"] == "isotonic":
+        return interpolated(logit, calibration["logits"], calibration["probabilities"])
+    if calibration["method"] == "platt":
+        return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
+    return sigmoid(logit)
+
+
+def interpolated(x: Column, knots: Sequence[float], values: Sequence[float]) -> Column:
+    """The line through (knot, value) points, level outside them; knots never fall.
+
+    The first value and the part of each rise that lies below ``x``.
+    """
+    pieces = [
+        F.struct(
+            F.lit(low).alias("low"),
+            F.lit(high).alias("high"),
+            F.lit((to - since) / (high - low)).alias("rise"),
+        )
+        for low, high, since, to in zip(knots, knots[1:], values, values[1:], strict=False)
+        if high > low and to > since
+    ]
+    if not pieces:
+        return F.lit(values[0])
+    return F.aggregate(
+        F.array(*pieces),
+        F.lit(values[0]),
+        lambda total, piece: (
+            total + piece["rise"] * (F.greatest(F.least(x, piece["high"]), piece["low"]) - piece["low"])
+        ),
+    )

@@ -1,52 +1,63 @@
-"""Probabilities from a fitted pipeline's log odds, as plain columns."""
+"""The one way from a lake and a bundle to probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.features.rows import feature_rows, labelled, second_after_last
+from movierate_spark.model.calibration import with_probability
+from movierate_spark.model.reasons import with_reasons
 
-def sigmoid(log_odds: Column) -> Column:
-    """Probability from log odds."""
-    return F.lit(1.0) / (F.lit(1.0) + F.exp(-log_odds))
+if TYPE_CHECKING:
+    from movierate_spark.model.bundle import Bundle
+    from movierate_spark.storage.lake import Lake
+
+PREDICTED = (
+    "logit",
+    "p_like",
+    "predicted_liked",
+    "user_known",
+    "movie_known",
+    "reasons",
+    "model_version",
+)
 
 
-def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
-    """The probability that a stored calibration makes of the model's log odds."""
-    if calibration["method"] == "isotonic":
-        return interpolated(logit, calibration["logits"], calibration["probabilities"])
-    if calibration["method"] == "platt":
-        return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
-    return sigmoid(logit)
+def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> DataFrame:
+    """The pairs with how likely the user is to like the movie: a row for each, repeated ones too.
 
+    ``pairs`` have user_id, movie_id and, if wanted, ``at`` (UTC, never null; without it they are as of the
+    second after the lake's last rating); other columns stay. :data:`PREDICTED` are added: ``logit`` are the log odds
+    before calibration, ``p_like`` is the calibrated probability, ``predicted_liked`` the decision at the
+    bundle's threshold, ``user_known`` and ``movie_known`` whether they have any rating as of ``at``, and
+    ``reasons`` the ``reasons`` largest contributions to the logit (:mod:`movierate_spark.model.reasons`).
 
-def interpolated(x: Column, knots: Sequence[float], values: Sequence[float]) -> Column:
-    """The line through (knot, value) points, level outside them; knots never fall.
-
-    The first value and the part of each rise that lies below ``x``.
+    Raises:
+        InputError: the lake has other columns than the bundle was fitted on.
     """
-    pieces = [
-        F.struct(
-            F.lit(low).alias("low"),
-            F.lit(high).alias("high"),
-            F.lit((to - since) / (high - low)).alias("rise"),
-        )
-        for low, high, since, to in zip(knots, knots[1:], values, values[1:], strict=False)
-        if high > low and to > since
-    ]
-    if not pieces:
-        return F.lit(values[0])
-    return F.aggregate(
-        F.array(*pieces),
-        F.lit(values[0]),
-        lambda total, piece: (
-            total + piece["rise"] * (F.greatest(F.least(x, piece["high"]), piece["low"]) - piece["low"])
-        ),
-    )
+    scored = with_scores(bundle, rows_for(bundle, lake, _with_time(pairs, lake)))
+    explained = with_reasons(scored, bundle.model, count=reasons)
+    own = [name for name in pairs.columns if name not in ("user_id", "movie_id", "at")]
+    version = F.lit(bundle.version).alias("model_version")
+    return explained.select("user_id", "movie_id", "at", *PREDICTED[:-1], version, *own)
+
+
+def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
+    """What the bundle's pipeline reads: a row for each of ``pairs``, or for each rating, with its ``label``."""
+    min_rating = bundle.manifest["label"]["threshold"]
+    rows = feature_rows(lake, bundle.features, label_threshold=min_rating, asked=pairs)
+    return rows if pairs is not None else labelled(rows, threshold=min_rating)
+
+
+def with_scores(bundle: Bundle, rows: DataFrame) -> DataFrame:
+    """Add ``logit``, ``p_like`` and ``predicted_liked`` to the bundle's feature rows."""
+    probable = with_probability(with_logit(bundle.transform(rows)), bundle.manifest["calibration"])
+    decision = is_predicted_liked(F.col("p_like"), threshold=bundle.manifest["threshold"])
+    return probable.withColumn("predicted_liked", decision)
 
 
 def with_logit(predicted: DataFrame) -> DataFrame:
@@ -55,21 +66,13 @@ def with_logit(predicted: DataFrame) -> DataFrame:
     return predicted.withColumn("logit", logit).drop("rawPrediction", "probability", "prediction")
 
 
-def with_probability(rows: DataFrame, calibration: Mapping[str, Any]) -> DataFrame:
-    """Add ``p_like`` to rows with ``logit``."""
-    return rows.withColumn("p_like", calibrated(F.col("logit"), calibration))
-
-
-def is_called_liked(p_like: Column, *, threshold: float) -> Column:
+def is_predicted_liked(p_like: Column, *, threshold: float) -> Column:
     """Whether the probability reaches the bundle's threshold."""
     return p_like >= F.lit(threshold)
 
 
-def with_baselines(rows: DataFrame, baselines: Mapping[str, Mapping[str, Any]]) -> DataFrame:
-    """Add each baseline's probability under its name; ``rows`` have the history's columns."""
-    return rows.withColumns({name: _plain_probability(spec) for name, spec in baselines.items()})
-
-
-def _plain_probability(spec: Mapping[str, Any]) -> Column:
-    terms = (F.col(name) * F.lit(value) for name, value in spec["coefficients"].items())
-    return sigmoid(sum(terms, start=F.lit(spec["intercept"])))
+def _with_time(pairs: DataFrame, lake: Lake) -> DataFrame:
+    if "at" not in pairs.columns:
+        return pairs.withColumn("at", F.lit(second_after_last(lake)))
+    missing = F.raise_error(F.lit("a pair without a time: fill the column at, or leave it out"))
+    return pairs.withColumn("at", F.coalesce(F.col("at").cast("timestamp"), missing))

@@ -14,6 +14,8 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import sigmoid
+
 THRESHOLD = 4.0
 START_DAY, FIRST_YEAR = 11_072, 2000  # 2000-04-25 in days since 1970; no film is newer
 HOUR_SECONDS, DAY_SECONDS, YEAR_SECONDS = 3_600, 86_400, 31_557_600
@@ -89,11 +91,6 @@ def normal_quantile(probability: Column) -> Column:
     """Tukey's lambda approximation of the standard normal quantile, close to it inside three sigma."""
     power = F.lit(0.135)
     return (F.pow(probability, power) - F.pow(1 - probability, power)) / F.lit(0.1975)
-
-
-def sigmoid(logit: Column) -> Column:
-    """The logistic function; null stays null."""
-    return 1 / (1 + F.exp(-logit))
 
 
 def constant(values: Any, ddl: str) -> Column:

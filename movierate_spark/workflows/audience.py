@@ -13,9 +13,8 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.features.rows import before, feature_rows, second_after_last
+from movierate_spark.features.rows import before, second_after_last
 from movierate_spark.model import bundle as bundles
-from movierate_spark.model import scoring as score
 from movierate_spark.progress import Reporter
 from movierate_spark.recommendation.audience import segments
 from movierate_spark.storage import lake
@@ -58,14 +57,10 @@ def audience_of(
     opened = before(_with_film(opened, film), second)
     movie_id = NEW_MOVIE if film.movie_id is None else film.movie_id
     asked = _everybody(opened).select("user_id", F.lit(movie_id).cast("long").alias("movie_id"))
-    threshold = found.manifest["label"]["threshold"]
-    rows = feature_rows(
-        opened, found.features, label_threshold=threshold, asked=asked.withColumn("at", F.lit(second))
-    )
-    logits = score.with_logit(found.transform(rows))
+    predicted = found.predict(opened, asked.withColumn("at", F.lit(second)), reasons=0)
     with report.step("score every user"):
-        scored = score.with_probability(logits, found.manifest["calibration"])
-        return segments(scored, min_cell=settings.report.min_cell)
+        people = predicted.select("user_id", "p_like").join(opened.users, "user_id", "left")
+        return segments(people, min_cell=settings.report.min_cell)
 
 
 def _everybody(opened: Lake) -> DataFrame:

@@ -22,10 +22,11 @@ from movierate_spark.evaluation.leakage import leakage_cost
 from movierate_spark.evaluation.measuring import measure
 from movierate_spark.evaluation.metric_names import METRICS
 from movierate_spark.evaluation.standard_errors import people_and_intervals
-from movierate_spark.features.rows import before, feature_rows, labelled
+from movierate_spark.features.rows import before
 from movierate_spark.model import bundle as bundles
-from movierate_spark.model import scoring as score
+from movierate_spark.model.baselines import with_baselines
 from movierate_spark.model.bundle import Bundle
+from movierate_spark.model.scoring import rows_for, with_scores
 from movierate_spark.progress import Reporter
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
@@ -157,13 +158,11 @@ def _check_same_label(found: Bundle, other: Bundle) -> None:
 
 
 def predictions(opened: Lake, found: Bundle, measured: Measured) -> DataFrame:
-    """The measured ratings with label, attributes, history and the bundle's ``logit``."""
-    label_threshold = found.manifest["label"]["threshold"]
-    rows = feature_rows(opened, found.features, label_threshold=label_threshold)
-    rows = labelled(rows, threshold=label_threshold)
+    """The measured ratings with label, attributes, history and what the bundle says of them."""
+    rows = rows_for(found, opened)
     if measured.min_user_history:
         rows = _with_user_history(rows, at_least=measured.min_user_history)
-    return score.with_logit(found.transform(rows.where(F.col("at") >= F.lit(measured.since))))
+    return with_scores(found, rows.where(F.col("at") >= F.lit(measured.since)))
 
 
 def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
@@ -174,9 +173,8 @@ def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
 
 def _called(predicted: DataFrame, found: Bundle) -> DataFrame:
     """What metrics need of a bundle's predictions: user, label, probability, threshold."""
-    rows = score.with_probability(predicted, found.manifest["calibration"])
-    threshold = F.lit(float(found.manifest["threshold"]))
-    return rows.select("user_id", "label", F.col("p_like").alias("probability"), threshold.alias("threshold"))
+    threshold = F.lit(float(found.manifest["threshold"])).alias("threshold")
+    return predicted.select("user_id", "label", F.col("p_like").alias("probability"), threshold)
 
 
 def _sureness(
@@ -208,9 +206,8 @@ def _sureness(
 
 def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, found: Bundle) -> None:
     """Add ``people`` and ``intervals`` to each segment and each kind of cold start."""
-    rows = score.with_probability(predicted, found.manifest["calibration"])
     models = {evaluate.MODEL: ("p_like", found.manifest["threshold"])}
-    sure = people_and_intervals(evaluate.by_group(rows, models), "scope", "value")
+    sure = people_and_intervals(evaluate.by_group(predicted, models), "scope", "value")
     metrics["people"] = sure["all", "all"]["people"]
     for scope, groups in {**metrics["segments"], "cold_start": metrics["cold_start"]}.items():
         for value, group in groups.items():
@@ -219,8 +216,7 @@ def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, found: Bundle) 
 
 def _histogram(predicted: DataFrame, found: Bundle) -> pd.DataFrame:
     """Likes by hundredth of the probability, of the model and of each baseline."""
-    rows = score.with_probability(predicted, found.manifest["calibration"])
-    rows = score.with_baselines(rows, found.manifest["baselines"])
+    rows = with_baselines(predicted, found.manifest["baselines"])
     columns = {MODEL: "p_like", **{name: name for name in found.manifest["baselines"]}}
     models = F.array(
         *(F.struct(F.lit(name).alias("model"), F.col(p).alias("probability")) for name, p in columns.items())
@@ -232,8 +228,7 @@ def _histogram(predicted: DataFrame, found: Bundle) -> pd.DataFrame:
 
 
 def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
-    rows = score.with_probability(predicted, found.manifest["calibration"])
-    return rows.select(
+    return predicted.select(
         "user_id",
         "movie_id",
         "at",
@@ -241,7 +236,7 @@ def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
         F.col("label").cast("boolean").alias("liked"),
         "logit",
         "p_like",
-        score.is_called_liked(F.col("p_like"), threshold=found.manifest["threshold"]).alias("predicted"),
+        "predicted_liked",
         "user_known",
         "movie_known",
         F.lit(found.version).alias("model_version"),

@@ -17,10 +17,10 @@ from pyspark.sql import functions as F
 from movierate_spark import schemas
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.features.rows import before, feature_rows, second_after_last
+from movierate_spark.features.rows import before, second_after_last
 from movierate_spark.model import bundle as bundles
-from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
+from movierate_spark.model.calibration import calibrated
 from movierate_spark.progress import Reporter
 from movierate_spark.recommendation.top_movies import (
     GROUPS,
@@ -154,7 +154,7 @@ def _best(
         side, nobody = _movie_side(logits, probes, movies)
     users = _user_side(opened, logits, probes)
     best = top_movies(users, side, nobody, count=count)
-    p_like = score.calibrated(F.col("logit"), found.manifest["calibration"])
+    p_like = calibrated(F.col("logit"), found.manifest["calibration"])
     titles = opened.movies.select("movie_id", "title")
     return best.join(F.broadcast(titles), "movie_id", "left").select(
         "user_id",
@@ -203,9 +203,7 @@ def _logits(opened: Lake, found: Bundle, probes: Probes, chosen: DataFrame, at: 
         probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
     ]
     asked = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
-    threshold = found.manifest["label"]["threshold"]
-    rows = feature_rows(extended, found.features, label_threshold=threshold, asked=asked)
-    return score.with_logit(found.transform(rows)).select("user_id", "movie_id", "logit")
+    return found.predict(extended, asked, reasons=0).select("user_id", "movie_id", "logit")
 
 
 def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tuple[MovieSide, np.ndarray]:

@@ -18,13 +18,10 @@ from pyspark.sql import functions as F
 from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import MovierateError
-from movierate_spark.features.rows import feature_rows
 from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import Inspected
 from movierate_spark.model import bundle as bundles
-from movierate_spark.model import scoring as score
 from movierate_spark.model.bundle import Bundle
-from movierate_spark.model.reasons import with_reasons
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
@@ -121,34 +118,13 @@ def _scored_once(
 ) -> Iterator[DataFrame]:
     """The scores, kept while the block uses them more than once; requests are parsed once."""
     parsed = requests.readable(judged).persist()
-    scored = _scored(opened, found, parsed, reasons=asked.reasons)
+    scored = found.predict(opened, parsed, reasons=asked.reasons)
     kept = [parsed] if times == 1 else [parsed, scored.persist()]
     try:
         yield scored
     finally:
         for frame in kept:
             frame.unpersist()
-
-
-def _scored(opened: Lake, found: Bundle, asked: DataFrame, *, reasons: int) -> DataFrame:
-    manifest = found.manifest
-    label_threshold = manifest["label"]["threshold"]
-    rows = feature_rows(opened, found.features, label_threshold=label_threshold, asked=asked)
-    logits = score.with_logit(found.transform(rows))
-    explained = with_reasons(logits, found.model, count=reasons)
-    return score.with_probability(explained, manifest["calibration"]).select(
-        "user_id",
-        "movie_id",
-        "at",
-        "logit",
-        "p_like",
-        score.is_called_liked(F.col("p_like"), threshold=manifest["threshold"]).alias("liked"),
-        "user_known",
-        "movie_known",
-        "reasons",
-        F.lit(found.version).alias("model_version"),
-        "run_date",
-    )
 
 
 def _publish(each: Due, scored: DataFrame, tables: Tables, transaction: Transaction) -> int:

@@ -21,11 +21,11 @@ from movierate_spark.features.pipeline import FEATURES, feature_names, feature_p
 from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train
-from movierate_spark.model import scoring as score
 from movierate_spark.model.baselines import fit_baselines
 from movierate_spark.model.bundle import Bundle, check_model_folder
-from movierate_spark.model.calibration import fit_calibration
+from movierate_spark.model.calibration import fit_calibration, with_probability
 from movierate_spark.model.coefficients import coefficient_table
+from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Reporter
 from movierate_spark.storage import lake
@@ -172,10 +172,10 @@ def _fit_and_measure(
     pipeline = PipelineModel([*features.stages, chosen.model])
     with report.step("calibration, threshold and test metrics"):
         baselines = fit_baselines(past)
-        unseen = score.with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
+        unseen = with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
         calibration = fit_calibration(tune, method=options.calibration)
-        tuned = score.with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
+        tuned = with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
         threshold = evaluate.best_threshold(tuned, maximise=options.threshold)
         metrics = measure(test, calibration=calibration, threshold=threshold, baselines=baselines)
         unseen.unpersist()

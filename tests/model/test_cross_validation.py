@@ -14,7 +14,7 @@ from movierate_spark.config import Settings
 from movierate_spark.model import baselines
 from movierate_spark.model import calibration as calibrate
 from movierate_spark.model import cross_validation as train
-from movierate_spark.model import scoring as score
+from movierate_spark.model.calibration import calibrated, interpolated
 
 
 def blocks(spark: SparkSession, *, rows: int = 400) -> DataFrame:
@@ -104,7 +104,7 @@ def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: Spark
         spark.createDataFrame(data, "logit double, label double"), method="isotonic"
     )
     asked = spark.createDataFrame([(-9.0,), (-2.0,), (0.0,), (1.0,), (2.0,), (9.0,)], "logit double")
-    actual = [row["p"] for row in asked.select(score.calibrated(F.col("logit"), found).alias("p")).collect()]
+    actual = [row["p"] for row in asked.select(calibrated(F.col("logit"), found).alias("p")).collect()]
     low, high = 10.5 / 101, 60.5 / 101
     assert actual == pytest.approx([low, low, low, (low + high) / 2, high, high])
 
@@ -114,7 +114,7 @@ def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: Spark
 def test_interpolation_is_that_of_numpy(spark: SparkSession, knots: list[int], x: int) -> None:
     at = sorted(knots)
     values = [(i * i + 1) / 50 for i in range(len(at))]
-    row = spark.range(1).select(score.interpolated(F.lit(float(x)), at, values).alias("y")).first()
+    row = spark.range(1).select(interpolated(F.lit(float(x)), at, values).alias("y")).first()
     assert row is not None
     assert row["y"] == pytest.approx(np.interp(x, at, values))
 
