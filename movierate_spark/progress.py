@@ -9,21 +9,15 @@ from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
 from movierate_spark.console import plain_console
 
 
-class Reporter:
+class Progress:
     """Says on standard output what is going on; standard error is for what went wrong."""
 
     def __init__(self, console: Console | None = None) -> None:
@@ -60,7 +54,7 @@ class Reporter:
             BarColumn(),
             MofNCompleteColumn(),
         )
-        bar = Progress(*columns, TimeElapsedColumn(), TimeLeftColumn(), console=self.console, transient=True)
+        bar = Bar(*columns, TimeElapsedColumn(), TimeLeftColumn(), console=self.console, transient=True)
         task = bar.add_task(what, total=total)
 
         def advance() -> None:

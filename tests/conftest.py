@@ -14,7 +14,7 @@ from rich.console import Console
 
 from movierate_spark import cli, session
 from movierate_spark.config import Settings, load_settings
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulation.files import simulate
 
@@ -50,8 +50,8 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def report() -> Reporter:
-    return Reporter(Console(file=StringIO()))
+def progress() -> Progress:
+    return Progress(Console(file=StringIO()))
 
 
 @pytest.fixture

@@ -33,6 +33,8 @@ def audience(
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_audience
+    from movierate_spark.model.bundle import open_bundle
+    from movierate_spark.storage.lake import open_lake
 
     second = time_of(at, "--at")
     if (movie is None) == (genres is None and year is None):
@@ -40,7 +42,6 @@ def audience(
     film = workflows.Film(movie, [name for name in (genres or "").split("|") if name], year)
     run = Run("audience", config)
     with run.spark() as spark:
-        found = workflows.audience_of(
-            spark, run.settings, run.report, source=lake, model=model, film=film, at=second
-        )
+        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        found = workflows.audience_of(bundle, opened, run.settings, run.progress, film=film, at=second)
     show_audience(run.out, found.head(top))

@@ -23,7 +23,7 @@ def demo(
 
     run = Run("demo", config)
     with run.spark() as spark:
-        result = demonstration.run(spark, run.settings, run.report, out)
+        result = demonstration.run(spark, run.settings, run.progress, out)
     run.say_all(ledger_lines(result.ledger))
     show_metrics(run.out, result.metrics)
     run.say_all(demo_lines(result))

@@ -46,23 +46,25 @@ def evaluate(
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics
+    from movierate_spark.model.bundle import open_bundle
+    from movierate_spark.storage.lake import open_lake
 
     start, end = time_of(since, "--since"), time_of(until, "--until")
     if start is None or (end is not None and end <= start):
         raise InputError(f"--until {until} is not after --since {since}")
     run = Run("evaluate", config)
     with run.spark() as spark, run.recorded(out) as record:
+        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        record.inputs = opened.described() | bundle.described()
         metrics = workflows.evaluate_model(
-            spark,
+            bundle,
+            opened,
             run.settings,
-            run.report,
-            source=lake,
-            model=model,
+            run.progress,
             target=out,
-            measured=workflows.Measured(start, end, min_user_history, allow_overlap),
-            against=against,
+            window=workflows.EvaluationWindow(start, end, min_user_history, allow_overlap),
+            against=None if against is None else open_bundle(against),
             with_leakage_cost=leakage_cost,
-            inputs=record.inputs,
         )
         record.counts = {"evaluated": metrics["rows"]}
     show_metrics(run.out, metrics)

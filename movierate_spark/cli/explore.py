@@ -23,12 +23,13 @@ def explore(
     Who rates how much, who likes what, which movies divide opinions.
     """
     from movierate_spark import workflows
+    from movierate_spark.storage.lake import open_lake
 
     run = Run("explore", config)
     with run.spark() as spark, run.recorded(out) as record:
-        totals = workflows.explore_lake(
-            spark, run.settings, run.report, source=lake, target=out, inputs=record.inputs
-        )
+        opened = open_lake(spark, lake)
+        record.inputs = opened.described()
+        totals = workflows.explore_lake(opened, run.settings, run.progress, target=out)
         record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
     run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
     run.say(f"report: {out / 'report.html'}")

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from movierate_spark.console import plain_console
 from movierate_spark.evaluation.metrics import comparison
-from movierate_spark.workflows import Scored
+from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
 
 BESIDE = ("re_rated", "orphans")
@@ -33,7 +33,7 @@ def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
         yield f"{name}: read {table['read']} = {' + '.join(parts)}{''.join(beside)}{note}"
 
 
-def scored_lines(found: Iterable[Scored]) -> Iterator[str]:
+def scored_lines(found: Iterable[RunDateOutcome]) -> Iterator[str]:
     """A line per run date that adds up, or says why nothing was done; then how many there are of each."""
     by_day = sorted(found, key=lambda each: each.run_date)
     several = len(by_day) > 1

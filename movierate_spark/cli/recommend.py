@@ -28,21 +28,16 @@ def recommend(
 ) -> None:
     """Leave each user's best unseen movies."""
     from movierate_spark import workflows
+    from movierate_spark.model.bundle import open_bundle
+    from movierate_spark.storage.lake import open_lake
 
     second = time_of(at, "--at")
     run = Run("recommend", config)
     with run.spark() as spark, run.recorded(out) as record:
+        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        record.inputs = opened.described() | bundle.described()
         rows = workflows.recommend_movies(
-            spark,
-            run.settings,
-            run.report,
-            source=lake,
-            model=model,
-            target=out,
-            count=top,
-            at=second,
-            force=force,
-            inputs=record.inputs,
+            bundle, opened, run.settings, run.progress, target=out, count=top, at=second, force=force
         )
         record.outcome = "unchanged" if rows is None else "done"
         record.counts = {} if rows is None else {"recommended": rows}

@@ -21,11 +21,11 @@ class Run:
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
         from movierate_spark.config import load_settings
         from movierate_spark.console import plain_console
-        from movierate_spark.progress import Reporter
+        from movierate_spark.progress import Progress
 
         self.command = command
         self.settings = load_settings(config or (), profile=self.profile)
-        self.report = Reporter()
+        self.progress = Progress()
         self.out = plain_console(soft_wrap=True)
 
     @contextmanager
@@ -53,7 +53,7 @@ class Run:
         """A run record for the block to fill, left in ``target``."""
         from movierate_spark.storage.run_records import recorded
 
-        return recorded(target, self.command, self.settings, self.report.done)
+        return recorded(target, self.command, self.settings, self.progress.done)
 
     def say(self, line: str) -> None:
         """A line of the result."""

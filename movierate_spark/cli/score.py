@@ -13,7 +13,7 @@ from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, d
 from movierate_spark.cli.run import Run
 
 if TYPE_CHECKING:
-    from movierate_spark.workflows import Scored
+    from movierate_spark.workflows import RunDateOutcome
 
 
 @app.command()
@@ -55,36 +55,29 @@ def score(
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import scored_lines
+    from movierate_spark.model.bundle import open_bundle
+    from movierate_spark.storage.lake import open_lake
 
     days = days_of(run_date, first, last)
     run = Run("score", config)
     count = run.settings.score.reasons if reasons is None else reasons
-    asked = workflows.Asked(requests, days, count, force=force, expected_rows=expect_rows)
+    asked = workflows.ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
     with run.spark() as spark:
-        inputs: dict[str, Any] = {}
-        results = workflows.score_requests(
-            spark,
-            run.settings,
-            run.report,
-            source=lake,
-            model=model,
-            target=scores,
-            asked=asked,
-            inputs=inputs,
+        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        outcomes = workflows.score_requests(
+            bundle, opened, run.settings, run.progress, target=scores, asked=asked
         )
-        found = list(_recorded_dates(run, results, scores, inputs=inputs))
+        inputs = opened.described() | bundle.described()
+        found = list(_recorded_dates(run, outcomes, scores, inputs=inputs))
     run.say_all(scored_lines(found))
     workflows.check_deliveries(asked, found)
     run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
 
 
 def _recorded_dates(
-    run: Run, results: Iterator[Scored], scores: Path, *, inputs: dict[str, Any]
-) -> Iterator[Scored]:
-    """The results as they come, each that was looked into with a record of its own.
-
-    ``inputs`` are filled while the first one is made.
-    """
+    run: Run, results: Iterator[RunDateOutcome], scores: Path, *, inputs: dict[str, Any]
+) -> Iterator[RunDateOutcome]:
+    """The results as they come, each that was looked into with a record of its own."""
     while True:
         with run.recorded(scores) as record:
             result = next(results, None)

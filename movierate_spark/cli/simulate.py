@@ -30,7 +30,7 @@ def simulate(
     from movierate_spark.simulation.files import simulate as make_files
 
     run = Run("simulate", config)
-    with run.spark() as spark, run.report.step(f"simulate {ratings} ratings"):
+    with run.spark() as spark, run.progress.step(f"simulate {ratings} ratings"):
         truth = make_files(spark, out, ratings=ratings, seed=seed, re_ratings=re_ratings)
     run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
     run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")

@@ -17,13 +17,14 @@ def train(
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics
+    from movierate_spark.storage.lake import open_lake
 
     end = time_of(until, "--until")
     run = Run("train", config)
     with run.spark() as spark, run.recorded(model) as record:
-        bundle = workflows.train_model(
-            spark, run.settings, run.report, source=lake, target=model, until=end, inputs=record.inputs
-        )
+        opened = open_lake(spark, lake)
+        record.inputs = opened.described()
+        bundle = workflows.train_model(opened, run.settings, run.progress, target=model, until=end)
         record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, bundle.described()
     training, label = bundle.manifest["training"], bundle.manifest["label"]
     run.say(f"liked: {label['threshold']:g} or more")

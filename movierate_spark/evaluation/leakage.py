@@ -18,14 +18,14 @@ from movierate_spark.model import cross_validation as train
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import with_probability
 from movierate_spark.model.scoring import rows_for, with_logit
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.storage.lake import Lake
 
 BUCKETS = 1_000_000
 
 
 def leakage_cost(
-    opened: Lake, found: Bundle, since: datetime, settings: Settings, report: Reporter
+    opened: Lake, found: Bundle, since: datetime, settings: Settings, progress: Progress
 ) -> dict[str, Any]:
     """Metrics of the bundle's model fitted anew four times: split -> history -> metrics.
 
@@ -37,7 +37,7 @@ def leakage_cost(
     histories = {"as_of": rows_for(found, opened), "looking_ahead": _looking_ahead(opened, found)}
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
     for history, rows in histories.items():
-        with report.step(f"leakage cost: history {history.replace('_', ' ')}"):
+        with progress.step(f"leakage cost: history {history.replace('_', ' ')}"):
             kept = train.laid_out(rows, partitions=settings.train.partitions).persist()
             for split, unseen in _splits(kept, since).items():
                 panel[split][history] = _fit_and_measure(kept, unseen, found, settings)

@@ -147,7 +147,7 @@ def of_run_date(lines: DataFrame, run_date: date) -> DataFrame:
 
 
 @dataclass(frozen=True)
-class Inspected:
+class RequestCounts:
     """The lines of one ``day`` of a delivery, counted in one pass.
 
     ``rows`` are all lines but blank ones, which end as ``scored`` or ``rejected``; ``hashes`` is a sum over
@@ -159,16 +159,15 @@ class Inspected:
     rejected: int
     hashes: int
 
-    @property
-    def counts(self) -> dict[str, int]:
+    def described(self) -> dict[str, int]:
         """Rows at each step: read = scored + rejected."""
         return {"read": self.rows, "scored": self.scored, "rejected": self.rejected}
 
 
-NOTHING = Inspected(0, 0, 0, 0)
+NOTHING = RequestCounts(0, 0, 0, 0)
 
 
-def inspected(judged: DataFrame) -> dict[str | None, Inspected]:
+def inspected(judged: DataFrame) -> dict[str | None, RequestCounts]:
     """What lies in lines with ``rule``, by ``day``."""
     return {row["day"]: _inspected(row) for row in _counted(judged, "day")}
 
@@ -184,8 +183,10 @@ def _counted(judged: DataFrame, *keys: str) -> list[Row]:
     return rows.collect()
 
 
-def _inspected(row: Row) -> Inspected:
-    return Inspected(row["scored"] + row["rejected"], row["scored"], row["rejected"], int(row["hashes"] or 0))
+def _inspected(row: Row) -> RequestCounts:
+    return RequestCounts(
+        row["scored"] + row["rejected"], row["scored"], row["rejected"], int(row["hashes"] or 0)
+    )
 
 
 def _hash_of_line() -> Column:
@@ -201,14 +202,14 @@ def _hash_of_line() -> Column:
 
 def inspected_together(
     deliveries: Sequence[DataFrame], judge: Callable[[DataFrame], DataFrame]
-) -> list[dict[str | None, Inspected]]:
+) -> list[dict[str | None, RequestCounts]]:
     """What lies in each of several deliveries, found in one job; ``judge`` adds the rule a line breaks."""
     if len(deliveries) == 1:
         return [inspected(judge(deliveries[0]))]
     if not deliveries:
         return []
     numbered = [lines.withColumn("delivery", F.lit(i)) for i, lines in enumerate(deliveries)]
-    found: list[dict[str | None, Inspected]] = [{} for _ in deliveries]
+    found: list[dict[str | None, RequestCounts]] = [{} for _ in deliveries]
     for row in _counted(judge(reduce(DataFrame.unionByName, numbered)), "delivery", "day"):
         found[row["delivery"]][row["day"]] = _inspected(row)
     return found

@@ -178,7 +178,7 @@ def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"]) -> DataFrame
 
 
 @dataclass(frozen=True)
-class Chosen:
+class SelectedModel:
     """A model with the penalty that cross-validation chose, fitted on all its rows, and the whole path."""
 
     model: LogisticRegressionModel
@@ -188,7 +188,7 @@ class Chosen:
 
 def cross_validate(
     rows: DataFrame, settings: TrainSettings, *, done: Callable[[], None] = lambda: None
-) -> Chosen:
+) -> SelectedModel:
     """Choose the penalty on rows with ``features``, ``label`` and ``block``; ``done`` counts the fits."""
     estimator = logistic_regression(settings)
     grid = (
@@ -208,7 +208,7 @@ def cross_validate(
     model = cast("LogisticRegressionModel", validator.fit(rows).bestModel)
     params = {"regParam": model.getRegParam(), "elasticNetParam": model.getElasticNetParam()}
     sets = [{param.name: float(value) for param, value in each.items()} for each in grid]
-    return Chosen(model, params, validation_path(validator.fold_metrics, sets, params))
+    return SelectedModel(model, params, validation_path(validator.fold_metrics, sets, params))
 
 
 def validation_path(

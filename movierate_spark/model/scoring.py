@@ -31,9 +31,9 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     """The pairs with how likely the user is to like the movie: a row for each, repeated ones too.
 
     ``pairs`` have user_id, movie_id and, if wanted, ``at`` (UTC, never null; without it they are as of the
-    second after the lake's last rating); other columns stay. :data:`PREDICTED` are added: ``logit`` are the log odds
-    before calibration, ``p_like`` is the calibrated probability, ``predicted_liked`` the decision at the
-    bundle's threshold, ``user_known`` and ``movie_known`` whether they have any rating as of ``at``, and
+    second after the lake's last rating); other columns stay. :data:`PREDICTED` are added: ``logit`` are the
+    log odds before calibration, ``p_like`` is the calibrated probability, ``predicted_liked`` the decision at
+    the bundle's threshold, ``user_known`` and ``movie_known`` whether they have any rating as of ``at``, and
     ``reasons`` the ``reasons`` largest contributions to the logit (:mod:`movierate_spark.model.reasons`).
 
     Raises:
@@ -47,7 +47,7 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
 
 
 def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
-    """What the bundle's pipeline reads: a row for each of ``pairs``, or for each rating, with its ``label``."""
+    """What the bundle's pipeline reads: a row for each of ``pairs``, or each rating with its ``label``."""
     min_rating = bundle.manifest["label"]["threshold"]
     rows = feature_rows(lake, bundle.features, label_threshold=min_rating, asked=pairs)
     return rows if pairs is not None else labelled(rows, threshold=min_rating)

@@ -1,21 +1,21 @@
 """The order of things: each job from its inputs to what it leaves. The only part that knows it."""
 
 from movierate_spark.workflows.audience import Film, audience_of
-from movierate_spark.workflows.deliveries import Asked, Scored, check_deliveries
-from movierate_spark.workflows.evaluate import Measured, evaluate_model
+from movierate_spark.workflows.deliveries import RunDateOutcome, ScoringRequest, check_deliveries
+from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
 from movierate_spark.workflows.explore import explore_lake
-from movierate_spark.workflows.prepare import Delivered, prepare
+from movierate_spark.workflows.prepare import Preparation, prepare
 from movierate_spark.workflows.recommend import recommend_movies
 from movierate_spark.workflows.score import score_requests
 from movierate_spark.workflows.train import train_model
 from movierate_spark.workflows.vacuum import floor_hours, vacuum
 
 __all__ = [
-    "Asked",
-    "Delivered",
+    "EvaluationWindow",
     "Film",
-    "Measured",
-    "Scored",
+    "Preparation",
+    "RunDateOutcome",
+    "ScoringRequest",
     "audience_of",
     "check_deliveries",
     "evaluate_model",

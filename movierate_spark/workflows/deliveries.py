@@ -17,7 +17,7 @@ from pyspark.sql import DataFrame, SparkSession
 from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
 from movierate_spark.inputs.delivery import whole
-from movierate_spark.inputs.requests import Inspected, Requests
+from movierate_spark.inputs.requests import RequestCounts, Requests
 
 DATE = "{date}"
 AT_ONCE = 50
@@ -26,7 +26,7 @@ Outcome = Literal["scored", "unchanged", "no delivery", "refused"]
 
 
 @dataclass(frozen=True)
-class Asked:
+class ScoringRequest:
     """What is to be scored: ``requested`` is a path, in which ``{date}`` stands for each run date.
 
     ``expected_rows`` is what a delivery states it holds; ``force`` scores again what is there already.
@@ -48,7 +48,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Scored:
+class RunDateOutcome:
     """What became of a run date; ``counts`` (read, scored, rejected) only where it was scored."""
 
     run_date: date
@@ -60,12 +60,12 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class Due:
+class DueDelivery:
     """A run date to be scored, the delivery that its lines are in, and what lies in them."""
 
     run_date: date
     delivery: Requests
-    found: Inspected
+    counts: RequestCounts
     judge: Callable[[DataFrame], DataFrame]
 
     @cached_property
@@ -84,16 +84,16 @@ class Counted:
     """A delivery, and what lies in it for each ``day``."""
 
     delivery: Requests
-    by_day: Mapping[str | None, Inspected]
+    by_day: Mapping[str | None, RequestCounts]
 
 
 def due(
     spark: SparkSession,
-    asked: Asked,
+    asked: ScoringRequest,
     *,
     judge: Callable[[DataFrame], DataFrame],
-    is_done: Callable[[date, Inspected], bool],
-) -> Iterator[Scored | Due]:
+    is_done: Callable[[date, RequestCounts], bool],
+) -> Iterator[RunDateOutcome | DueDelivery]:
     """Each run date: what is to be scored, or why it is not. ``judge`` adds the rule that a line breaks.
 
     What is wrong with one of several deliveries does not keep the others.
@@ -112,13 +112,15 @@ def due(
             except InputError as error:
                 if len(paths) == 1:
                     raise
-                outcomes = [Scored(day, "refused", str(path), str(error)) for day in paths[path]]
+                outcomes = [RunDateOutcome(day, "refused", str(path), str(error)) for day in paths[path]]
             for each in outcomes:
-                unchanged = isinstance(each, Due) and not asked.force and is_done(each.run_date, each.found)
-                yield Scored(each.run_date, "unchanged", str(path)) if unchanged else each
+                unchanged = (
+                    isinstance(each, DueDelivery) and not asked.force and is_done(each.run_date, each.counts)
+                )
+                yield RunDateOutcome(each.run_date, "unchanged", str(path)) if unchanged else each
 
 
-def check_deliveries(asked: Asked, found: Sequence[Scored]) -> None:
+def check_deliveries(asked: ScoringRequest, found: Sequence[RunDateOutcome]) -> None:
     """After all that can be scored is scored: say which run dates could not be.
 
     Raises:
@@ -173,11 +175,11 @@ def _of_path(
     path: Path,
     run_dates: Sequence[date],
     found: Counted | InputError | None,
-    asked: Asked,
+    asked: ScoringRequest,
     judge: Callable[[DataFrame], DataFrame],
-) -> Iterator[Scored | Due]:
+) -> Iterator[RunDateOutcome | DueDelivery]:
     if found is None:
-        yield from (Scored(day, "no delivery", str(path)) for day in run_dates)
+        yield from (RunDateOutcome(day, "no delivery", str(path)) for day in run_dates)
         return
     if isinstance(found, InputError):
         raise found
@@ -190,12 +192,12 @@ def _of_path(
         if delivery.is_dated and not of_day.rows:
             if len(asked.run_dates) == 1:
                 raise InputError(f"--requests {path}: no row has the run_date {day}")
-            yield Scored(day, "no delivery", str(path))
+            yield RunDateOutcome(day, "no delivery", str(path))
         else:
-            yield Due(day, delivery, of_day, judge)
+            yield DueDelivery(day, delivery, of_day, judge)
 
 
-def _check(path: Path, by_day: Mapping[str | None, Inspected], asked: Asked) -> None:
+def _check(path: Path, by_day: Mapping[str | None, RequestCounts], asked: ScoringRequest) -> None:
     unnamed = sum(found.rows for day, found in by_day.items() if day is not None and not _is_date(day))
     if unnamed:
         raise InputError(f"--requests {path}: {unnamed} rows have no run_date as YYYY-MM-DD")

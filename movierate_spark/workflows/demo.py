@@ -10,11 +10,12 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from movierate_spark import workflows as pipeline
+from movierate_spark import workflows
 from movierate_spark.config import Settings
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.simulation.files import simulate
 from movierate_spark.storage.folders import check_folder
+from movierate_spark.storage.lake import open_lake
 from movierate_spark.times import utc
 
 RATINGS = 100_000
@@ -30,39 +31,33 @@ class Demo:
     truth: dict[str, Any]
     ledger: dict[str, Any]
     metrics: dict[str, Any]
-    scored: Sequence[pipeline.Scored]
+    scored: Sequence[workflows.RunDateOutcome]
 
 
-def run(spark: SparkSession, settings: Settings, report: Reporter, out: Path) -> Demo:
+def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) -> Demo:
     """Simulate, prepare, train, evaluate and score below ``out``.
 
     Raises:
         InputError: ``out`` holds something that is no demo's.
     """
     check_folder(out, "--out", PARTS)
-    with report.step(f"simulate {RATINGS} ratings"):
+    with progress.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
-    lake, model = out / "lake", out / "model"
-    delivered = pipeline.Delivered(out / "input")
-    prepared = pipeline.prepare(spark, settings, report, delivered=delivered, target=lake)
-    pipeline.explore_lake(spark, settings, report, source=lake, target=out / "exploration")
+    delivered = workflows.Preparation(out / "input")
+    prepared = workflows.prepare(spark, settings, progress, delivered=delivered, target=out / "lake")
+    lake = open_lake(spark, out / "lake")
+    workflows.explore_lake(lake, settings, progress, target=out / "exploration")
     since = utc(truth["last_tenth"]["since"])
-    pipeline.train_model(spark, settings, report, source=lake, target=model, until=since)
-    metrics = pipeline.evaluate_model(
-        spark,
-        settings,
-        report,
-        source=lake,
-        model=model,
-        target=out / "evaluation",
-        measured=pipeline.Measured(since=since),
+    bundle = workflows.train_model(lake, settings, progress, target=out / "model", until=since)
+    window = workflows.EvaluationWindow(since=since)
+    metrics = workflows.evaluate_model(
+        bundle, lake, settings, progress, target=out / "evaluation", window=window
     )
     requests = out / "requests.csv"
     requests.write_text(_requests(), encoding="utf-8")
-    asked = pipeline.Asked(str(requests), [(since + timedelta(days=1)).date()], settings.score.reasons)
-    scored = pipeline.score_requests(
-        spark, settings, report, source=lake, model=model, target=out / "scores", asked=asked
-    )
+    run_dates = [(since + timedelta(days=1)).date()]
+    asked = workflows.ScoringRequest(str(requests), run_dates, settings.score.reasons)
+    scored = workflows.score_requests(bundle, lake, settings, progress, target=out / "scores", asked=asked)
     return Demo(out, truth, prepared.ledger, metrics, list(scored))
 
 

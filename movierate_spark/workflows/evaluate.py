@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from pyspark.sql import DataFrame, SparkSession, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
@@ -23,14 +23,12 @@ from movierate_spark.evaluation.measuring import measure
 from movierate_spark.evaluation.metric_names import METRICS
 from movierate_spark.evaluation.standard_errors import people_and_intervals
 from movierate_spark.features.rows import before
-from movierate_spark.model import bundle as bundles
 from movierate_spark.model.baselines import with_baselines
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.scoring import rows_for, with_scores
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
-from movierate_spark.storage import lake
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.folders import check_table_folder
@@ -41,7 +39,7 @@ PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)
-class Measured:
+class EvaluationWindow:
     """Which ratings are measured: made from ``since`` on and before ``until``.
 
     Only those of users with ``min_user_history`` earlier ratings in the order (rated_at, user_id,
@@ -63,23 +61,19 @@ class Measured:
 
 
 def evaluate_model(
-    spark: SparkSession,
+    bundle: Bundle,
+    lake: Lake,
     settings: Settings,
-    report: Reporter,
+    progress: Progress,
     *,
-    source: Path,
-    model: Path,
     target: Path,
-    measured: Measured,
-    against: Path | None = None,
+    window: EvaluationWindow,
+    against: Bundle | None = None,
     with_leakage_cost: bool = False,
-    inputs: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Measure a bundle, and another one on the same rows; leave predictions, report and metrics.
 
     The metrics come last and name the version of the predictions table that they were counted from.
-
-    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
@@ -87,82 +81,79 @@ def evaluate_model(
         MovierateError: the predictions written are not as many as those measured.
         ConflictError: another run has published predictions there meanwhile.
     """
-    opened = before(lake.open_lake(spark, source), measured.until)
-    found = bundles.open_bundle(model)
-    if inputs is not None:
-        inputs |= opened.described() | found.described()
-    other = None if against is None else bundles.open_bundle(against)
+    lake = before(lake, window.until)
+    other = against
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
     check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
     table = open_table(target / PREDICTIONS)
-    overlap = _check_unseen(measured, found, "--model")
+    overlap = _check_unseen(window, bundle)
     if other is not None:
-        overlap |= _check_unseen(measured, other, "--against")
-        _check_same_label(found, other)
-    predicted = predictions(opened, found, measured).persist()
+        overlap |= _check_unseen(window, other)
+        _check_same_label(bundle, other)
+    predicted = predictions(lake, bundle, window).persist()
     try:
-        with report.step(f"predict ratings from {measured.since.isoformat()} on"):
+        with progress.step(f"predict ratings from {window.since.isoformat()} on"):
             if not predicted.count():
-                raise InputError(f"--since {measured.since.isoformat()}: no ratings to evaluate in {source}")
-        theirs = None if other is None else _called(predictions(opened, other, measured), other)
-        metrics = _metrics(predicted, found, theirs, settings, report)
+                raise InputError(f"--since {window.since.isoformat()}: no ratings to evaluate in {lake.path}")
+        theirs = None if other is None else _called(predictions(lake, other, window), other)
+        metrics = _metrics(predicted, bundle, theirs, settings, progress)
         if other is not None:
             metrics[AGAINST] |= {"model_version": other.version}
         if with_leakage_cost:
-            metrics["leakage_cost"] = leakage_cost(opened, found, measured.since, settings, report)
-        document = {**metrics, "model_version": found.version, **measured.described(), "overlap": overlap}
-        with report.step(f"write {target}"):
+            metrics["leakage_cost"] = leakage_cost(lake, bundle, window.since, settings, progress)
+        document = {**metrics, "model_version": bundle.version, **window.described(), "overlap": overlap}
+        with progress.step(f"write {target}"):
             page = evaluation_report(
                 document,
-                found.manifest,
-                histogram=_histogram(predicted, found),
+                bundle.manifest,
+                histogram=_histogram(predicted, bundle),
                 min_cell=settings.report.min_cell,
             )
-            return _leave_evaluation(table, _predictions_table(predicted, found), document, page)
+            return _leave_evaluation(table, _predictions_table(predicted, bundle), document, page)
     finally:
         predicted.unpersist()
 
 
 def _metrics(
-    predicted: DataFrame, found: Bundle, theirs: DataFrame | None, settings: Settings, report: Reporter
+    predicted: DataFrame, bundle: Bundle, theirs: DataFrame | None, settings: Settings, progress: Progress
 ) -> dict[str, Any]:
     """The bundle's metrics with their intervals; beside them those of ``theirs``, another one's ratings."""
-    with report.step("metrics"):
+    with progress.step("metrics"):
         metrics = measure(
             predicted,
-            calibration=found.manifest["calibration"],
-            threshold=found.manifest["threshold"],
-            baselines=found.manifest["baselines"],
+            calibration=bundle.manifest["calibration"],
+            threshold=bundle.manifest["threshold"],
+            baselines=bundle.manifest["baselines"],
         )
-    with report.step("intervals"):
-        _add_by_group(metrics, predicted, found)
-        sides = {MODEL: _called(predicted, found)} | ({} if theirs is None else {AGAINST: theirs})
+    with progress.step("intervals"):
+        _add_by_group(metrics, predicted, bundle)
+        sides = {MODEL: _called(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
         return metrics | _sureness(sides, metrics, settings)
 
 
-def _check_unseen(measured: Measured, found: Bundle, option: str) -> bool:
-    overlap = measured.since < found.training_end
-    if overlap and not measured.allow_overlap:
+def _check_unseen(window: EvaluationWindow, bundle: Bundle) -> bool:
+    overlap = window.since < bundle.training_end
+    if overlap and not window.allow_overlap:
         raise InputError(
-            f"--since {measured.since.isoformat()}: the model of {option} has seen ratings up to"
-            f" {found.training_end.isoformat()}; take a later time, train with --until, or say"
+            f"--since {window.since.isoformat()}: the model in {bundle.path} has seen ratings up to"
+            f" {bundle.training_end.isoformat()}; take a later time, train with --until, or say"
             " --allow-overlap"
         )
     return overlap
 
 
-def _check_same_label(found: Bundle, other: Bundle) -> None:
-    mine, theirs = (bundle.manifest["label"]["threshold"] for bundle in (found, other))
+def _check_same_label(bundle: Bundle, other: Bundle) -> None:
+    mine, theirs = (each.manifest["label"]["threshold"] for each in (bundle, other))
     if mine != theirs:
-        raise InputError(f"--against {other.path}: it calls {theirs:g} stars liked, --model {mine:g}")
+        raise InputError(f"{other.path}: it calls {theirs:g} stars liked, {bundle.path} {mine:g}")
 
 
-def predictions(opened: Lake, found: Bundle, measured: Measured) -> DataFrame:
+def predictions(lake: Lake, bundle: Bundle, window: EvaluationWindow) -> DataFrame:
     """The measured ratings with label, attributes, history and what the bundle says of them."""
-    rows = rows_for(found, opened)
-    if measured.min_user_history:
-        rows = _with_user_history(rows, at_least=measured.min_user_history)
-    return with_scores(found, rows.where(F.col("at") >= F.lit(measured.since)))
+    rows = rows_for(bundle, lake)
+    if window.min_user_history:
+        rows = _with_user_history(rows, at_least=window.min_user_history)
+    return with_scores(bundle, rows.where(F.col("at") >= F.lit(window.since)))
 
 
 def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
@@ -171,9 +162,9 @@ def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
     return earlier.where(F.col("earlier") >= at_least).drop("earlier")
 
 
-def _called(predicted: DataFrame, found: Bundle) -> DataFrame:
+def _called(predicted: DataFrame, bundle: Bundle) -> DataFrame:
     """What metrics need of a bundle's predictions: user, label, probability, threshold."""
-    threshold = F.lit(float(found.manifest["threshold"])).alias("threshold")
+    threshold = F.lit(float(bundle.manifest["threshold"])).alias("threshold")
     return predicted.select("user_id", "label", F.col("p_like").alias("probability"), threshold)
 
 
@@ -186,14 +177,14 @@ def _sureness(
     options = settings.evaluate
     resampled = bootstrap.resampled_metrics(whole, resamples=options.resamples, seed=options.seed)
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
-    found: dict[str, Any] = {
+    sure: dict[str, Any] = {
         "intervals": {name: bootstrap.interval(mine[name], point=metrics[name]) for name in METRICS}
     }
     if AGAINST in sides:
         theirs = evaluate.metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
         gaps = {name: evaluate.difference(metrics[name], theirs[name]) for name in METRICS}
         apart = {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
-        found[AGAINST] = {
+        sure[AGAINST] = {
             **{name: value for name, value in theirs.items() if name != "model"},
             "difference": gaps,
             "difference_intervals": {
@@ -201,12 +192,12 @@ def _sureness(
             },
         }
         whole.unpersist()
-    return found
+    return sure
 
 
-def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, found: Bundle) -> None:
+def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, bundle: Bundle) -> None:
     """Add ``people`` and ``intervals`` to each segment and each kind of cold start."""
-    models = {evaluate.MODEL: ("p_like", found.manifest["threshold"])}
+    models = {evaluate.MODEL: ("p_like", bundle.manifest["threshold"])}
     sure = people_and_intervals(evaluate.by_group(predicted, models), "scope", "value")
     metrics["people"] = sure["all", "all"]["people"]
     for scope, groups in {**metrics["segments"], "cold_start": metrics["cold_start"]}.items():
@@ -214,10 +205,10 @@ def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, found: Bundle) 
             group |= sure[scope, value]
 
 
-def _histogram(predicted: DataFrame, found: Bundle) -> pd.DataFrame:
+def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
     """Likes by hundredth of the probability, of the model and of each baseline."""
-    rows = with_baselines(predicted, found.manifest["baselines"])
-    columns = {MODEL: "p_like", **{name: name for name in found.manifest["baselines"]}}
+    rows = with_baselines(predicted, bundle.manifest["baselines"])
+    columns = {MODEL: "p_like", **{name: name for name in bundle.manifest["baselines"]}}
     models = F.array(
         *(F.struct(F.lit(name).alias("model"), F.col(p).alias("probability")) for name, p in columns.items())
     )
@@ -227,7 +218,7 @@ def _histogram(predicted: DataFrame, found: Bundle) -> pd.DataFrame:
     return evaluate.score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
 
 
-def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
+def _predictions_table(predicted: DataFrame, bundle: Bundle) -> DataFrame:
     return predicted.select(
         "user_id",
         "movie_id",
@@ -239,7 +230,7 @@ def _predictions_table(predicted: DataFrame, found: Bundle) -> DataFrame:
         "predicted_liked",
         "user_known",
         "movie_known",
-        F.lit(found.version).alias("model_version"),
+        F.lit(bundle.version).alias("model_version"),
     )
 
 

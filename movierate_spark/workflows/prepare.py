@@ -19,7 +19,7 @@ from movierate_spark.inputs import cleaning as clean
 from movierate_spark.inputs import ledger as counting
 from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
 from movierate_spark.storage.folders import check_lake_folder
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
@@ -27,7 +27,7 @@ from movierate_spark.times import CLOCK_TOLERANCE
 
 
 @dataclass(frozen=True)
-class Delivered:
+class Preparation:
     """What is to be prepared: a folder of three files, in a format or one that their names tell.
 
     ``expected_rows`` are what the delivery states it holds, by table; ``force`` prepares again what the
@@ -41,7 +41,7 @@ class Delivered:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedLake:
     """The lake's ledger, and whether this run has made it."""
 
     ledger: dict[str, Any]
@@ -49,8 +49,8 @@ class Prepared:
 
 
 def prepare(
-    spark: SparkSession, settings: Settings, report: Reporter, *, delivered: Delivered, target: Path
-) -> Prepared:
+    spark: SparkSession, settings: Settings, progress: Progress, *, delivered: Preparation, target: Path
+) -> PreparedLake:
     """Three files to the lake, unless it was made of the same ones by the same settings.
 
     Raises:
@@ -64,8 +64,8 @@ def prepare(
     made_of = _made_of(delivery, settings)
     if not delivered.force and (ledger := lake.made_of_the_same(target, made_of)):
         _check_size(delivery, ledger["tables"], delivered.expected_rows)
-        return Prepared(ledger, is_new=False)
-    with report.step(f"check {source} ({delivery.format.name})"):
+        return PreparedLake(ledger, is_new=False)
+    with progress.step(f"check {source} ({delivery.format.name})"):
         checked, counts = {}, {}
         for name, path in delivery.paths.items():
             with whole(path):
@@ -76,11 +76,13 @@ def prepare(
     for name, path in delivery.paths.items():
         counting.check_rejected(path, name, counts[name], max_fraction=limit)
     frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
-    with report.step(f"write {target}"), lake.publishing(target, frames) as attempts:
+    with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, counts, attempts)
         if _made_of(delivery, settings) != made_of:
             raise MovierateError(f"{source}: its files have changed while they were read: run it again")
-        return Prepared(lake.publish(target, attempts, made_of | {"tables": tables}, to=before), is_new=True)
+        return PreparedLake(
+            lake.publish(target, attempts, made_of | {"tables": tables}, to=before), is_new=True
+        )
 
 
 def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:

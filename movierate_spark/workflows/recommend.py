@@ -6,22 +6,20 @@ from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from deltalake import Transaction
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.rows import before, second_after_last
-from movierate_spark.model import bundle as bundles
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.recommendation.top_movies import (
     GROUPS,
     NOBODY,
@@ -31,7 +29,6 @@ from movierate_spark.recommendation.top_movies import (
     movie_side,
     top_movies,
 )
-from movierate_spark.storage import lake
 from movierate_spark.storage.commits import Attempt, attempt_to_write, commit, open_table
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
@@ -45,63 +42,55 @@ PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
 
 
 def recommend_movies(
-    spark: SparkSession,
+    bundle: Bundle,
+    lake: Lake,
     settings: Settings,
-    report: Reporter,
+    progress: Progress,
     *,
-    source: Path,
-    model: Path,
     target: Path,
     count: int,
     at: datetime | None,
     force: bool = False,
-    inputs: dict[str, Any] | None = None,
 ) -> int | None:
     """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
 
     ``at`` is the second after the last rating where it is None. None is returned where the table was made
     from the same inputs by the same release and is still whole, unless ``force`` says to make it again.
-    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
-        InputError: the lake or the bundle can't be read, ``target`` is something else, or no movie may be
-            recommended.
+        InputError: ``target`` is something else, or no movie may be recommended.
         MovierateError: a user has not got as many as there are for him.
         ConflictError: another run has published recommendations there meanwhile.
     """
-    opened = lake.open_lake(spark, source)
-    found = bundles.open_bundle(model)
-    if inputs is not None:
-        inputs |= opened.described() | found.described()
     check_table_folder(target, "--out", schemas.RECOMMENDATIONS)
     table = open_table(target)
-    second = second_after_last(opened) if at is None else at
-    asked = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
+    second = second_after_last(lake) if at is None else at
+    options = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
     release = version("movierate-spark")
-    number = number_of(opened.ledger_sha256, found.manifest_sha256, asked, release)
+    number = number_of(lake.ledger_sha256, bundle.manifest_sha256, options, release)
     is_whole = table.rows() is not None and table.rows() == table.transaction(ROWS)
     if table.transaction(NAME) == number and is_whole and not force:
         return None
-    opened = before(opened, second)
-    chosen, movies = _may_be_recommended(opened, settings.recommend)
-    best = _best(opened, found, chosen, movies, second, count=count, report=report)
+    lake = before(lake, second)
+    chosen, movies = _may_be_recommended(lake, settings.recommend)
+    best = _best(lake, bundle, chosen, movies, second, count=count, progress=progress)
     with (
-        report.step(f"top {count} of every user"),
+        progress.step(f"top {count} of every user"),
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
     ):
-        _check_complete(attempt, _expected(opened, movies, count=count))
+        _check_complete(attempt, _expected(lake, movies, count=count))
         rows = Transaction(ROWS, attempt.rows)
         commit(attempt, to=table, transaction=Transaction(NAME, number), also=[rows])
     return attempt.rows
 
 
-def _expected(opened: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
+def _expected(lake: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
     """What each user must get (user_id, expected): ``count``, or all that he has not seen."""
-    of_movies = opened.ratings.sparkSession.createDataFrame(movies[["movie_id"]])
-    rated = opened.ratings.join(F.broadcast(of_movies), "movie_id", "left_semi")
+    of_movies = lake.ratings.sparkSession.createDataFrame(movies[["movie_id"]])
+    rated = lake.ratings.join(F.broadcast(of_movies), "movie_id", "left_semi")
     seen = rated.groupBy("user_id").agg(F.count_distinct("movie_id").alias("seen"))
     unseen = F.lit(len(movies)) - F.coalesce("seen", F.lit(0))
-    of_user = _everybody(opened).join(seen, "user_id", "left")
+    of_user = _everybody(lake).join(seen, "user_id", "left")
     return of_user.select("user_id", F.least(F.lit(count), unseen).alias("expected"))
 
 
@@ -121,16 +110,16 @@ def _check_complete(attempt: Attempt, expected: DataFrame) -> None:
         )
 
 
-def _everybody(opened: Lake) -> DataFrame:
-    return opened.users.select("user_id").union(opened.ratings.select("user_id")).distinct()
+def _everybody(lake: Lake) -> DataFrame:
+    return lake.users.select("user_id").union(lake.ratings.select("user_id")).distinct()
 
 
-def _may_be_recommended(opened: Lake, wanted: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
+def _may_be_recommended(lake: Lake, wanted: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
     """The movies of the wanted genres and years, and those of them that have ratings enough."""
     chosen = may_be_recommended(
-        opened.movies, genres=wanted.genres, year_min=wanted.year_min, year_max=wanted.year_max
+        lake.movies, genres=wanted.genres, year_min=wanted.year_min, year_max=wanted.year_max
     )
-    movies = _movies(opened, chosen, min_support=wanted.min_support)
+    movies = _movies(lake, chosen, min_support=wanted.min_support)
     if movies.empty:
         raise InputError(
             "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
@@ -139,23 +128,23 @@ def _may_be_recommended(opened: Lake, wanted: RecommendSettings) -> tuple[DataFr
 
 
 def _best(
-    opened: Lake,
-    found: Bundle,
+    lake: Lake,
+    bundle: Bundle,
     chosen: DataFrame,
     movies: pd.DataFrame,
     at: datetime,
     *,
     count: int,
-    report: Reporter,
+    progress: Progress,
 ) -> DataFrame:
-    probes = _probes(opened, movies)
-    with report.step("what each user and each movie adds"):
-        logits = _logits(opened, found, probes, chosen, at).persist()
+    probes = _probes(lake, movies)
+    with progress.step("what each user and each movie adds"):
+        logits = _logits(lake, bundle, probes, chosen, at).persist()
         side, nobody = _movie_side(logits, probes, movies)
-    users = _user_side(opened, logits, probes)
+    users = _user_side(lake, logits, probes)
     best = top_movies(users, side, nobody, count=count)
-    p_like = calibrated(F.col("logit"), found.manifest["calibration"])
-    titles = opened.movies.select("movie_id", "title")
+    p_like = calibrated(F.col("logit"), bundle.manifest["calibration"])
+    titles = lake.movies.select("movie_id", "title")
     return best.join(F.broadcast(titles), "movie_id", "left").select(
         "user_id",
         "rank",
@@ -164,46 +153,46 @@ def _best(
         "logit",
         p_like.alias("p_like"),
         F.lit(at).alias("at"),
-        F.lit(found.version).alias("model_version"),
+        F.lit(bundle.version).alias("model_version"),
     )
 
 
-def _movies(opened: Lake, chosen: DataFrame, *, min_support: int) -> pd.DataFrame:
+def _movies(lake: Lake, chosen: DataFrame, *, min_support: int) -> pd.DataFrame:
     """The movies that may be recommended, ascending by id: movie_id, year, genres."""
-    counts = opened.latest_ratings.groupBy("movie_id").agg(F.count("*").alias("ratings"))
+    counts = lake.latest_ratings.groupBy("movie_id").agg(F.count("*").alias("ratings"))
     known = chosen.join(counts, "movie_id", "left").fillna(0, ["ratings"])
     kept = known.where(F.col("ratings") >= min_support).select("movie_id", "year", "genres")
     return kept.toPandas().sort_values("movie_id", ignore_index=True)
 
 
-def _probes(opened: Lake, movies: pd.DataFrame) -> Probes:
+def _probes(lake: Lake, movies: pd.DataFrame) -> Probes:
     genres = sorted({genre for of_movie in movies["genres"] for genre in of_movie})
     decades = sorted({int(year) // 10 * 10 for year in movies["year"].dropna()})
     values = [
         (group, row[0])
         for group in GROUPS
-        for row in opened.users.select(group).where(F.col(group).isNotNull()).distinct().sort(group).collect()
+        for row in lake.users.select(group).where(F.col(group).isNotNull()).distinct().sort(group).collect()
     ]
     return Probes(genres, decades, values)
 
 
-def _logits(opened: Lake, found: Bundle, probes: Probes, chosen: DataFrame, at: datetime) -> DataFrame:
+def _logits(lake: Lake, bundle: Bundle, probes: Probes, chosen: DataFrame, at: datetime) -> DataFrame:
     """The model's log odds of every user with every probe movie, and of every probe user with every movie."""
-    spark = opened.ratings.sparkSession
+    spark = lake.ratings.sparkSession
     probe_users = spark.createDataFrame(probes.users, PROBE_USERS)
     probe_movies = spark.createDataFrame(probes.movies, PROBE_MOVIES)
     extended = replace(
-        opened,
-        users=opened.users.unionByName(probe_users, allowMissingColumns=True),
-        movies=opened.movies.unionByName(probe_movies),
+        lake,
+        users=lake.users.unionByName(probe_users, allowMissingColumns=True),
+        movies=lake.movies.unionByName(probe_movies),
     )
     pairs = [
-        _everybody(opened).crossJoin(F.broadcast(probe_movies.select("movie_id"))),
+        _everybody(lake).crossJoin(F.broadcast(probe_movies.select("movie_id"))),
         chosen.select("movie_id").crossJoin(F.broadcast(probe_users.select("user_id"))),
         probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
     ]
     asked = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
-    return found.predict(extended, asked, reasons=0).select("user_id", "movie_id", "logit")
+    return bundle.predict(extended, asked, reasons=0).select("user_id", "movie_id", "logit")
 
 
 def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tuple[MovieSide, np.ndarray]:
@@ -223,15 +212,15 @@ def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tupl
     return side, with_probes[0]
 
 
-def _user_side(opened: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
+def _user_side(lake: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
     """A row per user: the places of his groups' values, his log odds with the probes, what he has rated."""
     of_users = logits.where((F.col("user_id") >= 0) & (F.col("movie_id") <= NOBODY))
     ordered = F.array_sort(F.collect_list(F.struct((-F.col("movie_id")).alias("place"), "logit")))
     by_user = of_users.groupBy("user_id").agg(
         F.transform(ordered, lambda each: each["logit"]).alias("logits")
     )
-    seen = opened.latest_ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
-    users = by_user.join(opened.users, "user_id", "left").join(seen, "user_id", "left")
+    seen = lake.latest_ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
+    users = by_user.join(lake.users, "user_id", "left").join(seen, "user_id", "left")
     nothing = F.array().cast("array<long>")
     places = [f"{group}_value" for group in GROUPS]
     return _with_places(users, probes).select(

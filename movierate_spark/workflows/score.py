@@ -9,27 +9,24 @@ from datetime import UTC, date, datetime
 from functools import partial, reduce
 from importlib.metadata import version as release_of
 from pathlib import Path
-from typing import Any
 
 from deltalake import Transaction
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import MovierateError
 from movierate_spark.inputs import requests
-from movierate_spark.inputs.requests import Inspected
-from movierate_spark.model import bundle as bundles
+from movierate_spark.inputs.requests import RequestCounts
 from movierate_spark.model.bundle import Bundle
-from movierate_spark.progress import Reporter
-from movierate_spark.storage import lake
+from movierate_spark.progress import Progress
 from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import CLOCK_TOLERANCE
-from movierate_spark.workflows.deliveries import Asked, Due, Scored, due
+from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due
 
 REJECTED = "_rejected"
 
@@ -43,60 +40,56 @@ class Tables:
 
 
 def score_requests(
-    spark: SparkSession,
+    bundle: Bundle,
+    lake: Lake,
     settings: Settings,
-    report: Reporter,
+    progress: Progress,
     *,
-    source: Path,
-    model: Path,
     target: Path,
-    asked: Asked,
-    inputs: dict[str, Any] | None = None,
-) -> Iterator[Scored]:
+    asked: ScoringRequest,
+) -> Iterator[RunDateOutcome]:
     """Score each run date's requests into its partition, a commit for each; yields what became of it.
 
     A date that was scored from the same inputs by the same release is left as it is, if its rows are still
     there. The features of several dates are made together (``score.dates_at_once``), each as of its own time.
-    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
-        InputError: the lake, the bundle or the only delivery can't be read, or ``target`` is
-            something else.
+        InputError: the only delivery can't be read, or ``target`` is something else.
         ConflictError: another run has published one of these dates meanwhile.
     """
-    opened = lake.open_lake(spark, source)
-    found = bundles.open_bundle(model)
-    if inputs is not None:
-        inputs |= opened.described() | found.described()
     check_table_folder(target, "--scores", schemas.SCORES, {REJECTED})
     check_table_folder(target / REJECTED, "--scores", schemas.REJECTED_REQUESTS)
     tables = Tables(open_table(target), open_table(target / REJECTED))
-    made_of = [opened.ledger_sha256, found.manifest_sha256, asked.reasons, release_of("movierate-spark")]
+    made_of = [lake.ledger_sha256, bundle.manifest_sha256, asked.reasons, release_of("movierate-spark")]
 
-    def number(found: Inspected) -> int:
-        return number_of(*made_of, asdict(found))
+    def number(counts: RequestCounts) -> int:
+        return number_of(*made_of, asdict(counts))
 
-    def is_done(day: date, found: Inspected) -> bool:
-        parts = (tables.scores, found.scored), (tables.rejected, found.rejected)
-        then = number(found)
+    def is_done(day: date, counts: RequestCounts) -> bool:
+        parts = (tables.scores, counts.scored), (tables.rejected, counts.rejected)
+        then = number(counts)
         return all(t.transaction(_name(day)) == then and t.rows(day) == rows for t, rows in parts)
 
     to_score = []
-    for each in due(spark, asked, judge=partial(_judged, settings=settings), is_done=is_done):
-        if isinstance(each, Scored):
+    for each in due(
+        lake.ratings.sparkSession, asked, judge=partial(_judged, settings=settings), is_done=is_done
+    ):
+        if isinstance(each, RunDateOutcome):
             yield each
         else:
             to_score.append(each)
     at_once = settings.score.dates_at_once
     for some in (to_score[i : i + at_once] for i in range(0, len(to_score), at_once)):
         judged = reduce(DataFrame.unionByName, (each.lines for each in some))
-        with _scored_once(opened, found, judged, asked, times=len(some)) as scored:
+        with _scored_once(bundle, lake, judged, asked, times=len(some)) as scored:
             for each in some:
                 day = each.run_date
-                with report.step(f"score {each.requested} for {day}"):
-                    transaction = Transaction(_name(day), number(each.found))
+                with progress.step(f"score {each.requested} for {day}"):
+                    transaction = Transaction(_name(day), number(each.counts))
                     version = _publish(each, scored, tables, transaction)
-                yield Scored(day, "scored", each.requested, counts=each.found.counts, version=version)
+                yield RunDateOutcome(
+                    day, "scored", each.requested, counts=each.counts.described(), version=version
+                )
 
 
 def _name(run_date: date) -> str:
@@ -114,11 +107,11 @@ def _judged(lines: DataFrame, settings: Settings) -> DataFrame:
 
 @contextmanager
 def _scored_once(
-    opened: Lake, found: Bundle, judged: DataFrame, asked: Asked, *, times: int
+    bundle: Bundle, lake: Lake, judged: DataFrame, asked: ScoringRequest, *, times: int
 ) -> Iterator[DataFrame]:
     """The scores, kept while the block uses them more than once; requests are parsed once."""
     parsed = requests.readable(judged).persist()
-    scored = found.predict(opened, parsed, reasons=asked.reasons)
+    scored = bundle.predict(lake, parsed, reasons=asked.reasons)
     kept = [parsed] if times == 1 else [parsed, scored.persist()]
     try:
         yield scored
@@ -127,22 +120,22 @@ def _scored_once(
             frame.unpersist()
 
 
-def _publish(each: Due, scored: DataFrame, tables: Tables, transaction: Transaction) -> int:
+def _publish(each: DueDelivery, scored: DataFrame, tables: Tables, transaction: Transaction) -> int:
     """Write a run date's rows, check that they are all there, and make them visible."""
-    day, found = each.run_date, each.found
+    day, counts = each.run_date, each.counts
     is_day = F.col("run_date") == F.lit(day)
     bad_rows = requests.unreadable(each.lines)
-    if not found.rejected:  # most days: no need to read the requests once more
+    if not counts.rejected:  # most days: no need to read the requests once more
         bad_rows = bad_rows.limit(0)
     scores, rejected = tables.scores, tables.rejected
     with (
         attempt_to_write(bad_rows, rejected.path, schemas.REJECTED_REQUESTS, run_date=day) as bad,
         attempt_to_write(scored.where(is_day), scores.path, schemas.SCORES, run_date=day) as good,
     ):
-        if (good.rows, bad.rows) != (found.scored, found.rejected) or not each.delivery.is_as_it_was():
+        if (good.rows, bad.rows) != (counts.scored, counts.rejected) or not each.delivery.is_as_it_was():
             raise MovierateError(
                 f"{scores.path}: {good.rows} scores and {bad.rows} rejected rows were written for {day},"
-                f" {found.scored} and {found.rejected} counted: did the requests change"
+                f" {counts.scored} and {counts.rejected} counted: did the requests change"
                 " meanwhile?"
             )
         commit(bad, to=rejected, transaction=transaction)

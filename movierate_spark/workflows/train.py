@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
@@ -27,14 +27,13 @@ from movierate_spark.model.calibration import fit_calibration, with_probability
 from movierate_spark.model.coefficients import coefficient_table
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, split_by_time
-from movierate_spark.progress import Reporter
-from movierate_spark.storage import lake
+from movierate_spark.progress import Progress
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
 
 @dataclass(frozen=True)
-class Fitted:
+class FittedModel:
     """A model that has not seen the test rows, and what was measured on those."""
 
     metrics: dict[str, Any]
@@ -48,39 +47,27 @@ class Fitted:
 
 
 def train_model(
-    spark: SparkSession,
-    settings: Settings,
-    report: Reporter,
-    *,
-    source: Path,
-    target: Path,
-    until: datetime | None,
-    inputs: dict[str, Any] | None = None,
+    lake: Lake, settings: Settings, progress: Progress, *, target: Path, until: datetime | None
 ) -> Bundle:
     """Fit, choose and measure on ratings before ``until``; leave the bundle.
-
-    ``inputs`` is filled with what was opened, for the run record.
 
     Raises:
         InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
     """
-    opened = lake.open_lake(spark, source)
-    if inputs is not None:
-        inputs |= opened.described()
     check_model_folder(target)
-    opened = before(opened, until)
-    first, end = _interval(opened, until)
+    lake = before(lake, until)
+    first, end = _interval(lake, until)
     month = uses_month(settings.features.month, first, end)
     threshold = settings.label.threshold
-    rows = labelled(feature_rows(opened, settings.features, label_threshold=threshold), threshold=threshold)
+    rows = labelled(feature_rows(lake, settings.features, label_threshold=threshold), threshold=threshold)
     rows = train.laid_out(rows, partitions=settings.train.partitions).persist()
     try:
-        with report.step("features of every rating as of its second"):
+        with progress.step("features of every rating as of its second"):
             split = _split(rows, settings)
-        fitted = _fit_and_measure(rows, split, settings, report, with_month=month)
+        fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
         published, seen_until = fitted, utc(split.test)
         if settings.train.refit:
-            with report.step("fit once more on every rating"):
+            with progress.step("fit once more on every rating"):
                 published, seen_until = _refit(rows, fitted, settings, with_month=month), end
         rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
     finally:
@@ -96,14 +83,14 @@ def train_model(
     }
     made_of = {
         "training": training,
-        "lake": {"path": str(source.resolve()), "versions": opened.ledger["versions"]},
+        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger["versions"]},
         "with_month": month,
         "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
     }
     return bundles.save_bundle(target, published.pipeline, made_of | _described(fitted, published, settings))
 
 
-def _described(fitted: Fitted, published: Fitted, settings: Settings) -> dict[str, Any]:
+def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
     """What ``bundle.json`` says of the model that is published, and of what was measured."""
     return {
         "label": settings.label.model_dump(),
@@ -131,13 +118,13 @@ def _split(rows: DataFrame, settings: Settings) -> TimeSplit:
     )
 
 
-def _interval(opened: Lake, until: datetime | None) -> tuple[datetime, datetime]:
+def _interval(lake: Lake, until: datetime | None) -> tuple[datetime, datetime]:
     second = F.unix_seconds("rated_at")
-    found = opened.ratings.agg(F.min(second).alias("first"), F.max(second).alias("last")).head()
-    if found is None or found["first"] is None:
+    seconds = lake.ratings.agg(F.min(second).alias("first"), F.max(second).alias("last")).head()
+    if seconds is None or seconds["first"] is None:
         before = f" before {until.isoformat()}" if until else ""
-        raise InputError(f"--lake {opened.path}: no ratings{before} to train on")
-    return utc(found["first"]), until or utc(found["last"] + 1)
+        raise InputError(f"{lake.path}: no ratings{before} to train on")
+    return utc(seconds["first"]), until or utc(seconds["last"] + 1)
 
 
 def _check_classes(rows: DataFrame, threshold: float) -> None:
@@ -151,8 +138,8 @@ def _check_classes(rows: DataFrame, threshold: float) -> None:
 
 
 def _fit_and_measure(
-    rows: DataFrame, split: TimeSplit, settings: Settings, report: Reporter, *, with_month: bool
-) -> Fitted:
+    rows: DataFrame, split: TimeSplit, settings: Settings, progress: Progress, *, with_month: bool
+) -> FittedModel:
     second = F.unix_seconds("at")
     past = rows.where(second < split.tune)
     _check_classes(past, settings.label.threshold)
@@ -162,15 +149,17 @@ def _fit_and_measure(
     options = settings.train
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
     try:
-        with report.steps("cross-validation", fits) as advance:
-            chosen = train.cross_validate(blocks, options, done=advance)
+        with progress.steps("cross-validation", fits) as advance:
+            selected = train.cross_validate(blocks, options, done=advance)
         names = feature_names(blocks.schema)
         # A refit has coefficients of its own.
-        coefficients = [] if options.refit else coefficient_table(blocks, chosen.model, names, chosen.params)
+        coefficients = (
+            [] if options.refit else coefficient_table(blocks, selected.model, names, selected.params)
+        )
     finally:
         blocks.unpersist()
-    pipeline = PipelineModel([*features.stages, chosen.model])
-    with report.step("calibration, threshold and test metrics"):
+    pipeline = PipelineModel([*features.stages, selected.model])
+    with progress.step("calibration, threshold and test metrics"):
         baselines = fit_baselines(past)
         unseen = with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
@@ -179,19 +168,19 @@ def _fit_and_measure(
         threshold = evaluate.best_threshold(tuned, maximise=options.threshold)
         metrics = measure(test, calibration=calibration, threshold=threshold, baselines=baselines)
         unseen.unpersist()
-    return Fitted(
+    return FittedModel(
         metrics,
-        chosen.params,
+        selected.params,
         threshold,
         calibration,
-        chosen.path,
+        selected.path,
         pipeline,
         baselines,
         coefficients,
     )
 
 
-def _refit(rows: DataFrame, fitted: Fitted, settings: Settings, *, with_month: bool) -> Fitted:
+def _refit(rows: DataFrame, fitted: FittedModel, settings: Settings, *, with_month: bool) -> FittedModel:
     """The chosen model fitted on all rows; its metrics, threshold and calibration stay those measured."""
     features = feature_pipeline(settings.features, with_month=with_month).fit(rows)
     slots, slots_before = (

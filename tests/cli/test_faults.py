@@ -137,13 +137,13 @@ def test_a_run_killed_while_publishing_leaves_the_old_scores_and_can_be_run_agai
 BROKEN = """
 import os, signal, sys
 from pyspark.sql import functions as F
-from movierate_spark import cli, pipeline
+from movierate_spark import cli, workflows
 def out_of_memory(spark, *_, **__):
     spark.range(200_000_000).agg(F.collect_list("id").alias("ids")).select(F.size("ids")).collect()
 def killed(spark, *_, **__):
     os.kill(spark.sparkContext._gateway.proc.pid, signal.SIGKILL)
     spark.range(1).count()
-pipeline.explore_lake = globals()[sys.argv[1]]
+workflows.explore_lake = globals()[sys.argv[1]]
 cli.main(sys.argv[2:])
 """
 

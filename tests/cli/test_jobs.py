@@ -22,7 +22,7 @@ from pyspark.sql import SparkSession
 from movierate_spark import schemas
 from movierate_spark.console import plain_console
 from movierate_spark.model import bundle as bundles
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import evaluate as evaluation
 
@@ -389,7 +389,7 @@ def test_a_path_is_shown_as_it_is_written(
 
 def test_a_step_is_shown_in_a_terminal_as_it_is_written() -> None:
     console = plain_console(file=StringIO(), force_terminal=True, width=80)
-    reporter = Reporter(console)
+    reporter = Progress(console)
     with reporter.step("read [/old] :smile:"):
         pass
     with reporter.steps("fit [/b] :smile:", 2) as advance:

@@ -21,7 +21,7 @@ from movierate_spark.inputs import cleaning as clean
 from movierate_spark.inputs import ledger
 from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import FORMATS, Delivery
-from movierate_spark.progress import Reporter
+from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
 from movierate_spark.storage.tables import current_files
 from movierate_spark.workflows import prepare as preparation
@@ -30,10 +30,10 @@ Prepare = Callable[[Path, Path], dict[str, Any]]
 
 
 @pytest.fixture
-def prepare(spark: SparkSession, settings: Settings, report: Reporter) -> Prepare:
+def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prepare:
     def run(source: Path, target: Path) -> dict[str, Any]:
         return pipeline.prepare(
-            spark, settings, report, delivered=pipeline.Delivered(source), target=target
+            spark, settings, progress, delivered=pipeline.Preparation(source), target=target
         ).ledger
 
     return run

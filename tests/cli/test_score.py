@@ -27,7 +27,7 @@ from movierate_spark.inputs import requests
 from movierate_spark.model import bundle as bundles
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import score as scoring
-from movierate_spark.workflows.deliveries import Asked, Due, Scored, due
+from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]
@@ -301,10 +301,10 @@ def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_t
             f"{day.day},{i}\n" for i in range(999)
         )
         (tmp_path / f"{day}.csv.gz").write_bytes(gzip.compress(lines.encode()))
-    asked = Asked(str(tmp_path / "{date}.csv.gz"), days, 0)
+    asked = ScoringRequest(str(tmp_path / "{date}.csv.gz"), days, 0)
     bounds = {"earliest": settings.validate_.rated_at_min, "latest": datetime(2030, 1, 1, tzinfo=UTC)}
 
-    def found(group: str) -> tuple[list[Due | Scored], int]:
+    def found(group: str) -> tuple[list[DueDelivery | RunDateOutcome], int]:
         spark.sparkContext.setJobGroup(group, group)
         every = list(due(spark, asked, judge=partial(requests.with_rule, **bounds), is_done=lambda *_: False))
         return every, len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
@@ -313,7 +313,7 @@ def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_t
     assert jobs == 1
     assert [each.run_date for each in whole] == days
     for each in whole:
-        assert isinstance(each, Due)
+        assert isinstance(each, DueDelivery)
         assert each.found.counts == {"read": 1001, "scored": 1000, "rejected": 1}
         assert each.found == requests.inspected(each.lines)[None]
         assert {row["user_id"] for row in each.lines.select("user_id").distinct().collect()} == {
@@ -324,11 +324,21 @@ def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_t
     (tmp_path / "2000-12-06.csv.gz").unlink()
     (tmp_path / "2000-12-07.csv.gz").write_bytes(gzip.compress(b"user_id,movie\n1,2\n"))
     others, _ = found("others")
-    refused = {each.run_date.day: each.why for each in others if isinstance(each, Scored)}
+    refused = {each.run_date.day: each.why for each in others if isinstance(each, RunDateOutcome)}
     assert refused[5] == f"{damaged}: the gzip file is damaged or cut off: deliver it again"
     assert refused[6] == ""
     assert "missing column(s) movie_id" in refused[7]
-    assert [each.run_date.day for each in others if isinstance(each, Due)] == [1, 2, 3, 4, 8, 9, 10, 11, 12]
+    assert [each.run_date.day for each in others if isinstance(each, DueDelivery)] == [
+        1,
+        2,
+        3,
+        4,
+        8,
+        9,
+        10,
+        11,
+        12,
+    ]
 
 
 @pytest.mark.parametrize(
