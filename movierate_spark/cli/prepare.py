@@ -36,7 +36,7 @@ def prepare(
     delivered = workflows.Preparation(source, format_.value, row_counts(expect_rows or ()), force)
     run = Run("prepare", config)
     with run.spark() as spark, run.recorded(lake) as record:
-        prepared = workflows.prepare(spark, run.settings, run.progress, delivered=delivered, target=lake)
+        prepared = workflows.prepare_lake(spark, run.settings, run.progress, delivered=delivered, target=lake)
         ledger = prepared.ledger
         record.outcome = "done" if prepared.is_new else "unchanged"
         record.inputs = {"input": str(source), "files": ledger["inputs"]}

@@ -38,7 +38,7 @@ def vacuum(
         raise InputError(f"--retention-hours {retention_hours}: give a number of hours")
     console = plain_console(soft_wrap=True)
     for folder in folders:
-        removed = workflows.vacuum(
+        removed = workflows.vacuum_folder(
             folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
         )
         for path in removed if dry_run else ():

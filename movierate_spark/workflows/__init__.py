@@ -4,11 +4,11 @@ from movierate_spark.workflows.audience import Film, audience_of
 from movierate_spark.workflows.deliveries import RunDateOutcome, ScoringRequest, check_deliveries
 from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
 from movierate_spark.workflows.explore import explore_lake
-from movierate_spark.workflows.prepare import Preparation, prepare
+from movierate_spark.workflows.prepare import Preparation, prepare_lake
 from movierate_spark.workflows.recommend import recommend_movies
 from movierate_spark.workflows.score import score_requests
 from movierate_spark.workflows.train import train_model
-from movierate_spark.workflows.vacuum import floor_hours, vacuum
+from movierate_spark.workflows.vacuum import floor_hours, vacuum_folder
 
 __all__ = [
     "EvaluationWindow",
@@ -21,9 +21,9 @@ __all__ = [
     "evaluate_model",
     "explore_lake",
     "floor_hours",
-    "prepare",
+    "prepare_lake",
     "recommend_movies",
     "score_requests",
     "train_model",
-    "vacuum",
+    "vacuum_folder",
 ]

@@ -44,7 +44,7 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) 
     with progress.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
     delivered = workflows.Preparation(out / "input")
-    prepared = workflows.prepare(spark, settings, progress, delivered=delivered, target=out / "lake")
+    prepared = workflows.prepare_lake(spark, settings, progress, delivered=delivered, target=out / "lake")
     lake = open_lake(spark, out / "lake")
     workflows.explore_lake(lake, settings, progress, target=out / "exploration")
     since = utc(truth["last_tenth"]["since"])

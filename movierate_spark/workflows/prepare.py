@@ -48,7 +48,7 @@ class PreparedLake:
     is_new: bool
 
 
-def prepare(
+def prepare_lake(
     spark: SparkSession, settings: Settings, progress: Progress, *, delivered: Preparation, target: Path
 ) -> PreparedLake:
     """Three files to the lake, unless it was made of the same ones by the same settings.

@@ -18,7 +18,7 @@ from movierate_spark.storage.vacuum import vacuum_table
 LEAST_HOURS = 24.0
 
 
-def vacuum(
+def vacuum_folder(
     folder: Path, *, retention_hours: float, even_recent: bool = False, dry_run: bool = False
 ) -> list[Path]:
     """Remove stale attempts and replaced versions older than the retention; returns what goes.

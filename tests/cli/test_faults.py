@@ -29,7 +29,7 @@ COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
 KILLER = """
 import os, signal, sys
 from movierate_spark import cli
-from movierate_spark.workflows import scoring
+from movierate_spark.workflows import score as scoring
 module, name, when, n = scoring, *sys.argv[1:4]
 function, seen = getattr(module, name), 0
 def killed(*args, **kwargs):
@@ -138,9 +138,11 @@ BROKEN = """
 import os, signal, sys
 from pyspark.sql import functions as F
 from movierate_spark import cli, workflows
-def out_of_memory(spark, *_, **__):
+def out_of_memory(lake, *_, **__):
+    spark = lake.ratings.sparkSession
     spark.range(200_000_000).agg(F.collect_list("id").alias("ids")).select(F.size("ids")).collect()
-def killed(spark, *_, **__):
+def killed(lake, *_, **__):
+    spark = lake.ratings.sparkSession
     os.kill(spark.sparkContext._gateway.proc.pid, signal.SIGKILL)
     spark.range(1).count()
 workflows.explore_lake = globals()[sys.argv[1]]

@@ -32,7 +32,7 @@ Prepare = Callable[[Path, Path], dict[str, Any]]
 @pytest.fixture
 def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prepare:
     def run(source: Path, target: Path) -> dict[str, Any]:
-        return pipeline.prepare(
+        return pipeline.prepare_lake(
             spark, settings, progress, delivered=pipeline.Preparation(source), target=target
         ).ledger
 

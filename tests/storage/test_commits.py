@@ -22,7 +22,7 @@ from movierate_spark.storage import commits
 from movierate_spark.storage.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
 from movierate_spark.storage.tables import is_delta_table, read_table
 from movierate_spark.storage.vacuum import vacuum_table
-from movierate_spark.workflows import vacuum
+from movierate_spark.workflows import vacuum_folder
 
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
 PLAIN = StructType([StructField("x", LongType())])
@@ -223,11 +223,11 @@ def test_vacuum_leaves_what_a_run_under_way_may_need_unless_told_that_there_is_n
     dead = path / f"run_date={FIRST}" / f"{0:032x}"
     spark.createDataFrame([(9,)], PLAIN).write.parquet(str(dead))
     older(dead, hours=stays)
-    assert vacuum(path, retention_hours=0) == []
+    assert vacuum_folder(path, retention_hours=0) == []
     older(dead, hours=stays + 2)
-    assert len(vacuum(path, retention_hours=0, dry_run=True)) >= 1
+    assert len(vacuum_folder(path, retention_hours=0, dry_run=True)) >= 1
     older(dead, hours=0)
-    assert len(vacuum(path, retention_hours=0, even_recent=True)) >= 1
+    assert len(vacuum_folder(path, retention_hours=0, even_recent=True)) >= 1
     assert content(spark, path) == {(1, FIRST)}
 
 

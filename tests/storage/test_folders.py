@@ -23,7 +23,7 @@ from movierate_spark.schemas import RECOMMENDATIONS, SCORES
 from movierate_spark.storage import files
 from movierate_spark.storage.folders import check_folder, check_lake_folder, check_table_folder
 from movierate_spark.storage.tables import is_delta_table
-from movierate_spark.workflows import vacuum
+from movierate_spark.workflows import vacuum_folder
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
 LEFT_BY_KILLED_RUNS = (
@@ -229,7 +229,7 @@ def test_a_table_of_a_lake_is_not_cleared_without_its_ledger(tmp_path: Path) -> 
     new_table(tmp_path / "lake" / "users", ROWS, partition_by=[])
     (tmp_path / "lake" / "ledger.json").touch()
     with pytest.raises(InputError, match=r"users: a lake's table, .*: name the lake"):
-        vacuum(tmp_path / "lake" / "users", retention_hours=0)
+        vacuum_folder(tmp_path / "lake" / "users", retention_hours=0)
 
 
 def test_a_log_that_cannot_be_listed_for_now_is_not_taken_for_none(
@@ -259,11 +259,11 @@ def test_a_bundle_is_as_old_as_its_replacement_and_not_as_its_making(tmp_path: P
     killed.mkdir()
     older(model, hours=200)
     current = bundle.save_bundle(model, cast("Any", Saved()), {"n": 2})
-    assert vacuum(model, retention_hours=168) == [killed]
+    assert vacuum_folder(model, retention_hours=168) == [killed]
     assert (model / made.version).is_dir()
     older(model / made.version, hours=169)
     older(model / "bundle.json", hours=169)
-    assert vacuum(model, retention_hours=168) == [model / made.version]
+    assert vacuum_folder(model, retention_hours=168) == [model / made.version]
     assert (model / current.version).is_dir()
 
 
@@ -278,7 +278,7 @@ def test_a_bundle_that_was_replaced_by_an_earlier_version_of_ours_is_as_old_as_t
     current = names[1] if later == "current" else names[2]
     (tmp_path / "bundle.json").write_text(json.dumps({"folder": current}))
     first = tmp_path / names[0]
-    assert (first in vacuum(tmp_path, retention_hours=168)) is not stays
+    assert (first in vacuum_folder(tmp_path, retention_hours=168)) is not stays
     assert first.is_dir() is stays
 
 

@@ -1,0 +1,79 @@
+"""What a notebook calls gives what the commands give, and prints nothing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from deliveries import write
+from helpers import Outcome, T
+from pyspark.sql import SparkSession
+
+import movierate_spark as mr
+from movierate_spark import schemas
+from movierate_spark.storage.tables import read_table
+
+AT = datetime(2000, 12, 31, tzinfo=UTC)
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, movierate_spark; print({'pyspark', 'pandas', 'plotly', 'pydantic'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"
+
+
+def test_every_public_name_is_there_and_no_other() -> None:
+    assert [name for name in mr.__all__ if getattr(mr, name, None) is None] == []
+    assert dir(mr) == mr.__all__ == sorted(mr.__all__)
+    with pytest.raises(AttributeError, match="module 'movierate_spark' has no attribute 'predict'"):
+        _ = mr.predict  # type: ignore[attr-defined]
+
+
+def test_predict_gives_the_scores_of_the_command(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
+    pairs = spark.createDataFrame(
+        [(1, 2, AT, "a"), (1, 2, AT, "b"), (999_999, 888_888, AT, "c")],
+        "user_id long, movie_id long, at timestamp, note string",
+    )
+    predicted = bundle.predict(lake, pairs)
+    assert predicted.columns == [*(name for name in schemas.SCORES.names if name != "run_date"), "note"]
+    found = predicted.sort("note").drop("note").collect()
+    write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2", "1,2", "999999,888888"])
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", tmp_path / "requests.csv")
+    day = ("--scores", tmp_path / "scores", "--run-date", "2000-12-31")
+    assert movierate("score", *inputs, *day).status == 0
+    scores = read_table(spark, tmp_path / "scores", schemas.SCORES).drop("run_date").sort("user_id")
+    assert found == scores.collect()
+    assert [row["user_known"] for row in found] == [True, True, False]
+    latest = bundle.predict(lake, pairs.select("user_id", "movie_id").limit(1), reasons=0).first()
+    assert latest is not None
+    assert latest["at"] > datetime(2000, 4, 25)
+    assert latest["reasons"] == []
+    with pytest.raises(Exception, match="a pair without a time: fill the column at, or leave it out"):
+        bundle.predict(lake, spark.createDataFrame([(1, 2, None)], pairs.drop("note").schema)).collect()
+
+
+def test_each_job_is_a_call_that_prints_nothing(
+    spark: SparkSession, home: Path, fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = mr.load_settings([fast])
+    lake = mr.prepare(spark, str(home / "input"), str(tmp_path / "lake"), expect_rows={"ratings": 800})
+    assert lake.ratings.count() == 800
+    bundle = mr.train(lake, str(tmp_path / "model"), until=T, settings=settings)
+    assert mr.load_bundle(str(tmp_path / "model")).version == bundle.version
+    metrics = mr.evaluate(bundle, lake, tmp_path / "evaluation", since=T)
+    assert metrics["rows"] == lake.ratings.where(f"rated_at >= timestamp_seconds({T})").count()
+    assert mr.explore(lake, str(tmp_path / "exploration")).read_text().startswith("<!doctype html>")
+    best = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31")
+    assert best.groupBy("user_id").count().where("count <> 2").isEmpty()
+    with pytest.raises(mr.InputError, match=r"since 2999-01-01 is .*, in the future"):
+        mr.evaluate(bundle, lake, since="2999-01-01")
+    assert capsys.readouterr().out == ""
