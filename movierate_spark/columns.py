@@ -41,9 +41,9 @@ def one_decimal_number(text: Column) -> Column:
     return F.when(F.rlike(trimmed, F.lit(r"\A[0-9]+(\.[0-9])?\z")), trimmed.try_cast("double"))
 
 
-def is_liked(rating: Column, *, threshold: float) -> Column:
-    """True at or above the threshold; null stays null."""
-    return rating >= F.lit(threshold)
+def is_liked(rating: Column, *, min_rating: float) -> Column:
+    """True for at least ``min_rating`` stars; null stays null."""
+    return rating >= F.lit(min_rating)
 
 
 def any_of(values: Column, *, allowed: tuple[str, ...]) -> Column:

@@ -74,7 +74,7 @@ class CleanSettings(Section):
 class LabelSettings(Section):
     """What liked means."""
 
-    threshold: float
+    min_rating: float
 
 
 class FeatureSettings(Section):
@@ -103,10 +103,9 @@ class TrainSettings(Section):
     tol: Annotated[float, Field(gt=0)]
     partitions: Count | Literal["auto"]
     parallelism: Count
-    threshold: Literal["accuracy", "f1"]
+    threshold_metric: Literal["accuracy", "f1"]
     calibration: Literal["platt", "isotonic", "none"]
     refit: bool
-    seed: int
 
 
 class EvaluateSettings(Section):

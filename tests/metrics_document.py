@@ -10,7 +10,7 @@ INTERVALS = {name: [0.7, 0.8] for name in METRICS}
 
 
 def figures(rows: int, **changes: Any) -> dict[str, Any]:
-    counted = {"rows": rows, "people": rows // 2, "positives": rows // 2, "threshold": 0.5}
+    counted = {"rows": rows, "people": rows // 2, "positives": rows // 2, "decision_threshold": 0.5}
     return {**dict.fromkeys(METRICS, 0.75), **counted, "intervals": INTERVALS, **changes}
 
 

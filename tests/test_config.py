@@ -22,15 +22,15 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def test_later_files_win_value_by_value(tmp_path: Path) -> None:
     first, second = tmp_path / "a.toml", tmp_path / "b.toml"
-    first.write_text('[train]\nthreshold = "f1"\nfolds = 5\n')
+    first.write_text('[train]\nthreshold_metric = "f1"\nfolds = 5\n')
     second.write_text("[train]\nfolds = 2\n")
     loaded = load_settings([first, second])
-    assert (loaded.train.threshold, loaded.train.folds, loaded.train.max_iter) == ("f1", 2, 50)
+    assert (loaded.train.threshold_metric, loaded.train.folds, loaded.train.max_iter) == ("f1", 2, 50)
 
 
 def test_the_environment_wins_over_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MOVIERATE__TRAIN__THRESHOLD", "f1")
-    assert load_settings().train.threshold == "f1"
+    monkeypatch.setenv("MOVIERATE__TRAIN__THRESHOLD_METRIC", "f1")
+    assert load_settings().train.threshold_metric == "f1"
 
 
 # Every setting, by its variable without the prefix: another value than the default's, and what it becomes.
@@ -73,7 +73,7 @@ VARIABLES = {
     "TRAIN__TOL": ("0.01", 0.01),
     "TRAIN__PARTITIONS": ("7", 7),
     "TRAIN__PARALLELISM": ("1", 1),
-    "TRAIN__THRESHOLD": ("f1", "f1"),
+    "TRAIN__THRESHOLD_METRIC": ("f1", "f1"),
     "TRAIN__CALIBRATION": ("none", "none"),
     "TRAIN__REFIT": ("false", False),
     "TRAIN__SEED": ("7", 7),
@@ -155,7 +155,7 @@ def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     [
         ("[train]\nfold = 3\n", "train.fold: Extra inputs"),
         ("[train]\nfolds = 1\n", "train.folds: Input should be greater than or equal to 2"),
-        ("[train]\nthreshold = 'best'\n", "train.threshold"),
+        ("[train]\nthreshold_metric = 'best'\n", "train.threshold_metric"),
         ("[train\n", "settings: .*Expected"),
         ("[input]\nrating_min = 5.0\nrating_max = 1.0\n", "rating_min 5.0 is not below"),
         ("[validate]\nmax_rejected_fraction = 2\n", "max_rejected_fraction"),

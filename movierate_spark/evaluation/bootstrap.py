@@ -47,12 +47,12 @@ def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str
     """Metrics of each resample: model -> metric -> array of ``resamples`` values, NaN where undefined.
 
     Empty where no resamples are asked for. ``rows`` have ``user_id``, ``model``, ``label`` (1 or true:
-    liked), ``probability`` and ``threshold``.
+    liked), ``probability`` and ``decision_threshold``.
     """
     if not resamples:
         return {}
     inputs = rows.select(
-        "user_id", "model", F.col("label").cast("double").alias("label"), "probability", "threshold"
+        "user_id", "model", F.col("label").cast("double").alias("label"), "probability", "decision_threshold"
     )
     partial_sums = inputs.mapInArrow(partial(_task, resamples=resamples, seed=seed), _PARTIAL)
     found = partial_sums.repartition("model", "resample").mapInArrow(_combine, _RESULT).toPandas()
@@ -117,10 +117,12 @@ def _task(batches: Iterator[pa.RecordBatch], resamples: int, seed: int) -> Itera
 def _sums_of(rows: pa.Table, resamples: int, seed: int) -> dict[str, Floats]:
     """For each resample (first axis): histograms over pieces of probability, and plain sums."""
     users, row_user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
-    label, p, threshold = (rows[name].to_numpy() for name in ("label", "probability", "threshold"))
+    label, p, decision_threshold = (
+        rows[name].to_numpy() for name in ("label", "probability", "decision_threshold")
+    )
     piece = np.minimum((p * PIECES).astype(np.int64), PIECES - 1)
     safe = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    called = p >= threshold
+    called = p >= decision_threshold
     terms = np.stack(
         [
             -np.log(np.where(label > 0, safe, 1 - safe)),

@@ -12,7 +12,8 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.evaluation import metrics as evaluate
-from movierate_spark.features.pipeline import FEATURES, feature_pipeline
+from movierate_spark.features.names import FEATURES
+from movierate_spark.features.pipeline import feature_pipeline
 from movierate_spark.features.rows import labelled
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.bundle import Bundle
@@ -53,7 +54,7 @@ def _looking_ahead(opened: Lake, found: Bundle) -> DataFrame:
     history = rows_for(found, opened, asked)
     rated = opened.ratings.withColumnRenamed("rated_at", "at")
     rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])
-    return labelled(rows, threshold=found.manifest["label"]["threshold"])
+    return labelled(rows, min_rating=found.manifest["label"]["min_rating"])
 
 
 def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
@@ -76,6 +77,6 @@ def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: S
         F.lit("all").alias("all"),
         LABEL,
         F.col("p_like").alias("probability"),
-        F.lit(0.5).alias("threshold"),
+        F.lit(0.5).alias("decision_threshold"),
     )
     return {name: value for name, value in evaluate.metrics_by(called, "all")[0].items() if name != "all"}

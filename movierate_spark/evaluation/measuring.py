@@ -16,10 +16,10 @@ def measure(
     rows: DataFrame,
     *,
     calibration: Mapping[str, Any],
-    threshold: float,
+    decision_threshold: float,
     baselines: Mapping[str, Mapping[str, Any]],
 ) -> dict[str, Any]:
     """Metrics of labelled rows with ``logit``, attributes and history: see :func:`evaluate.evaluate`."""
     predictions = with_baselines(with_probability(rows, calibration), baselines)
-    cuts = {name: spec["threshold"] for name, spec in baselines.items()}
-    return evaluate.evaluate(predictions, threshold=threshold, baseline_thresholds=cuts)
+    cuts = {name: spec["decision_threshold"] for name, spec in baselines.items()}
+    return evaluate.evaluate(predictions, decision_threshold=decision_threshold, baseline_thresholds=cuts)

@@ -87,18 +87,18 @@ def best_threshold(rows: DataFrame, *, maximise: Literal["accuracy", "f1"]) -> f
 def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
     """Metrics of each group: one dict per key combination, with the keys, counts and :data:`METRICS`.
 
-    ``rows`` have the keys, ``probability``, ``label`` and ``threshold``, the same throughout a group.
+    ``rows`` have the keys, ``probability``, ``label`` and ``decision_threshold``, the same in all of a group.
     A metric that is not defined (AUC of a single class, precision where nothing is called liked)
     is None. Formulas: AUC is the chance that a liked row is ranked above a disliked one, ties half
     (Hanley and McNeil 1982); AUC-PR is average precision, the sum of precision over steps in recall;
     ECE is the mean distance of like rate and probability over 20 bins of equal count, weighted by
     rows (Naeini et al. 2015).
     """
-    curve = score_curve(rows, *keys, "threshold")
-    bins = curve.groupBy(*keys, "threshold", _bin().alias("bin")).agg(*_sums())
+    curve = score_curve(rows, *keys, "decision_threshold")
+    bins = curve.groupBy(*keys, "decision_threshold", _bin().alias("bin")).agg(*_sums())
     totals = [F.sum(name).alias(name) for name in _SUMS]
     miscalibrated = F.sum(F.abs(F.col("positives") - F.col("expected"))).alias("miscalibrated")
-    groups = bins.groupBy(*keys, "threshold").agg(*totals, miscalibrated).sort(*keys).collect()
+    groups = bins.groupBy(*keys, "decision_threshold").agg(*totals, miscalibrated).sort(*keys).collect()
     return [{**{key: row[key] for key in keys}, **_metrics(row)} for row in groups]
 
 
@@ -128,7 +128,7 @@ def _sums() -> list[Column]:
     )
     liked, disliked = F.col("liked"), F.col("disliked")
     above, liked_above = F.col("liked_above") + F.col("disliked_above"), F.col("liked_above")
-    predicted = F.col("probability") >= F.col("threshold")
+    predicted = F.col("probability") >= F.col("decision_threshold")
     sums = {
         "positives": liked,
         "negatives": disliked,
@@ -158,7 +158,7 @@ def _metrics(sums: Row) -> dict[str, Any]:
         "precision": _ratio(tp, tp + fp),
         "recall": _ratio(tp, positives),
         "f1": _ratio(2 * tp, tp + fp + positives),
-        "threshold": sums["threshold"],
+        "decision_threshold": sums["decision_threshold"],
         "confusion": {"tp": tp, "fp": fp, "tn": negatives - fp, "fn": positives - tp},
     }
 
@@ -173,7 +173,7 @@ def difference(one: float | None, other: float | None) -> float | None:
 
 
 def evaluate(
-    predictions: DataFrame, *, threshold: float, baseline_thresholds: Mapping[str, float]
+    predictions: DataFrame, *, decision_threshold: float, baseline_thresholds: Mapping[str, float]
 ) -> dict[str, Any]:
     """Metrics of the model overall, by segment and by who is new, and of the baselines on the same rows.
 
@@ -181,7 +181,7 @@ def evaluate(
     ``user_known``, ``movie_known`` and a probability column named after each baseline. Unknown
     attributes are a segment of their own; a film counts in each of its genres.
     """
-    models = {MODEL: ("p_like", threshold)}
+    models = {MODEL: ("p_like", decision_threshold)}
     models |= {name: (name, cut) for name, cut in baseline_thresholds.items()}
     groups = metrics_by(by_group(predictions, models), "scope", "value", "model")
     found = {
@@ -211,8 +211,8 @@ def evaluate(
 def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
     """A row per prediction, model and group that it counts in.
 
-    Columns ``user_id, label, scope, value, model, probability, threshold``; ``models`` name the column of
-    each one's probability and its threshold. Only :data:`MODEL` is counted by segment.
+    Columns ``user_id, label, scope, value, model, probability, decision_threshold``; ``models`` name the
+    column of each one's probability and its threshold. Only :data:`MODEL` is counted by segment.
     """
     state = F.concat_ws(
         "/",
@@ -220,17 +220,17 @@ def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
         F.when(F.col("movie_known"), "known movie").otherwise("new movie"),
     )
     groups: list[Column] = []
-    for model, (column, threshold) in models.items():
-        groups.append(_group("all", F.lit("all"), model, column, threshold))
-        groups.append(_group("cold_start", state, model, column, threshold))
-    column, threshold = models[MODEL]
+    for model, (column, decision_threshold) in models.items():
+        groups.append(_group("all", F.lit("all"), model, column, decision_threshold))
+        groups.append(_group("cold_start", state, model, column, decision_threshold))
+    column, decision_threshold = models[MODEL]
     groups += [
-        _group(segment, F.coalesce(F.col(segment), F.lit("unknown")), MODEL, column, threshold)
+        _group(segment, F.coalesce(F.col(segment), F.lit("unknown")), MODEL, column, decision_threshold)
         for segment in ("gender", "age_group", "occupation")
     ]
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
     named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
-    by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, threshold))
+    by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, decision_threshold))
     exploded = F.explode(F.concat(F.array(*groups), by_genre)).alias("group")
     return predictions.select("user_id", "label", exploded).select("user_id", "label", "group.*")
 
@@ -265,13 +265,13 @@ def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
     )
 
 
-def _group(scope: str, value: Column, model: str, column: str, threshold: float) -> Column:
+def _group(scope: str, value: Column, model: str, column: str, decision_threshold: float) -> Column:
     return F.struct(
         F.lit(scope).alias("scope"),
         value.alias("value"),
         F.lit(model).alias("model"),
         F.col(column).alias("probability"),
-        F.lit(float(threshold)).alias("threshold"),
+        F.lit(float(decision_threshold)).alias("decision_threshold"),
     )
 
 

@@ -31,8 +31,8 @@ RATIOS = {
 def people_and_intervals(rows: DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
     """``people`` and 95% ``intervals`` of metrics, by the values of the keys.
 
-    ``rows`` have the keys (never null), ``user_id``, ``label``, ``probability`` and ``threshold``. An
-    interval is [low, high], or None where the metric is not defined, does not vary or has one user only.
+    ``rows`` have the keys (never null), ``user_id``, ``label``, ``probability`` and ``decision_threshold``.
+    An interval is [low, high], or None where the metric is not defined, does not vary or has one user only.
     """
     sums = {name for pair in RATIOS.values() for name in pair}
     by_user = (
@@ -86,7 +86,7 @@ def _placed(rows: DataFrame, *keys: str) -> DataFrame:
 
 def _terms() -> dict[str, Column]:
     p, liked = F.col("probability"), F.col("label").cast("double")
-    called = (p >= F.col("threshold")).cast("double")
+    called = (p >= F.col("decision_threshold")).cast("double")
     safe = F.least(F.greatest(p, F.lit(SMALLEST_PROBABILITY)), F.lit(1 - SMALLEST_PROBABILITY))
     return {
         "n": F.lit(1.0),

@@ -15,7 +15,7 @@ ACTIVITY = "activity"
 COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "liked_squared")
 
 
-def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFrame:
+def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFrame:
     """Totals of every cell: a row per (figure, value, attribute, group), in this order.
 
     ``rows`` are ratings with their movies' ``genres``, each named once. Figures are ``all``, ``stars``,
@@ -27,7 +27,7 @@ def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFram
     whole.
     """
     grouped = (
-        _by_user(rows, threshold=threshold)
+        _by_user(rows, min_rating=min_rating)
         .join(users.select("user_id", *DEMOGRAPHICS), "user_id", "left")
         .select("figure", "value", "n", "likes", F.explode(_groups()).alias("group"))
         .groupBy("figure", "value", "group.attribute", "group.group")
@@ -44,7 +44,7 @@ def cells(rows: DataFrame, users: DataFrame, *, threshold: float) -> pd.DataFram
     return grouped.toPandas().sort_values(keys, ignore_index=True)
 
 
-def _by_user(rows: DataFrame, *, threshold: float) -> DataFrame:
+def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
     """One row per (user_id, figure, value) with ``n`` ratings and ``likes``; a single shuffle, of ratings."""
     at = F.col("rated_at")
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
@@ -59,7 +59,7 @@ def _by_user(rows: DataFrame, *, threshold: float) -> DataFrame:
         ),
         F.transform(named, lambda genre: _cell(GENRE, genre)),
     )
-    liked = is_liked(F.col("rating"), threshold=threshold).cast("long")
+    liked = is_liked(F.col("rating"), min_rating=min_rating).cast("long")
     exploded = rows.repartition("user_id").select(
         "user_id", liked.alias("liked"), F.explode(figures).alias("cell")
     )

@@ -36,12 +36,12 @@ def numbers() -> dict[str, Column]:
     }
 
 
-def movie_totals(rows: DataFrame, *, threshold: float) -> DataFrame:
+def movie_totals(rows: DataFrame, *, min_rating: float) -> DataFrame:
     """One row per rated movie: ``ratings`` (as many people), ``liked``, and sums of stars and of numbers.
 
     ``rows`` are ratings with all attributes. ``tenths`` are stars times ten, so that sums are whole.
     """
-    liked = is_liked(F.col("rating"), threshold=threshold).cast("long")
+    liked = is_liked(F.col("rating"), min_rating=min_rating).cast("long")
     tenths = F.round(F.col("rating") * TENTHS).cast("long")
     values = numbers()
     named = [value.alias(f"x{i}") for i, value in enumerate(values.values())]

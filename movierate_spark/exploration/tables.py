@@ -40,7 +40,7 @@ def explore(
     users: DataFrame,
     movies: DataFrame,
     *,
-    threshold: float,
+    min_rating: float,
     min_cell: int,
     min_support: int,
     shrinkage: float,
@@ -53,11 +53,11 @@ def explore(
     """
     films = movies.select("movie_id", "year", "genres")
     rows = ratings.join(films, "movie_id", "left")
-    cells = by_user.cells(rows, users, threshold=threshold)
+    cells = by_user.cells(rows, users, min_rating=min_rating)
     aged = rows.join(users.select("user_id", "age_group"), "user_id", "left")
     # A row per movie is little: kept in as many pieces as there are cores, later queries start fewer tasks.
     tasks = ratings.sparkSession.sparkContext.defaultParallelism
-    totals = by_movie.movie_totals(aged, threshold=threshold).coalesce(tasks).persist()
+    totals = by_movie.movie_totals(aged, min_rating=min_rating).coalesce(tasks).persist()
     try:
         per_movie = by_movie.ratings_per_movie(totals)
         sums = by_movie.number_sums(totals)
@@ -69,7 +69,7 @@ def explore(
     per_user = _activity(cells)
     tables = {
         **{
-            name: _over_all(cells, name, threshold=threshold, min_cell=min_cell)
+            name: _over_all(cells, name, min_rating=min_rating, min_cell=min_cell)
             for name in (STARS, MONTH, WEEKDAY, HOUR)
         },
         "ratings_per_user": merged(_in_bins(per_user, "people"), at_least={"people": min_cell}),
@@ -87,7 +87,7 @@ def _overall(cells: pd.DataFrame) -> dict[str, int]:
     return {name: int(found[name].iloc[0]) for name in ("people", "ratings", "liked")}
 
 
-def _over_all(cells: pd.DataFrame, figure: str, *, threshold: float, min_cell: int) -> pd.DataFrame:
+def _over_all(cells: pd.DataFrame, figure: str, *, min_rating: float, min_cell: int) -> pd.DataFrame:
     """A figure's cells over everybody, in order of their values, without those that may not be shown.
 
     The likes of all ratings are a total of their own for the stars that are likes.
@@ -95,7 +95,7 @@ def _over_all(cells: pd.DataFrame, figure: str, *, threshold: float, min_cell: i
     found = cells[(cells["figure"] == figure) & (cells["attribute"] == ALL)]
     by_value = pd.to_numeric if figure != MONTH else None
     found = found.sort_values("value", key=by_value, ignore_index=True)
-    likes = pd.to_numeric(found["value"]) >= threshold if figure == STARS else False
+    likes = pd.to_numeric(found["value"]) >= min_rating if figure == STARS else False
     may_be_shown = shown(found.assign(likes=likes), within=(("likes",),), min_cell=min_cell)
     rated = _as_shown(rates.with_like_rate(found[may_be_shown]), cells, min_cell=min_cell)
     return rated.rename(columns={"value": figure})[[figure, *PEOPLE]].reset_index(drop=True)

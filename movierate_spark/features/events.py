@@ -46,7 +46,7 @@ def _event(at: Column, rating: Column, replaced: Column, withdrawn_at: Column) -
     )
 
 
-def added(threshold: float) -> dict[str, Column]:
+def added(min_rating: float) -> dict[str, Column]:
     """What a row adds to later rows' totals, :data:`SUMS`: whole numbers, 0 for a request or a withdrawal.
 
     A re-rating adds no rating, and its tenths of stars and its like less those of the one that it replaces.
@@ -56,7 +56,7 @@ def added(threshold: float) -> dict[str, Column]:
     whole = {
         "n": rating.isNotNull().cast("long") - replaced.isNotNull().cast("long"),
         "tenths": _tenths(rating) - _tenths(replaced),
-        "likes": _like(rating, threshold) - _like(replaced, threshold),
+        "likes": _like(rating, min_rating) - _like(replaced, min_rating),
     }
     return {name: F.when(counts, value).otherwise(F.lit(0)) for name, value in whole.items()}
 
@@ -70,5 +70,5 @@ def _tenths(stars: Column) -> Column:
     return F.coalesce(F.round(stars * 10).cast("long"), F.lit(0))
 
 
-def _like(stars: Column, threshold: float) -> Column:
-    return F.coalesce(is_liked(stars, threshold=threshold).cast("long"), F.lit(0))
+def _like(stars: Column, min_rating: float) -> Column:
+    return F.coalesce(is_liked(stars, min_rating=min_rating).cast("long"), F.lit(0))

@@ -50,19 +50,19 @@ Layouts = Mapping[str, Layout]
 History = Callable[[pa.Table], Columns]
 
 
-def with_priors(timeline: DataFrame, *, threshold: float) -> DataFrame:
+def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
     """Add :data:`PRIOR_COLUMNS`: mean rating and like rate of all ratings made before the row's day (UTC).
 
-    Before the first day has ended nothing is known: a rating at the threshold, liked or not alike.
+    Before the first day has ended nothing is known: a rating of just ``min_rating``, liked or not alike.
     """
-    dated = timeline.withColumns({"day": F.to_date("at"), **added(threshold)})
+    dated = timeline.withColumns({"day": F.to_date("at"), **added(min_rating)})
     totals = dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in SUMS))
     earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
     n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS)
     # A like rate of 0 or 1 has no log odds: two ratings' worth of doubt keep it inside.
     priors = totals.select(
         "day",
-        F.coalesce(tenths / (F.nullif(n, F.lit(0)) * 10), F.lit(float(threshold))).alias("prior_mean"),
+        F.coalesce(tenths / (F.nullif(n, F.lit(0)) * 10), F.lit(float(min_rating))).alias("prior_mean"),
         F.coalesce((likes + 1) / (n + 2), F.lit(0.5)).alias("prior_like_rate"),
     )
     return timeline.withColumn("day", F.to_date("at")).join(F.broadcast(priors), "day").drop("day")
@@ -81,7 +81,9 @@ def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
     }
 
 
-def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, threshold: float) -> DataFrame:
+def with_history(
+    rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, min_rating: float
+) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS` and :data:`USER_COLUMNS` to a timeline with priors and attributes.
 
     ``*_count`` are ratings; ``*_mean`` stars and ``*_like_rate`` fractions, drawn towards the priors. The
@@ -96,7 +98,7 @@ def with_history(rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, t
     They are 0 where the attribute is unknown or nothing is known yet. Withdrawals are left out, and so are
     :data:`EVENT_COLUMNS`: a row per rating and request stays.
     """
-    events = rows.withColumns({"second": F.unix_seconds("at"), **added(threshold)})
+    events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
     by_movie = in_segments(events, laid["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
     with_movie = _by_key(laid["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])

@@ -16,7 +16,7 @@ from movierate_spark.times import utc
 
 
 def feature_rows(
-    opened: Lake, settings: FeatureSettings, *, label_threshold: float, asked: DataFrame | None = None
+    opened: Lake, settings: FeatureSettings, *, min_rating: float, asked: DataFrame | None = None
 ) -> DataFrame:
     """Rows with history and attributes: every rating, or, where ``asked`` is given, its rows only.
 
@@ -28,9 +28,9 @@ def feature_rows(
         requests = asked.withColumn("asked", F.lit(True))
         timeline = timeline.withColumn("asked", F.lit(False)).unionByName(requests, allowMissingColumns=True)
     laid = layouts(timeline, settings)
-    known_then = with_priors(timeline, threshold=label_threshold)
+    known_then = with_priors(timeline, min_rating=min_rating)
     described = with_attributes(known_then, opened.users, opened.movies)
-    history = with_history(described, laid, settings, threshold=label_threshold)
+    history = with_history(described, laid, settings, min_rating=min_rating)
     rows = history if asked is None else history.where("asked").drop("asked")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
@@ -43,9 +43,9 @@ def with_attributes(rows: DataFrame, users: DataFrame, movies: DataFrame) -> Dat
     return rows.join(users, "user_id", "left").join(movies.drop("title"), "movie_id", "left")
 
 
-def labelled(rows: DataFrame, *, threshold: float) -> DataFrame:
+def labelled(rows: DataFrame, *, min_rating: float) -> DataFrame:
     """Add ``label``: 1.0 for liked, 0.0 for not."""
-    return rows.withColumn("label", is_liked(F.col("rating"), threshold=threshold).cast("double"))
+    return rows.withColumn("label", is_liked(F.col("rating"), min_rating=min_rating).cast("double"))
 
 
 def before(opened: Lake, until: datetime | None) -> Lake:

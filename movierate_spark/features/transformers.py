@@ -99,8 +99,8 @@ class HistoryFeatures(Transformer, _Stage):
         "age_group_movie",
         "occupation_movie",
     )
-    BY_COUNT = ("user_odds", "user_residual", "movie_lift")
-    BOTH_SIDES = ("new", "log_count", "log_count_squared", "lift", "odds")
+    BY_COUNT = ("user_log_odds", "user_residual", "movie_mean_difference")
+    BOTH_SIDES = ("new", "log_count", "log_count_squared", "mean_difference", "log_odds")
     OUTPUT = (
         *map("user_{}".format, BOTH_SIDES),
         *map("movie_{}".format, BOTH_SIDES),
@@ -117,8 +117,8 @@ class HistoryFeatures(Transformer, _Stage):
                 f"{side}_new": (F.col(f"{side}_count") == 0).cast("double"),
                 f"{side}_log_count": count,
                 f"{side}_log_count_squared": count * count,
-                f"{side}_lift": F.col(f"{side}_mean") - F.col("prior_mean"),
-                f"{side}_odds": log_odds(F.col(f"{side}_like_rate")) - prior_odds,
+                f"{side}_mean_difference": F.col(f"{side}_mean") - F.col("prior_mean"),
+                f"{side}_log_odds": log_odds(F.col(f"{side}_like_rate")) - prior_odds,
             }
         for name in self.BY_COUNT:
             value = columns.get(name, F.col(name))

@@ -18,14 +18,14 @@ BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "mo
 def fit_baselines(
     rows: DataFrame, *, start: Mapping[str, Mapping[str, Any]] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """What a model must beat, as plain logistic models: ``intercept``, ``coefficients``, ``threshold``.
+    """Plain logistic models to beat, each with ``intercept``, ``coefficients`` and ``decision_threshold``.
 
     ``always_like`` knows the like rate only and always says liked; the others know the movie's mean
     as of the row, and the user's too. ``rows`` have ``label`` and the history's columns; ``start``, earlier
     baselines, only saves time.
     """
     liked, total = rows.agg(F.sum(LABEL), F.count(LABEL)).head() or (0, 0)
-    always = {"intercept": math.log(liked / (total - liked)), "coefficients": {}, "threshold": 0.0}
+    always = {"intercept": math.log(liked / (total - liked)), "coefficients": {}, "decision_threshold": 0.0}
     begun = {
         name: (start[name]["intercept"], list(start[name]["coefficients"].values()))
         for name in BASELINES
@@ -36,7 +36,7 @@ def fit_baselines(
         name: {
             "intercept": intercept,
             "coefficients": dict(zip(BASELINES[name], values, strict=True)),
-            "threshold": 0.5,
+            "decision_threshold": 0.5,
         }
         for name, (intercept, values) in fitted.items()
     }

@@ -55,7 +55,7 @@ REQUIRED = (
     "training",
     "label",
     "features",
-    "threshold",
+    "decision_threshold",
     "calibration",
     "feature_names",
     "signature",

@@ -15,7 +15,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.features.pipeline import FEATURES
+from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
 
 MOST_FEATURES = 1000

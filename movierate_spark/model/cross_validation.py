@@ -23,7 +23,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
-from movierate_spark.features.pipeline import FEATURES
+from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
 
 BLOCK = "block"
@@ -202,7 +202,7 @@ def cross_validate(
         estimatorParamMaps=grid,
         evaluator=LogLossEvaluator(done),
         numFolds=settings.folds,
-        seed=settings.seed,
+        seed=0,  # nothing is drawn: the folds are given
         parallelism=settings.parallelism,
     )
     model = cast("LogisticRegressionModel", validator.fit(rows).bestModel)

@@ -11,7 +11,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.features.pipeline import FEATURES, feature_sources
+from movierate_spark.features.names import FEATURES, feature_sources
 from movierate_spark.schemas import SCORES
 
 OTHER = "other"

@@ -48,15 +48,15 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
 
 def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
     """What the bundle's pipeline reads: a row for each of ``pairs``, or each rating with its ``label``."""
-    min_rating = bundle.manifest["label"]["threshold"]
-    rows = feature_rows(lake, bundle.features, label_threshold=min_rating, asked=pairs)
-    return rows if pairs is not None else labelled(rows, threshold=min_rating)
+    min_rating = bundle.manifest["label"]["min_rating"]
+    rows = feature_rows(lake, bundle.features, min_rating=min_rating, asked=pairs)
+    return rows if pairs is not None else labelled(rows, min_rating=min_rating)
 
 
 def with_scores(bundle: Bundle, rows: DataFrame) -> DataFrame:
     """Add ``logit``, ``p_like`` and ``predicted_liked`` to the bundle's feature rows."""
     probable = with_probability(with_logit(bundle.transform(rows)), bundle.manifest["calibration"])
-    decision = is_predicted_liked(F.col("p_like"), threshold=bundle.manifest["threshold"])
+    decision = is_predicted_liked(F.col("p_like"), decision_threshold=bundle.manifest["decision_threshold"])
     return probable.withColumn("predicted_liked", decision)
 
 
@@ -66,9 +66,9 @@ def with_logit(predicted: DataFrame) -> DataFrame:
     return predicted.withColumn("logit", logit).drop("rawPrediction", "probability", "prediction")
 
 
-def is_predicted_liked(p_like: Column, *, threshold: float) -> Column:
+def is_predicted_liked(p_like: Column, *, decision_threshold: float) -> Column:
     """Whether the probability reaches the bundle's threshold."""
-    return p_like >= F.lit(threshold)
+    return p_like >= F.lit(decision_threshold)
 
 
 def _with_time(pairs: DataFrame, lake: Lake) -> DataFrame:

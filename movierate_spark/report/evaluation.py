@@ -41,7 +41,7 @@ def evaluation_report(
             curves.precision_recall(bins, metrics),
             curves.calibration(bins[MODEL], min_cell=min_cell),
             curves.distribution(bins[MODEL]),
-            curves.trade_off(bins[MODEL], threshold=metrics["threshold"]),
+            curves.trade_off(bins[MODEL], threshold=metrics["decision_threshold"]),
         ],
         "Whom it serves": [
             segments.new_and_known(metrics["cold_start"], min_cell=min_cell),

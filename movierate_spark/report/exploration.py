@@ -25,7 +25,7 @@ def exploration_report(
     found: Exploration,
     ledger: Mapping[str, Any],
     *,
-    threshold: float,
+    min_rating: float,
     min_cell: int,
     min_support: int,
     shrinkage: float,
@@ -35,7 +35,7 @@ def exploration_report(
     data = [
         _ledger(ledger),
         _missing(ledger, min_cell=min_cell),
-        _stars(tables["stars"], threshold=threshold),
+        _stars(tables["stars"], min_rating=min_rating),
         _over_time(tables["month"], "month", "Ratings and like rate by month", "Month", min_cell),
         _over_time(tables["weekday"], "weekday", "By day of the week", "Day of the week", min_cell),
         _over_time(tables["hour"], "hour", "By hour of the day", "Hour of the day (UTC)", min_cell),
@@ -59,7 +59,7 @@ def exploration_report(
         "exploration.html.j2",
         [figure for figures in parts.values() for figure in figures],
         totals=found.totals,
-        threshold=threshold,
+        min_rating=min_rating,
         min_cell=min_cell,
         insights=exploration_insights(found, shrinkage=shrinkage),
         contents={"Insights": []} | {part: [each.id for each in figures] for part, figures in parts.items()},
@@ -115,8 +115,10 @@ def _few(n: int, min_cell: int) -> str:
     return f"1 to {min_cell - 1}" if 0 < n < min_cell else f"{n:,}"
 
 
-def _stars(table: pd.DataFrame, *, threshold: float) -> Figure:
-    colours = [charts.ACCENT if stars >= threshold else charts.SOFT for stars in table["stars"].astype(float)]
+def _stars(table: pd.DataFrame, *, min_rating: float) -> Figure:
+    colours = [
+        charts.ACCENT if stars >= min_rating else charts.SOFT for stars in table["stars"].astype(float)
+    ]
     most = largest(table, "ratings")
     alt = f"Bars by number of stars; most ratings have {most['stars']}." if most else NO_DATA
     chart = charts.bars(table["stars"], table["ratings"], x_title="Stars", y_title="Ratings", colours=colours)

@@ -122,7 +122,7 @@ def _metrics(
         metrics = measure(
             predicted,
             calibration=bundle.manifest["calibration"],
-            threshold=bundle.manifest["threshold"],
+            decision_threshold=bundle.manifest["decision_threshold"],
             baselines=bundle.manifest["baselines"],
         )
     with progress.step("intervals"):
@@ -143,7 +143,7 @@ def _check_unseen(window: EvaluationWindow, bundle: Bundle) -> bool:
 
 
 def _check_same_label(bundle: Bundle, other: Bundle) -> None:
-    mine, theirs = (each.manifest["label"]["threshold"] for each in (bundle, other))
+    mine, theirs = (each.manifest["label"]["min_rating"] for each in (bundle, other))
     if mine != theirs:
         raise InputError(f"{other.path}: it calls {theirs:g} stars liked, {bundle.path} {mine:g}")
 
@@ -164,8 +164,8 @@ def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
 
 def _called(predicted: DataFrame, bundle: Bundle) -> DataFrame:
     """What metrics need of a bundle's predictions: user, label, probability, threshold."""
-    threshold = F.lit(float(bundle.manifest["threshold"])).alias("threshold")
-    return predicted.select("user_id", "label", F.col("p_like").alias("probability"), threshold)
+    decision_threshold = F.lit(float(bundle.manifest["decision_threshold"])).alias("decision_threshold")
+    return predicted.select("user_id", "label", F.col("p_like").alias("probability"), decision_threshold)
 
 
 def _sureness(
@@ -197,7 +197,7 @@ def _sureness(
 
 def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, bundle: Bundle) -> None:
     """Add ``people`` and ``intervals`` to each segment and each kind of cold start."""
-    models = {evaluate.MODEL: ("p_like", bundle.manifest["threshold"])}
+    models = {evaluate.MODEL: ("p_like", bundle.manifest["decision_threshold"])}
     sure = people_and_intervals(evaluate.by_group(predicted, models), "scope", "value")
     metrics["people"] = sure["all", "all"]["people"]
     for scope, groups in {**metrics["segments"], "cold_start": metrics["cold_start"]}.items():

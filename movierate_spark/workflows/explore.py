@@ -23,7 +23,7 @@ def explore_lake(lake: Lake, settings: Settings, progress: Progress, *, target: 
     """
     check_free(target, REPORT_FILES)
     rules: dict[str, Any] = {
-        "threshold": settings.label.threshold,
+        "min_rating": settings.label.min_rating,
         "min_cell": settings.report.min_cell,
         "min_support": settings.report.min_support,
         "shrinkage": settings.features.shrinkage_movie,

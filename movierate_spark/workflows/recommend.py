@@ -33,7 +33,7 @@ from movierate_spark.storage.commits import Attempt, attempt_to_write, commit, o
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
-from movierate_spark.storage.tables import reader
+from movierate_spark.storage.tables import pattern_of, reader
 
 NAME, ROWS = "recommend", "recommend/rows"
 """Transactions that a commit leaves in the log: the digest of what it was made of, and its rows."""
@@ -96,7 +96,7 @@ def _expected(lake: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
 
 def _check_complete(attempt: Attempt, expected: DataFrame) -> None:
     """Refuse what was written where a user's ranks are not 1, 2, 3 ... to the number that he must get."""
-    rows = reader(expected.sparkSession).schema(attempt.schema).parquet(str(attempt.folder))
+    rows = reader(expected.sparkSession).schema(attempt.schema).parquet(pattern_of(attempt.folder))
     ranks = rows.groupBy("user_id").agg(
         F.count("*").alias("rows"), F.max("rank").alias("last"), F.count_distinct("rank").alias("ranks")
     )

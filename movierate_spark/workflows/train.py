@@ -17,7 +17,8 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.evaluation import metrics as evaluate
 from movierate_spark.evaluation.measuring import measure
-from movierate_spark.features.pipeline import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.features.names import FEATURES, feature_names
+from movierate_spark.features.pipeline import feature_pipeline, uses_month
 from movierate_spark.features.rows import before, feature_rows, labelled
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train
@@ -38,7 +39,7 @@ class FittedModel:
 
     metrics: dict[str, Any]
     params: dict[str, float]
-    threshold: float
+    decision_threshold: float
     calibration: dict[str, Any]
     path: list[dict[str, Any]]
     pipeline: PipelineModel
@@ -58,8 +59,8 @@ def train_model(
     lake = before(lake, until)
     first, end = _interval(lake, until)
     month = uses_month(settings.features.month, first, end)
-    threshold = settings.label.threshold
-    rows = labelled(feature_rows(lake, settings.features, label_threshold=threshold), threshold=threshold)
+    min_rating = settings.label.min_rating
+    rows = labelled(feature_rows(lake, settings.features, min_rating=min_rating), min_rating=min_rating)
     rows = train.laid_out(rows, partitions=settings.train.partitions).persist()
     try:
         with progress.step("features of every rating as of its second"):
@@ -95,8 +96,8 @@ def _described(fitted: FittedModel, published: FittedModel, settings: Settings) 
     return {
         "label": settings.label.model_dump(),
         "features": settings.features.model_dump(),
-        "threshold": fitted.threshold,
-        "threshold_maximises": settings.train.threshold,
+        "decision_threshold": fitted.decision_threshold,
+        "threshold_metric": settings.train.threshold_metric,
         "calibration": fitted.calibration,
         "params": fitted.params,
         "cross_validation": fitted.path,
@@ -108,7 +109,7 @@ def _described(fitted: FittedModel, published: FittedModel, settings: Settings) 
 
 
 def _split(rows: DataFrame, settings: Settings) -> TimeSplit:
-    _check_classes(rows, settings.label.threshold)
+    _check_classes(rows, settings.label.min_rating)
     options = settings.train
     return split_by_time(
         rows,
@@ -127,13 +128,13 @@ def _interval(lake: Lake, until: datetime | None) -> tuple[datetime, datetime]:
     return utc(seconds["first"]), until or utc(seconds["last"] + 1)
 
 
-def _check_classes(rows: DataFrame, threshold: float) -> None:
+def _check_classes(rows: DataFrame, min_rating: float) -> None:
     counted = rows.agg(F.sum("label").alias("liked"), F.count("label").alias("all")).head()
     liked, total = (int(counted["liked"]), int(counted["all"])) if counted else (0, 0)
     if liked in (0, total):
         raise InputError(
-            f"{liked} of {total} ratings reach label.threshold {threshold:g}: a model needs liked and"
-            " other ratings; check the scale, or set label.threshold"
+            f"{liked} of {total} ratings reach label.min_rating {min_rating:g}: a model needs liked and"
+            " other ratings; check the scale, or set label.min_rating"
         )
 
 
@@ -142,7 +143,7 @@ def _fit_and_measure(
 ) -> FittedModel:
     second = F.unix_seconds("at")
     past = rows.where(second < split.tune)
-    _check_classes(past, settings.label.threshold)
+    _check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
     blocks = features.transform(past).select(FEATURES, LABEL, split.block(second).alias(train.BLOCK))
     blocks = blocks.persist()
@@ -165,13 +166,15 @@ def _fit_and_measure(
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
         calibration = fit_calibration(tune, method=options.calibration)
         tuned = with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
-        threshold = evaluate.best_threshold(tuned, maximise=options.threshold)
-        metrics = measure(test, calibration=calibration, threshold=threshold, baselines=baselines)
+        decision_threshold = evaluate.best_threshold(tuned, maximise=options.threshold_metric)
+        metrics = measure(
+            test, calibration=calibration, decision_threshold=decision_threshold, baselines=baselines
+        )
         unseen.unpersist()
     return FittedModel(
         metrics,
         selected.params,
-        threshold,
+        decision_threshold,
         calibration,
         selected.path,
         pipeline,

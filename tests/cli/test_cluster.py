@@ -158,7 +158,7 @@ def document(path: Path) -> dict[str, object]:
 def same_model(one: Path, other: Path) -> None:
     first, second = document(one / "bundle.json"), document(other / "bundle.json")
     assert first["feature_names"] == second["feature_names"]
-    for name in ("coefficients", "calibration", "threshold", "metrics", "baselines"):
+    for name in ("coefficients", "calibration", "decision_threshold", "metrics", "baselines"):
         assert first[name] == numbers(second[name]), name
 
 

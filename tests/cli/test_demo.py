@@ -72,7 +72,7 @@ def no_feature_changes_when_its_future_does(spark: SparkSession, lake: Path) -> 
     features = load_settings().features
 
     def before_the_cut(given: DataFrame) -> Row | None:
-        rows = feature_rows(replace(opened, ratings=given), features, label_threshold=4.0)
+        rows = feature_rows(replace(opened, ratings=given), features, min_rating=4.0)
         seen = rows.where(F.col("at") < F.lit(cut))
         return seen.agg(F.count("*"), F.bit_xor(F.xxhash64(*sorted(seen.columns)))).head()
 

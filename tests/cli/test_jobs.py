@@ -64,7 +64,7 @@ def test_a_bundle_says_what_it_was_made_of(home: Path) -> None:
     bundle = json.loads((home / "model" / "bundle.json").read_text())
     assert bundle["training"]["until"] == "2000-09-22T23:05:32+00:00"
     assert bundle["training"]["refit"] is True
-    assert bundle["label"] == {"threshold": 4.0}
+    assert bundle["label"] == {"min_rating": 4.0}
     assert set(bundle["files"]) == {
         f"{bundle['folder']}/{name}"
         for name in listing(home / "model" / bundle["folder"])
@@ -144,7 +144,7 @@ def test_models_that_mean_different_things_by_liked_are_not_compared(
 ) -> None:
     shutil.copytree(home / "model", tmp_path / "other")
     manifest = json.loads((tmp_path / "other" / "bundle.json").read_text())
-    (tmp_path / "other" / "bundle.json").write_text(json.dumps({**manifest, "label": {"threshold": 3.0}}))
+    (tmp_path / "other" / "bundle.json").write_text(json.dumps({**manifest, "label": {"min_rating": 3.0}}))
     common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common, "--against", tmp_path / "other")
     assert outcome.status == 2
@@ -300,7 +300,7 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         (["simulate", "--out", stuff, "--ratings", 2000], "thesis.txt"),
         (["simulate", "--out", new, "--ratings", 3], "ratings"),
         (["demo", "--out", stuff], "holds something else (thesis.txt)"),
-        (["vacuum", lake, "--retention-hours", "nan"], "--retention-hours nan: give a number of hours"),
+        (["vacuum", lake, "--retention-hours", "inf"], "--retention-hours inf: give a number of hours"),
         (["fly"], "No such command 'fly'. (see movierate --help)"),
         (["--fly"], "No such option: --fly (see movierate --help)"),
     ]
@@ -323,7 +323,7 @@ def test_ratings_of_one_class_cannot_train(movierate: Callable[..., Outcome], tm
     rows = [(u, m, 2, START + u * DAY + m) for u in range(1, 6) for m in range(1, 6)]
     movierate("prepare", "--input", ml_1m(tmp_path / "input", rows), "--lake", tmp_path / "lake")
     outcome = movierate("train", "--lake", tmp_path / "lake", "--model", tmp_path / "model")
-    assert "0 of 25 ratings reach label.threshold 4" in one_line(outcome)
+    assert "0 of 25 ratings reach label.min_rating 4" in one_line(outcome)
     assert not (tmp_path / "model").exists()
 
 

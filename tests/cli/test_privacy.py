@@ -185,7 +185,7 @@ def test_a_record_is_for_its_owner_only(tmp_path: Path) -> None:
         '[spark]\npassword = "hunter2"\n',
         '[spark]\nproperties = "hunter2"\n',
         '[spark.properties]\n"spark.x.password" = ["hunter2"]\n',
-        '[train]\nthreshold = "hunter2"\n',
+        '[train]\nthreshold_metric = "hunter2"\n',
         '[validate]\nrated_at_min = "hunter2"\n',
         '[spark.properties]\n"spark.x.password" = "hunter2\n',
         '[spark.properties]\n"spark.x.password" = hunter2\n',

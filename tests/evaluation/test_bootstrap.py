@@ -24,7 +24,7 @@ def predictions(spark: SparkSession) -> DataFrame:
         for i in range(len(p))
     ]
     return spark.createDataFrame(
-        rows, "user_id long, model string, label double, probability double, threshold double"
+        rows, "user_id long, model string, label double, probability double, decision_threshold double"
     )
 
 

@@ -10,7 +10,9 @@ from movierate_spark.evaluation.metrics import best_threshold, evaluate, metrics
 
 def frame(spark: SparkSession, p: np.ndarray, y: np.ndarray, threshold: float = 0.5) -> DataFrame:
     rows = [("all", float(a), bool(b), threshold) for a, b in zip(p, y, strict=True)]
-    return spark.createDataFrame(rows, "scope string, probability double, label boolean, threshold double")
+    return spark.createDataFrame(
+        rows, "scope string, probability double, label boolean, decision_threshold double"
+    )
 
 
 def reference(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
@@ -89,7 +91,7 @@ def test_segments_baselines_and_newcomers_are_measured_on_the_same_rows(spark: S
         (3, 0.0, 0.4, 0.6, "M", "18-24", "writer", None, False, True),
     ]
     found = evaluate(
-        spark.createDataFrame(rows, schema), threshold=0.5, baseline_thresholds={"always_like": 0.0}
+        spark.createDataFrame(rows, schema), decision_threshold=0.5, baseline_thresholds={"always_like": 0.0}
     )
     assert (found["rows"], found["auc"], found["accuracy"]) == (4, 1.0, 1.0)
     assert {name: group["rows"] for name, group in found["segments"]["gender"].items()} == {

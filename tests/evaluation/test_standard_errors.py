@@ -28,7 +28,7 @@ def rows() -> pd.DataFrame:
 
 @pytest.fixture(scope="module")
 def found(spark: SparkSession, rows: pd.DataFrame) -> dict[tuple[object, ...], dict[str, object]]:
-    frame = spark.createDataFrame(pa.Table.from_pandas(rows.assign(threshold=THRESHOLD)))
+    frame = spark.createDataFrame(pa.Table.from_pandas(rows.assign(decision_threshold=THRESHOLD)))
     return people_and_intervals(frame, "group")
 
 
@@ -90,7 +90,7 @@ def test_what_can_not_be_told_has_no_interval(spark: SparkSession) -> None:
         columns=["group", "user_id", "label", "probability"],
     )  # fmt: skip
     found = people_and_intervals(
-        spark.createDataFrame(pa.Table.from_pandas(rows.assign(threshold=0.5))), "group"
+        spark.createDataFrame(pa.Table.from_pandas(rows.assign(decision_threshold=0.5))), "group"
     )
     assert set(found["one user",]["intervals"].values()) == {None}
     assert found["all liked",]["intervals"]["auc"] is None

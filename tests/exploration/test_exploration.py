@@ -17,7 +17,7 @@ from movierate_spark.exploration.movies import GROUP_AGES
 SEED = 8
 TOLD_BY_THE_TOTAL = -1  # stands for a number of people that is not shown
 THRESHOLD = 4.0
-RULES = {"threshold": THRESHOLD, "min_cell": 11, "min_support": 15, "shrinkage": 8.0}
+RULES = {"min_rating": THRESHOLD, "min_cell": 11, "min_support": 15, "shrinkage": 8.0}
 GENRES = ("Action", "Comedy", "Drama", "Sci-Fi", "War")
 
 

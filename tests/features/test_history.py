@@ -57,7 +57,7 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
 def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
     laid = layouts(frame, chosen)
-    return with_history(with_priors(frame, threshold=4.0), laid, chosen, threshold=4.0)
+    return with_history(with_priors(frame, min_rating=4.0), laid, chosen, min_rating=4.0)
 
 
 def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession) -> None:
@@ -93,7 +93,7 @@ def test_a_request_is_given_history_and_adds_nothing_to_it(spark: SparkSession) 
 def test_means_are_drawn_towards_those_of_all_earlier_days(spark: SparkSession) -> None:
     rows: list[Row] = [(1, 10, 0, 5.0), (2, 20, 10, 2.0), (1, 10, DAY, None), (3, 30, DAY, None)]
     first, second, known, new = history(timeline(spark, rows)).sort("at", "user_id").collect()
-    # Nothing is known on the first day: a rating at the threshold, liked or not alike.
+    # Nothing is known on the first day: a rating of just ``min_rating``, liked or not alike.
     assert (first["prior_mean"], first["prior_like_rate"]) == (4.0, 0.5)
     assert (first["user_mean"], second["movie_like_rate"]) == (4.0, 0.5)
     # Then two ratings, one liked: prior mean 3.5, prior like rate (1 + 1) / (2 + 2).
@@ -150,7 +150,7 @@ def sum_before(value: Column, *keys: str | Column) -> Column:
 def by_windows(frame: DataFrame) -> DataFrame:
     """What history() should give but for recent and genre, in doubles: slow, and plain to read."""
     with_values = (
-        with_priors(frame, threshold=4.0)
+        with_priors(frame, min_rating=4.0)
         .where("withdrawn_at is null")
         .withColumns(
             {

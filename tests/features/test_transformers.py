@@ -13,7 +13,8 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.features.history import COLUMNS
-from movierate_spark.features.pipeline import FEATURES, feature_names, feature_pipeline, uses_month
+from movierate_spark.features.names import FEATURES, feature_names
+from movierate_spark.features.pipeline import feature_pipeline, uses_month
 from movierate_spark.features.transformers import (
     CalendarCycles,
     HistoryFeatures,
@@ -55,11 +56,11 @@ def test_a_rate_of_many_ratings_weighs_more(spark: SparkSession) -> None:
     assert row is not None
     log_count = math.log(4)
     assert (row["user_new"], row["movie_new"]) == (0.0, 1.0)
-    assert (row["user_lift"], row["user_odds"]) == pytest.approx((0.5, math.log(4)))
-    assert row["user_odds_x_log_count"] == pytest.approx(math.log(4) * log_count)
+    assert (row["user_mean_difference"], row["user_log_odds"]) == pytest.approx((0.5, math.log(4)))
+    assert row["user_log_odds_x_log_count"] == pytest.approx(math.log(4) * log_count)
     assert row["user_residual_x_log_count"] == pytest.approx(0.25 * log_count)
     assert row["user_log_count_squared"] == pytest.approx(log_count**2)
-    assert (row["movie_log_count"], row["movie_lift"], row["movie_odds"]) == (0.0, 0.0, 0.0)
+    assert (row["movie_log_count"], row["movie_mean_difference"], row["movie_log_odds"]) == (0.0, 0.0, 0.0)
 
 
 def test_values_of_few_users_are_pooled_and_null_stays_null(spark: SparkSession) -> None:

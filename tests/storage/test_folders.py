@@ -168,8 +168,12 @@ def test_a_control_file_is_on_the_disk_before_it_has_its_name_and_its_name_after
 def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(*_: object) -> int:
-        raise OSError("Invalid argument")
+    really = os.open
+
+    def refused(path: Path, *options: int) -> int:
+        if Path(path).is_dir():
+            raise OSError("Invalid argument")
+        return really(path, *options)
 
     monkeypatch.setattr(os, "open", refused)
     files.replace_text(tmp_path / "ledger.json", "{}")
