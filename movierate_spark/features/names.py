@@ -1,4 +1,4 @@
-"""What each slot of the feature vector is called, and which attribute it is made from: in words for people."""
+"""What each slot of the feature vector is called, and which attribute it is made from, in words."""
 
 from __future__ import annotations
 
