@@ -222,6 +222,11 @@ def _check_environment() -> None:
         prefix, section = name[: len(ENV_PREFIX)], name[len(ENV_PREFIX) :].partition("__")[0].lower()
         if prefix.upper() == ENV_PREFIX and section not in sections:
             raise InputError(f"settings: {name}: no section {section}; there are {', '.join(sections)}")
+        if name.upper().startswith(f"{ENV_PREFIX}SPARK__PROPERTIES__"):
+            raise InputError(
+                f"settings: {name}: variables come in small letters, and Spark's properties have large ones:"
+                f" give them all as JSON in {ENV_PREFIX}SPARK__PROPERTIES, or in a file"
+            )
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -54,7 +54,7 @@ VARIABLES = {
     "VALIDATE__RATED_AT_MIN": ("1995-01-01T00:00:00Z", datetime(1995, 1, 1, tzinfo=UTC)),
     "CLEAN__GENDERS": ('["F", "M", "X"]', ("F", "M", "X")),
     "CLEAN__AGE_MAX": ("99", 99),
-    "LABEL__THRESHOLD": ("3.5", 3.5),
+    "LABEL__MIN_RATING": ("3.5", 3.5),
     "FEATURES__MONTH": ("never", "never"),
     "FEATURES__HISTORY": ("false", False),
     "FEATURES__ZIP3_MIN_USERS": ("2", 2),
@@ -76,7 +76,6 @@ VARIABLES = {
     "TRAIN__THRESHOLD_METRIC": ("f1", "f1"),
     "TRAIN__CALIBRATION": ("none", "none"),
     "TRAIN__REFIT": ("false", False),
-    "TRAIN__SEED": ("7", 7),
     "EVALUATE__RESAMPLES": ("7", 7),
     "EVALUATE__SEED": ("7", 7),
     "SCORE__REASONS": ("7", 7),
@@ -148,6 +147,15 @@ def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("MOVIERATE__TRAIM__THRESHOLD", "f1")
     with pytest.raises(InputError, match="MOVIERATE__TRAIM__THRESHOLD: no section traim; there are clean,"):
         load_settings()
+
+
+def test_a_property_of_spark_is_no_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MOVIERATE__SPARK__PROPERTIES__spark.executor.memoryOverhead", "9g")
+    with pytest.raises(InputError, match="give them all as JSON in MOVIERATE__SPARK__PROPERTIES"):
+        load_settings()
+    monkeypatch.delenv("MOVIERATE__SPARK__PROPERTIES__spark.executor.memoryOverhead")
+    monkeypatch.setenv("MOVIERATE__SPARK__PROPERTIES", '{"spark.executor.memoryOverhead": "9g"}')
+    assert load_settings().spark.properties["spark.executor.memoryOverhead"] == "9g"
 
 
 @pytest.mark.parametrize(

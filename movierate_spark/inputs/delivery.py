@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
 
+import pyarrow.parquet as pq
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -352,12 +353,29 @@ def parquet_records(spark: SparkSession, path: Path) -> DataFrame:
     if is_delta_table(path):
         return read_delta(spark, path)
     of_folders = _columns_of_folders(path)
+    _check_same_columns(path)
     records = reader(spark).parquet(pattern_of(path))
     if of_folders:
         texts = {name: StructField(name, StringType()) for name in of_folders}
         schema = StructType([texts.get(field.name, field) for field in records.schema.fields])
         records = reader(spark).schema(schema).parquet(pattern_of(path))
     return records.select("*", source_file().alias(SOURCE_FILE))
+
+
+def _check_same_columns(path: Path) -> None:
+    """Refuse files of which some have a column that others lack: Spark takes the columns of one of them.
+
+    Raises:
+        InputError: names a file of each kind.
+    """
+    files = sorted(visible_files(path)) if path.is_dir() else []
+    kinds = {frozenset(pq.read_schema(file).names): file for file in reversed(files)}
+    if len(kinds) > 1:
+        (one, first), (other, second) = sorted(kinds.items(), key=lambda kind: str(kind[1]))[:2]
+        odd = ", ".join(sorted(one ^ other))
+        raise InputError(
+            f"{path}: {first.name} and {second.name} have different columns ({odd}): give all files the same"
+        )
 
 
 def _columns_of_folders(path: Path) -> list[str]:

@@ -82,6 +82,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
     if is_parquet(path):
         records, wanted = parquet_records(spark, path), {name: name for name in (*REQUIRED, *OPTIONAL)}
         lines = parquet_lines(path, records, wanted, set(OPTIONAL))
+        _check_case(path, records.columns)
         is_dated = RUN_DATE in records.columns
         return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
     if path.is_dir():
@@ -99,6 +100,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
             " user_id, movie_id and optionally at and run_date"
         )
     check_each_named_once(f"--requests {path}", header)
+    _check_case(path, header)
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
     texts = [
         F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")
@@ -109,6 +111,13 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
     is_dated = RUN_DATE in header
     texted = split.select("raw", "source_file", complete, *named)
     return Requests(path, _with_day(texted, is_dated=is_dated), is_dated, stamp)
+
+
+def _check_case(path: Path, header: Sequence[str]) -> None:
+    """Refuse ``At`` and ``Run_Date``, which would be passed over as other columns are."""
+    ours = (*REQUIRED, *OPTIONAL)
+    if odd := [name for name in header if name.lower() in ours and name not in ours]:
+        raise InputError(f"--requests {path}: column {odd[0]}: write {odd[0].lower()} in small letters")
 
 
 def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:

@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, Observation
 from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
@@ -187,10 +187,12 @@ def _written(
     stored = [field for field in schema.fields if not (run_date and field.name == RUN_DATE)]
     columns = [F.col(field.name).cast(field.dataType).alias(field.name) for field in stored]
     # Few files of a decent size, however many tasks have made the rows: nobody compacts them later.
-    frame.select(*columns).hint("rebalance").write.parquet(str(folder))
+    written = Observation()
+    balanced = frame.select(*columns).hint("rebalance")
+    balanced.observe(written, F.count(F.lit(1)).alias("rows")).write.parquet(str(folder))
     values: dict[str, str | None] = {RUN_DATE: run_date.isoformat()} if run_date else {}
     actions, rows = [], 0
-    for path in sorted(folder.glob("*.parquet")):
+    for path in data_files(folder):
         footer = pq.read_metadata(path)
         names = [field.name for field in stored]
         if footer.schema.to_arrow_schema().names != names:
@@ -198,7 +200,17 @@ def _written(
         if footer.num_rows:
             actions.append(_add_action(path, table, values, footer.num_rows))
             rows += footer.num_rows
+    if rows != written.get["rows"]:
+        raise MovierateError(
+            f"{folder}: {written.get['rows']} rows were written, and {rows} lie there: do the driver and the"
+            " executors see the same file system?"
+        )
     return Attempt(table, schema, folder, run_date, tuple(actions), rows)
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The Parquet files that Spark has left in a folder."""
+    return sorted(folder.glob("*.parquet"))
 
 
 def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: int) -> AddAction:
@@ -238,7 +250,10 @@ def commit(
     now = begun
     for _ in range(MOST_TRIES):
         # Delta takes any schema into any table, which then no longer opens.
-        check_purpose(open_table(attempt.table), attempt.schema)
+        latest = open_table(attempt.table)
+        check_purpose(latest, attempt.schema)
+        if latest.version != now.version and latest.state(transaction, attempt.run_date) != before:
+            break  # somebody else's append takes no part in Delta's check for conflicts
         _check_files(attempt)
         try:
             _commit_to(now, attempt, [transaction, *also])

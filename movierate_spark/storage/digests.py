@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,9 +33,9 @@ def number_of(*parts: object) -> int:
 
 def visible_files(folder: Path) -> Iterator[Path]:
     """The files below a folder but for Spark's hidden ones: ``.x``, and ``_x`` without a ``=``."""
-    for file in folder.rglob("*"):
-        if file.is_file() and not any(map(_is_hidden, file.relative_to(folder).parts)):
-            yield file
+    for inside, folders, names in os.walk(folder, followlinks=True):  # as Spark does
+        folders[:] = [name for name in folders if not _is_hidden(name)]
+        yield from (Path(inside) / name for name in names if not _is_hidden(name))
 
 
 def _is_hidden(name: str) -> bool:

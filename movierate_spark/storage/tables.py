@@ -93,14 +93,15 @@ def is_delta_table(path: Path) -> bool:
 
 
 def identity_of(path: Path) -> str:
-    """What tells an input from another: a Delta table's id and version, else the digest of its files.
+    """What tells an input from another: a Delta table's id, version and last commit, else its files' digest.
 
-    A deletion takes files out of a Delta table's log and leaves them where they lie.
+    A deletion takes files out of a Delta table's log and leaves them where they lie. A copy that was put back
+    and then went another way has the id and the version, and another last commit.
     """
     if not is_delta_table(path):
         return digest_of(path)
     table = _opened(path)
-    return f"{table.metadata().id}@{table.version()}"
+    return f"{table.metadata().id}@{table.version()}@{digest_of(log_entries(path)[-1])}"
 
 
 def current_files(path: Path, *, version: int | None = None) -> list[str]:

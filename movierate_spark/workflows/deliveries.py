@@ -129,7 +129,7 @@ def check_deliveries(asked: ScoringRequest, found: Sequence[RunDateOutcome]) -> 
     refused = [str(each.run_date) for each in found if each.outcome == "refused"]
     if refused:
         raise InputError(f"{len(refused)} of {len(found)} run dates were refused: {', '.join(refused)}")
-    if all(each.outcome == "no delivery" for each in found):
+    if all(each.outcome == "no delivery" and not each.why for each in found):
         raise InputError(f"--requests {asked.requested}: no delivery for any of the {len(found)} run dates")
 
 
@@ -184,12 +184,16 @@ def _of_path(
     if isinstance(found, InputError):
         raise found
     delivery, by_day = found.delivery, found.by_day
-    _check(path, by_day, asked)
+    _check(path, by_day, run_dates, asked)
     if not delivery.is_as_it_was():
         raise InputError(f"--requests {path} has changed while it was read: run it again")
+    is_empty = not any(of_day.rows for of_day in by_day.values())
+    if delivery.is_dated and is_empty and len(asked.run_dates) > 1:
+        yield from (RunDateOutcome(day, "no delivery", str(path), why="no rows") for day in run_dates)
+        return
     for day in run_dates:
         of_day = by_day.get(day.isoformat() if delivery.is_dated else None, requests.NOTHING)
-        if delivery.is_dated and not of_day.rows:
+        if delivery.is_dated and not of_day.rows and not is_empty:
             if len(asked.run_dates) == 1:
                 raise InputError(f"--requests {path}: no row has the run_date {day}")
             yield RunDateOutcome(day, "no delivery", str(path))
@@ -197,7 +201,23 @@ def _of_path(
             yield DueDelivery(day, delivery, of_day, judge)
 
 
-def _check(path: Path, by_day: Mapping[str | None, RequestCounts], asked: ScoringRequest) -> None:
+def _other_days(by_day: Mapping[str | None, RequestCounts], run_dates: Sequence[date]) -> list[str]:
+    """The days with rows that a file is not for."""
+    own = {day.isoformat() for day in run_dates}
+    return sorted(day for day, of_day in by_day.items() if day and of_day.rows and day not in own)
+
+
+def _check(
+    path: Path,
+    by_day: Mapping[str | None, RequestCounts],
+    run_dates: Sequence[date],
+    asked: ScoringRequest,
+) -> None:
+    if DATE in asked.requested and (others := _other_days(by_day, run_dates)):
+        raise InputError(
+            f"--requests {path}: rows of run_date {others[0]}, which the file's name does not say: put them"
+            " into the file of their date, or give one table of all dates without {date}"
+        )
     unnamed = sum(found.rows for day, found in by_day.items() if day is not None and not _is_date(day))
     if unnamed:
         raise InputError(f"--requests {path}: {unnamed} rows have no run_date as YYYY-MM-DD")

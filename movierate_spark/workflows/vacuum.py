@@ -29,6 +29,7 @@ def vacuum_folder(
     Raises:
         InputError: the folder is none of ours.
     """
+    folder = folder.resolve()  # "." has no name, and a link has another one
     if not even_recent:
         retention_hours = max(retention_hours, floor_hours(folder))
     if (folder / lake.LEDGER).is_file():
@@ -43,8 +44,19 @@ def vacuum_folder(
     return [
         path
         for table in tables
-        for path in vacuum_table(table, retention_hours=retention_hours, dry_run=dry_run)
+        for path in vacuum_table(
+            table, retention_hours=retention_hours, keep=_named_beside(table), dry_run=dry_run
+        )
     ]
+
+
+def _named_beside(table: Path) -> list[int]:
+    """The version of an evaluation's predictions that its metrics were counted from."""
+    metrics = table.parent / "metrics.json"
+    if not metrics.is_file():
+        return []
+    version = json.loads(metrics.read_text(encoding="utf-8")).get("predictions_version")
+    return [] if version is None else [version]
 
 
 def floor_hours(folder: Path) -> float:

@@ -55,7 +55,7 @@ def test_every_job_works_below_a_folder_with_a_hostile_name(
     run("recommend", *model, "--out", home / "best", "--top", 2, "--config", config)
     run("audience", *model, "--genres", "Drama", "--year", 2000)
     assert " simulate " not in run("runs", home / "lake", home / "model", scores).out
-    run("vacuum", home / "lake", home / "model", scores, "--retention-hours", 0)
+    run("vacuum", home / "lake", home / "model", scores, "--retention-hours", 0, "--even-recent")
     current = {*current_files(scores), *current_files(scores / "_rejected")}
     assert set(map(str, scores.rglob("*.parquet"))) == current
 

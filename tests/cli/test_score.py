@@ -280,16 +280,43 @@ def test_a_header_without_rows_empties_a_single_date_and_never_several(
     assert len(rows(spark, scores)) == 2
     write(asked, ["user_id,movie_id,run_date"])
     dated = score(movierate, home, asked, scores, *dates)
-    assert dated.status == 2
+    assert dated.status == 0, dated.err
     assert dated.out.count(": no delivery") == 2
-    assert "no delivery for any of the 2 run dates" in dated.err
-    assert f"no row has the run_date {DAY}" in score(movierate, home, asked, scores).err
     assert len(rows(spark, scores)) == 2
+    write(asked, ["user_id,movie_id,run_date", "1,2,2000-12-29"])
+    assert f"no row has the run_date {DAY}" in score(movierate, home, asked, scores).err
+    assert "no delivery for any of the 2 run dates" in score(movierate, home, asked, scores, *dates).err
+    assert len(rows(spark, scores)) == 2
+    write(asked, ["user_id,movie_id,run_date"])
+    assert "requests: read 0 = scored 0 + rejected 0\n" in score(movierate, home, asked, scores).out
+    assert rows(spark, scores) == []
     write(asked, ["user_id,movie_id"])
     alone = score(movierate, home, asked, scores)
     assert alone.status == 0, alone.err
     assert "requests: read 0 = scored 0 + rejected 0\n" in alone.out
     assert rows(spark, scores) == []
+
+
+def test_rows_of_another_date_than_the_file_is_named_for_are_refused(
+    movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "2000-12-30.csv", ["user_id,movie_id,run_date", "1,2,2000-12-30", "3,4,2000-12-31"])
+    write(tmp_path / "2000-12-31.csv", ["user_id,movie_id,run_date", "5,6,2000-12-31"])
+    dates = ("--from", "2000-12-30", "--to", "2000-12-31")
+    outcome = score(movierate, home, tmp_path / "{date}.csv", tmp_path / "scores", *dates)
+    assert outcome.status == 2
+    assert "rows of run_date 2000-12-31, which the file's name does not say" in outcome.out
+    assert "2000-12-31: requests: read 1 = scored 1 + rejected 0\n" in outcome.out
+
+
+@pytest.mark.parametrize("name", ["At", "RUN_DATE", "User_Id"])
+def test_a_column_in_large_letters_is_refused_by_name(
+    movierate: Movierate, home: Path, asked: Path, tmp_path: Path, name: str
+) -> None:
+    write(asked, [f"user_id,movie_id,{name}", "1,2,2000-12-01"])
+    outcome = score(movierate, home, asked, tmp_path / "scores")
+    assert outcome.status == 2
+    assert f"column {name}: write {name.lower()} in small letters" in outcome.err
 
 
 def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_the_others(

@@ -15,6 +15,7 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.delivery import csv_fields, find_delivery, first_line, read_lines, whole
 from movierate_spark.inputs.requests import read_requests
+from movierate_spark.storage.digests import digest_of
 
 
 def test_lines_keep_blanks_and_come_as_text_whatever_their_encoding(
@@ -152,6 +153,27 @@ def test_columns_that_folders_of_parquet_are_named_for_are_read_as_text(
     delivery = find_delivery(tmp_path, format_name="parquet", settings=settings.input)
     users = delivery.read(spark, "users").select("user_id", "occupation", "zip").sort("user_id").collect()
     assert [tuple(row) for row in users] == [("0", None, "01200"), ("1", "clerical/admin", "94000")]
+
+
+def test_parquet_files_with_different_columns_are_refused(spark: SparkSession, tmp_path: Path) -> None:
+    parquet(tmp_path / "a.parquet", user_id=[1], movie_id=[2])
+    parquet(tmp_path / "b.parquet", user_id=[3], movie_id=[4], run_date=["2000-12-31"])
+    with pytest.raises(InputError, match=r"a.parquet and b.parquet have different columns \(run_date\)"):
+        read_requests(spark, tmp_path)
+
+
+def test_files_behind_a_link_are_seen_as_spark_sees_them(spark: SparkSession, tmp_path: Path) -> None:
+    parquet(tmp_path / "elsewhere" / "b.parquet", user_id=[3], movie_id=[4])
+    asked = tmp_path / "asked"
+    parquet(asked / "run_date=2000-12-30" / "a.parquet", user_id=[1], movie_id=[2])
+    (asked / "run_date=2000-12-31").symlink_to(tmp_path / "elsewhere")
+    before = digest_of(asked)
+    assert read_requests(spark, asked).lines.count() == 2
+    parquet(tmp_path / "elsewhere" / "b.parquet", user_id=[9], movie_id=[9])
+    assert digest_of(asked) != before
+    parquet(asked / "c.parquet", user_id=[1], movie_id=[2])
+    with pytest.raises(InputError, match="files lie at different depths"):
+        read_requests(spark, asked)
 
 
 def test_parquet_that_would_be_passed_over_is_refused_by_name(spark: SparkSession, tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.delivery import find_delivery
 from movierate_spark.storage import lake
-from movierate_spark.storage.tables import current_files, read_table
+from movierate_spark.storage.digests import digest_of
+from movierate_spark.storage.tables import current_files, log_entries, read_table
 
 Movierate = Callable[..., Outcome]
 X = StructType([StructField("x", LongType())])
@@ -129,7 +130,7 @@ def test_who_was_deleted_from_the_delivered_table_leaves_the_lake(
     assert "unchanged" not in outcome.out
     assert [row["user_id"] for row in lake.open_lake(spark, target).ratings.collect()] == [2]
     inputs = json.loads((target / "ledger.json").read_text())["inputs"]
-    assert inputs["ratings"] == f"{table.metadata().id}@2"
+    assert inputs["ratings"] == f"{table.metadata().id}@2@{digest_of(log_entries(source / 'ratings')[-1])}"
 
 
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"

@@ -10,8 +10,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
-from deltalake import DeltaTable, Transaction
+from deltalake import DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -99,6 +100,54 @@ def test_few_rows_are_one_file_however_many_tasks_have_made_them(spark: SparkSes
     with attempt_to_write(frame, tmp_path / "t", PLAIN) as attempt:
         assert (attempt.rows, len(attempt.files)) == (1_000, 1)
         commit(attempt)
+
+
+def test_rows_that_were_written_and_cannot_be_seen_are_never_published(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    see = commits.data_files
+    monkeypatch.setattr(commits, "data_files", lambda folder: see(folder)[1:])
+    with (
+        pytest.raises(MovierateError, match=r"3 rows were written, and [0-2] lie there"),
+        attempt_to_write(spark.createDataFrame([(1,), (2,), (3,)], PLAIN), tmp_path / "t", PLAIN),
+    ):
+        pytest.fail("it went on")
+    assert not (tmp_path / "t").exists()
+
+
+def test_rows_that_somebody_else_appends_meanwhile_win(spark: SparkSession, tmp_path: Path) -> None:
+    for path, day in ((tmp_path / "dated", FIRST), (tmp_path / "plain", None)):
+        publish(spark, path, 1, day)
+        seen = open_table(path)
+        columns = {"x": [7], **({"run_date": [day]} if day else {})}
+        write_deltalake(str(path), pa.table(columns), mode="append")
+        with pytest.raises(ConflictError):
+            publish(spark, path, 2, day, to=seen)
+        assert {row[0] for row in content(spark, path, DATED if day else PLAIN)} == {1, 7}
+
+
+def test_a_folder_is_known_by_any_of_its_names(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(spark, tmp_path / "lake" / "ratings", 1, None)
+    (tmp_path / "lake" / "ledger.json").write_text("{}")
+    (tmp_path / "alias").symlink_to(tmp_path / "lake" / "ratings")
+    monkeypatch.chdir(tmp_path / "lake" / "ratings")
+    for name in (Path(), tmp_path / "alias"):
+        with pytest.raises(InputError, match="name the lake"):
+            vacuum_folder(name, retention_hours=0)
+
+
+def test_vacuum_keeps_the_predictions_that_metrics_name(spark: SparkSession, tmp_path: Path) -> None:
+    predictions = tmp_path / "predictions"
+    publish(spark, predictions, 1, None)
+    publish(spark, predictions, 2, None)
+    (tmp_path / "metrics.json").write_text('{"predictions_version": 0}')
+    vacuum_folder(predictions, retention_hours=0, even_recent=True)
+    assert read_table(spark, predictions, PLAIN, version=0).collect() == [(1,)]
+    (tmp_path / "metrics.json").write_text('{"predictions_version": 1}')
+    assert len(vacuum_folder(predictions, retention_hours=0, even_recent=True)) == 1
+    assert content(spark, predictions, PLAIN) == {(2,)}
 
 
 def test_a_failed_attempt_leaves_what_others_have_put_there(spark: SparkSession, tmp_path: Path) -> None:
