@@ -36,7 +36,8 @@ def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "c
     # Of a Java process that has gone py4j tells its own logger and the root; the last line says it to people.
     logging.getLogger().addHandler(logging.NullHandler())
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.exit(_status(lambda: app(given, standalone_mode=False), given))
+    status = _status(lambda: app(given or ["--help"], standalone_mode=False, prog_name="movierate"), given)
+    sys.exit(status if given else 2)
 
 
 def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
@@ -47,8 +48,7 @@ def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
-        message = error.format_message()  # none where help has been shown
-        return _fail(name, f"{message} (see {name} --help)", 2) if message else 2
+        return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
     except MovierateError as error:
         return _fail(name, str(error), error.exit_status)
     except KeyboardInterrupt:

