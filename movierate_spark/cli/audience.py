@@ -34,14 +34,16 @@ def audience(
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_audience
     from movierate_spark.model.bundle import open_bundle
-    from movierate_spark.storage.lake import open_lake
+    from movierate_spark.storage.lake import open_lake, read_ledger
 
     second = time_of(at, "--at")
     if (movie is None) == (genres is None and year is None):
         raise InputError("name a movie with --movie, or a new one with --genres and --year")
     film = workflows.Film(movie, [name for name in (genres or "").split("|") if name], year)
     run = Run("audience", config)
+    read_ledger(lake)  # says what is wrong before Spark starts
+    bundle = open_bundle(model)
     with run.spark() as spark:
-        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        opened = open_lake(spark, lake)
         found = workflows.audience_of(bundle, opened, run.settings, run.progress, film=film, at=second)
     show_audience(run.out, found.head(top))

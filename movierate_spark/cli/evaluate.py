@@ -47,14 +47,17 @@ def evaluate(
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics
     from movierate_spark.model.bundle import open_bundle
-    from movierate_spark.storage.lake import open_lake
+    from movierate_spark.storage.lake import open_lake, read_ledger
 
     start, end = time_of(since, "--since"), time_of(until, "--until")
     if start is None or (end is not None and end <= start):
         raise InputError(f"--until {until} is not after --since {since}")
     run = Run("evaluate", config)
+    read_ledger(lake)  # says what is wrong before Spark starts
+    bundle = open_bundle(model)
+    other = None if against is None else open_bundle(against)
     with run.spark() as spark, run.recorded(out) as record:
-        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        opened = open_lake(spark, lake)
         record.inputs = opened.described() | bundle.described()
         metrics = workflows.evaluate_model(
             bundle,
@@ -63,7 +66,7 @@ def evaluate(
             run.progress,
             target=out,
             window=workflows.EvaluationWindow(start, end, min_user_history, allow_overlap),
-            against=None if against is None else open_bundle(against),
+            against=other,
             with_leakage_cost=leakage_cost,
         )
         record.counts = {"evaluated": metrics["rows"]}

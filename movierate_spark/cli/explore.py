@@ -23,9 +23,10 @@ def explore(
     Who rates how much, who likes what, which movies divide opinions.
     """
     from movierate_spark import workflows
-    from movierate_spark.storage.lake import open_lake
+    from movierate_spark.storage.lake import open_lake, read_ledger
 
     run = Run("explore", config)
+    read_ledger(lake)  # says what is wrong before Spark starts
     with run.spark() as spark, run.recorded(out) as record:
         opened = open_lake(spark, lake)
         record.inputs = opened.described()

@@ -32,9 +32,11 @@ def prepare(
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import ledger_lines
+    from movierate_spark.inputs.delivery import find_delivery
 
     delivered = workflows.Preparation(source, format_.value, row_counts(expect_rows or ()), force)
     run = Run("prepare", config)
+    find_delivery(source, format_name=format_.value, settings=run.settings.input)
     with run.spark() as spark, run.recorded(lake) as record:
         prepared = workflows.prepare_lake(spark, run.settings, run.progress, delivered=delivered, target=lake)
         ledger = prepared.ledger

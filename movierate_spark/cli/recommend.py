@@ -29,12 +29,14 @@ def recommend(
     """Leave each user's best unseen movies."""
     from movierate_spark import workflows
     from movierate_spark.model.bundle import open_bundle
-    from movierate_spark.storage.lake import open_lake
+    from movierate_spark.storage.lake import open_lake, read_ledger
 
     second = time_of(at, "--at")
     run = Run("recommend", config)
+    read_ledger(lake)  # says what is wrong before Spark starts
+    bundle = open_bundle(model)
     with run.spark() as spark, run.recorded(out) as record:
-        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        opened = open_lake(spark, lake)
         record.inputs = opened.described() | bundle.described()
         rows = workflows.recommend_movies(
             bundle, opened, run.settings, run.progress, target=out, count=top, at=second, force=force

@@ -56,14 +56,17 @@ def score(
     from movierate_spark import workflows
     from movierate_spark.cli.output import scored_lines
     from movierate_spark.model.bundle import open_bundle
-    from movierate_spark.storage.lake import open_lake
+    from movierate_spark.storage.lake import open_lake, read_ledger
 
     days = days_of(run_date, first, last)
     run = Run("score", config)
     count = run.settings.score.reasons if reasons is None else reasons
     asked = workflows.ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
+    read_ledger(lake)  # says what is wrong before Spark starts
+    bundle = open_bundle(model)
+    asked.check_there()
     with run.spark() as spark:
-        opened, bundle = open_lake(spark, lake), open_bundle(model)
+        opened = open_lake(spark, lake)
         outcomes = workflows.score_requests(
             bundle, opened, run.settings, run.progress, target=scores, asked=asked
         )

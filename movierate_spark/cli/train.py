@@ -17,10 +17,11 @@ def train(
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics
-    from movierate_spark.storage.lake import open_lake
+    from movierate_spark.storage.lake import open_lake, read_ledger
 
     end = time_of(until, "--until")
     run = Run("train", config)
+    read_ledger(lake)  # says what is wrong before Spark starts
     with run.spark() as spark, run.recorded(model) as record:
         opened = open_lake(spark, lake)
         record.inputs = opened.described()

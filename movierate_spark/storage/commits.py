@@ -31,6 +31,8 @@ from movierate_spark.storage.files import remove_if_empty
 from movierate_spark.storage.tables import RUN_DATE, delta_location, is_delta_table, log_entries
 
 MOST_TRIES = 50
+RENAMED = (("predicted", "predicted_liked"), ("liked", "predicted_liked"))
+"""Columns that version 0.1 called otherwise."""
 ATTEMPT = "attempt"
 """What a commit's entry in the log calls the folder that its files were written to."""
 
@@ -120,11 +122,18 @@ def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -
     found = StructType.fromJson(json.loads(table.delta.schema().to_json()))
     parted_by = table.delta.metadata().partition_columns
     expected = [RUN_DATE] if RUN_DATE in schema.names else []
-    if parted_by != expected or _columns(found) != _columns(schema):
-        raise InputError(
-            f"{f'{option} ' if option else ''}{table.path}: a table of {_described(found, parted_by)} lies"
-            f" there; expected one of {_described(schema, expected)}: name another folder"
-        )
+    if parted_by == expected and _columns(found) == _columns(schema):
+        return
+    for old, new in RENAMED:
+        if {(new if name == old else name, kind) for name, kind in _columns(found)} == _columns(schema):
+            raise InputError(
+                f"{table.path}: a table of version 0.1, in which {new} is called {old}: name a new folder,"
+                " and run the command again for what it held (scores: movierate score --from --to)"
+            )
+    raise InputError(
+        f"{f'{option} ' if option else ''}{table.path}: a table of {_described(found, parted_by)} lies there;"
+        f" expected one of {_described(schema, expected)}: name another folder"
+    )
 
 
 def _columns(schema: StructType) -> set[tuple[str, str]]:

@@ -61,8 +61,8 @@ class Lake:
         return {"lake": str(self.path), "lake_versions": versions, "ledger_sha256": self.ledger_sha256}
 
 
-def open_lake(spark: SparkSession, path: Path) -> Lake:
-    """The lake at ``path``, as its ledger names it.
+def read_ledger(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The ledger of the lake at ``path``, and the bytes that it was read from.
 
     Raises:
         InputError: no lake lies there, or its ledger can't be read.
@@ -70,13 +70,23 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
     try:
         content = (path / LEDGER).read_bytes()
         ledger = json.loads(content)
-        versions = {name: int(ledger["versions"][name]) for name in schemas.LAKE}
+        ledger["versions"] = {name: int(ledger["versions"][name]) for name in schemas.LAKE}
+        return ledger, content
     except FileNotFoundError as error:
         raise InputError(f"--lake {path}: no lake there ({LEDGER} is missing): run prepare") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"--lake {path}: {LEDGER} can't be read: run prepare again") from error
+
+
+def open_lake(spark: SparkSession, path: Path) -> Lake:
+    """The lake at ``path``, as its ledger names it.
+
+    Raises:
+        InputError: no lake lies there, or its ledger or a table can't be read.
+    """
+    ledger, content = read_ledger(path)
     frames = {
-        name: read_table(spark, path / name, schemas.LAKE[name], version=versions[name])
+        name: read_table(spark, path / name, schemas.LAKE[name], version=ledger["versions"][name])
         for name in ("ratings", "users", "movies")
     }
     return Lake(path, ledger, sha256(content), **frames)

@@ -46,6 +46,16 @@ class ScoringRequest:
             paths.setdefault(path, []).append(run_date)
         return paths
 
+    def check_there(self) -> None:
+        """Refuse a single delivery that has not come.
+
+        Raises:
+            InputError: nothing lies at its path.
+        """
+        paths = list(self.by_path())
+        if len(paths) == 1 and not paths[0].exists():
+            raise InputError(f"--requests {paths[0]}: no such file")
+
 
 @dataclass(frozen=True)
 class RunDateOutcome:

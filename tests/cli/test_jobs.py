@@ -19,7 +19,7 @@ from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from helpers import DAY, INTERPRETED, ROOT, Outcome, T, listing
 from pyspark.sql import SparkSession
 
-from movierate_spark import schemas
+from movierate_spark import schemas, session
 from movierate_spark.console import plain_console
 from movierate_spark.model import bundle as bundles
 from movierate_spark.progress import Progress
@@ -317,6 +317,34 @@ def test_bad_input_ends_with_one_line_and_status_2_and_leaves_nothing(
     for arguments, message in bad_commands(home, tmp_path):
         assert message in one_line(movierate(*arguments)), arguments
         assert listing(tmp_path) == before, arguments
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (("prepare", "--input", "none", "--lake", "new"), "none does not exist"),
+        (("explore", "--lake", "none", "--out", "new"), "none: no lake there"),
+        (("train", "--lake", "none", "--model", "new"), "none: no lake there"),
+        (("evaluate", "--lake", "LAKE", "--model", "none", "--since", T, "--out", "new"), "no bundle there"),
+        (("recommend", "--lake", "LAKE", "--model", "none", "--out", "new", "--top", 1), "no bundle there"),
+        (("audience", "--lake", "none", "--model", "none", "--movie", 1), "none: no lake there"),
+        (
+            ("score", "--lake", "LAKE", "--model", "MODEL", "--requests", "none.csv", "--scores", "new",
+             "--run-date", "2000-12-31"),
+            "none.csv: no such file",
+        ),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_path_is_said_before_spark_starts(
+    movierate: Callable[..., Outcome],
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    command: tuple[object, ...],
+    message: str,
+) -> None:
+    monkeypatch.setattr(session, "build_session", lambda *_: pytest.fail("Spark was started"))
+    places = {"LAKE": home / "lake", "MODEL": home / "model"}
+    assert message in one_line(movierate(*(places.get(str(part), part) for part in command)))
 
 
 def test_ratings_of_one_class_cannot_train(movierate: Callable[..., Outcome], tmp_path: Path) -> None:

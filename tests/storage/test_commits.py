@@ -18,9 +18,17 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
+from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.storage import commits
-from movierate_spark.storage.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.commits import (
+    Attempt,
+    OpenedTable,
+    attempt_to_write,
+    check_purpose,
+    commit,
+    open_table,
+)
 from movierate_spark.storage.tables import is_delta_table, read_table
 from movierate_spark.storage.vacuum import vacuum_table
 from movierate_spark.workflows import vacuum_folder
@@ -136,6 +144,19 @@ def test_a_folder_is_known_by_any_of_its_names(
     for name in (Path(), tmp_path / "alias"):
         with pytest.raises(InputError, match="name the lake"):
             vacuum_folder(name, retention_hours=0)
+
+
+@pytest.mark.parametrize(("schema", "old"), [(schemas.SCORES, "liked"), (schemas.PREDICTIONS, "predicted")])
+def test_a_table_of_an_older_version_is_refused_with_what_to_do(
+    spark: SparkSession, tmp_path: Path, schema: StructType, old: str
+) -> None:
+    fields = [StructField(old if f.name == "predicted_liked" else f.name, f.dataType) for f in schema.fields]
+    day = FIRST if "run_date" in schema.names else None
+    older = StructType(fields)
+    with attempt_to_write(spark.createDataFrame([], older), tmp_path / "t", older, run_date=day) as attempt:
+        commit(attempt)
+    with pytest.raises(InputError, match=f"in which predicted_liked is called {old}: name a new"):
+        check_purpose(open_table(tmp_path / "t"), schema)
 
 
 def test_vacuum_keeps_the_predictions_that_metrics_name(spark: SparkSession, tmp_path: Path) -> None:
