@@ -10,9 +10,9 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # What a cluster needs: the package with all that it needs, the jobs and the settings, for `spark-submit --archives`.
 ENVIRONMENT := dist/movierate-spark-environment.tar.gz
-SOURCES := pyproject.toml $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
+SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test faults bench dist airflow-test lint setup java browser clean
+.PHONY: demo test faults bench dist airflow-test constraints lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -36,7 +36,7 @@ $(ENVIRONMENT): $(SOURCES) | setup
 	rm -rf build dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 	$(BIN)/uv venv --quiet --relocatable --python $(PYTHON) build/environment
-	$(BIN)/uv pip install --quiet --python build/environment/bin/python dist/*.whl
+	$(BIN)/uv pip install --quiet --constraint constraints.txt --python build/environment/bin/python dist/*.whl
 	cp -R jobs build/environment/jobs
 	cd build/environment && ln -s lib/python*/site-packages/movierate_spark/conf conf
 	tar -C build/environment -cf - . | gzip -1 > $@.part && mv $@.part $@
@@ -52,6 +52,10 @@ $(AIRFLOW_VENV)/.installed: tests/airflow/requirements.txt | setup
 	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
+# The newest versions that pyproject.toml allows, exactly: what `make setup` and `make dist` install.
+constraints: setup
+	$(BIN)/uv pip compile --quiet --upgrade --universal --no-annotate --no-header --extra dev pyproject.toml -o constraints.txt
+
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,13 +64,13 @@ lint: setup
 
 setup: $(VENV)/.installed
 
-$(VENV)/.installed: pyproject.toml
+$(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "make: Python 3.11 or newer is needed; name it: make PYTHON=python3.11"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) \
 	  || { $(APT_GET) python3-venv && $(PYTHON) -m venv $(VENV); } \
 	  || { echo "make: Python's venv is missing (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	@touch $@
 
 # Spark 4 runs on Java 17 or 21, as `movierate doctor` checks.
