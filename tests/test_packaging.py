@@ -35,13 +35,15 @@ def test_no_version_with_a_published_vulnerability_may_be_installed() -> None:
     assert low == set()
 
 
-def test_constraints_name_one_exact_version_of_everything_that_is_needed() -> None:
+def test_constraints_name_exact_versions_of_everything_that_is_needed() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [
         Requirement(line) for line in (*project["dependencies"], *project["optional-dependencies"]["dev"])
     ]
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     assert [line for line in lines if not re.fullmatch(r"[a-z0-9.-]+==[0-9a-z.+]+( ; .+)?", line)] == []
-    exact = {line.partition("==")[0]: re.split(r"==| ;", line)[1].strip() for line in lines}
-    assert len(exact) == len(lines)
-    assert [need.name for need in needed if exact[need.name] not in need.specifier] == []
+    exact = [(line.partition("==")[0], re.split(r"==| ;", line)[1].strip()) for line in lines]
+    for need in needed:  # a package may have a version for each Python
+        versions = [version for name, version in exact if name == need.name]
+        assert versions, need.name
+        assert [version for version in versions if version not in need.specifier] == [], need.name
