@@ -48,14 +48,14 @@ class Segments:
 class Layout:
     """How the rows of a key's groups are spread over ``tasks``.
 
-    The other keys go by ``buckets`` (bucket, task) of their hash; ``heavy`` is None where no key is too large
-    for a task.
+    The other keys go by ``buckets`` (bucket, task) of their hash, None where there is one task for all of
+    them; ``heavy`` is None where no key is too large for a task.
     """
 
     key: str
     tasks: int
     bucket_count: int
-    buckets: DataFrame
+    buckets: DataFrame | None
     heavy: Segments | None
 
     def spread(self, placed: DataFrame) -> DataFrame:
@@ -80,13 +80,14 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
     usual = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
     capacity = min(max_rows, max(LEAST_ROWS, math.ceil(total / usual)))
     tasks = pack([size for _, size in (*light, *heavy_sizes)], capacity=capacity)
-    buckets = _table(spark, ("bucket", "task"), [(bucket,) for bucket, _ in light], tasks[: len(light)])
-    heavy = None
+    count, heavy, buckets = max(tasks, default=0) + 1, None, None
+    if count > 1:
+        buckets = _table(spark, ("bucket", "task"), [(bucket,) for bucket, _ in light], tasks[: len(light)])
     if has_heavy:
         units = [unit for unit, _ in heavy_sizes]
         placed = _table(spark, (key, "segment", "part", "task"), units, tasks[len(light) :])
         heavy = Segments(hours.drop("count"), seconds.drop("count"), placed)
-    return Layout(key, max(tasks, default=0) + 1, bucket_count, buckets, heavy)
+    return Layout(key, count, bucket_count, buckets, heavy)
 
 
 def _light_buckets(
@@ -99,8 +100,8 @@ def _light_buckets(
         by_bucket = counts.groupBy(_bucket(key, bucket_count).alias("bucket")).agg(
             F.sum(F.when(is_light, F.col("count"))).alias("rows"), F.count_if(~is_light).alias("heavy")
         )
-        found = by_bucket.sort("bucket").collect()  # a few thousand numbers
-        light = [(row["bucket"], row["rows"]) for row in found if row["rows"]]
+        found = by_bucket.collect()  # a few thousand numbers
+        light = sorted((row["bucket"], row["rows"]) for row in found if row["rows"])
         has_heavy = any(row["heavy"] for row in found)
         bucket_count *= 4
     return bucket_count // 4, light, has_heavy
@@ -155,8 +156,7 @@ def _unit_sizes(
     )
     counted = whole.unionByName(dealt.groupBy(key, "segment", "part").count())
     sizes = counted.groupBy(key, "segment", "part").agg(F.sum("count").alias("rows"))
-    found = sizes.sort(key, "segment", "part").collect()
-    return [((row[key], row["segment"], row["part"]), row["rows"]) for row in found]
+    return sorted(((row[key], row["segment"], row["part"]), row["rows"]) for row in sizes.collect())
 
 
 def _part() -> Column:
@@ -186,22 +186,30 @@ def in_segments(
     ``recent`` how many of the key's last ratings a segment is given. Other columns of summary rows are null.
     """
     key, heavy = layout.key, layout.heavy
-    by_bucket = F.broadcast(layout.buckets.withColumnRenamed("task", "of_bucket"))
-    bucketed = events.withColumns({"bucket": _bucket(key, layout.bucket_count), "kind": F.lit(ORDINARY)})
+    ordinary = events.withColumn("kind", F.lit(ORDINARY))
     if heavy is None:
-        uncut = {"segment": F.lit(0).cast("long"), "part": F.lit(0).cast("long")}
-        placed = bucketed.withColumns(uncut).join(by_bucket, "bucket", "left")
-        return placed.withColumnRenamed("of_bucket", "task").drop("bucket")
-    located = _located(bucketed, heavy, key)
-    of_heavy = located.where("is_heavy").drop("bucket")
+        uncut = {"segment": F.lit(0).cast("long"), "part": F.lit(0).cast("long"), "task": F.lit(None)}
+        return _with_task(ordinary.withColumns(uncut), layout)
+    located = _located(ordinary, heavy, key)
+    of_heavy = located.where("is_heavy")
     later = heavy.units.select(key, F.col("segment").alias("later"), F.col("part").alias("in_part"))
     later = F.broadcast(later)
     whole = located.unionByName(_totals(of_heavy, later, key, within, sums), allowMissingColumns=True)
     if recent:
         whole = whole.unionByName(_recent(of_heavy, later, key, recent), allowMissingColumns=True)
     placed = whole.join(F.broadcast(heavy.units), [key, "segment", "part"], "left")
-    placed = placed.join(by_bucket, "bucket", "left").withColumn("task", F.coalesce("task", "of_bucket"))
-    return placed.drop("bucket", "of_bucket", "is_heavy")
+    return _with_task(placed.drop("is_heavy"), layout)
+
+
+def _with_task(rows: DataFrame, layout: Layout) -> DataFrame:
+    """The rows with a ``task`` where they have none yet: that of their key's bucket."""
+    if layout.buckets is None:
+        return rows.withColumn("task", F.coalesce(F.col("task").cast("long"), F.lit(0)))
+    by_bucket = F.broadcast(layout.buckets.withColumnRenamed("task", "of_bucket"))
+    bucketed = rows.withColumn("bucket", _bucket(layout.key, layout.bucket_count))
+    placed = bucketed.join(by_bucket, "bucket", "left")
+    task = F.coalesce(F.col("task").cast("long"), "of_bucket")
+    return placed.withColumn("task", task).drop("bucket", "of_bucket")
 
 
 def _located(events: DataFrame, heavy: Segments, key: str) -> DataFrame:

@@ -407,19 +407,19 @@ def test_no_task_is_given_more_of_a_movie_that_everybody_asks_for_than_its_share
     ratings += [(u, m, u, 3.0) for u in range(1, 40) for m in range(3, 40)]
     frame = timeline(spark, ratings)
     midnight = F.timestamp_seconds(F.lit(10 * DAY))
-    asked = spark.range(1, 20_001).select(
+    asked = spark.range(1, 4_001).select(
         F.col("id").alias("user_id"), F.lit(2).cast("long").alias("movie_id")
     )
     asked = asked.withColumn("at", midnight)
     whole = frame.unionByName(asked, allowMissingColumns=True)
-    tasks, largest = largest_task(whole, "movie_id", task_max_rows=1_000)
-    assert (tasks <= 50, largest <= 1_000) == (True, True)
-    tasks, largest = largest_task(whole, "user_id", task_max_rows=1_000)
-    assert (tasks <= 35, largest <= 1_000) == (True, True)
+    tasks, largest = largest_task(whole, "movie_id", task_max_rows=200)
+    assert (tasks <= 60, largest <= 200) == (True, True)
+    tasks, largest = largest_task(whole, "user_id", task_max_rows=200)
+    assert (tasks <= 40, largest <= 200) == (True, True)
     order = ["user_id", "movie_id", "at"]
-    some = whole.where("user_id < 200 or user_id % 500 = 0")
+    some = whole.where("user_id < 60 or user_id % 100 = 0")
     expected = history(some, task_max_rows=10**6).sort(order).collect()
-    assert history(some, task_max_rows=100).sort(order).collect() == expected
+    assert history(some, task_max_rows=40).sort(order).collect() == expected
 
 
 @pytest.mark.usefixtures("compiled")
