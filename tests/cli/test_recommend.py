@@ -196,7 +196,7 @@ def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
     expected = users.select("user_id", "expected")
     lake = SimpleNamespace(
         users=users.drop("expected").selectExpr("*", "cast(null as string) as age_group"),
-        ratings=spark.createDataFrame([(1, 10)], "user_id long, movie_id long"),
+        latest_ratings=spark.createDataFrame([(1, 10)], "user_id long, movie_id long"),
     )
     logits = spark.createDataFrame(
         [(1, -1, 0.5), (2, -1, 0.5), (3, -1, 0.5)], "user_id long, movie_id long, logit double"
