@@ -15,6 +15,7 @@ from movierate_spark.evaluation.metrics import comparison
 from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
 
+RUNS_WIDTH = 100
 BESIDE = ("re_rated", "orphans")
 """Counts that are no part of a table's sum."""
 SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
@@ -85,16 +86,24 @@ def show_audience(out: Console, segments: pd.DataFrame) -> None:
 
 
 def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
-    """A line per run: when, what, how it ended, how long it took, what it counted."""
-    table = Table()
-    for name in ("started", "job", "run date", "outcome", "seconds", "rows", "where"):
-        table.add_column(name, justify="right" if name == "seconds" else "left")
+    """For each folder a line per run: when, what, how it ended, how long it took, what it counted."""
+    by_folder: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
-        table.add_row(
-            record["started"], record["job"], record["run_date"] or "", record["outcome"],
-            f"{record['seconds']:.1f}", _counts(record["counts"]), record["where"],
-        )  # fmt: skip
-    plain_console(width=max(out.width, 180)).print(table)
+        by_folder.setdefault(record["where"], []).append(record)
+    for folder, own in by_folder.items():
+        out.print(folder)
+        plain_console(width=RUNS_WIDTH).print(_runs_table(own))
+
+
+def _runs_table(records: Iterable[Mapping[str, Any]]) -> Table:
+    table = Table(box=None)
+    for name in ("started", "job", "run date", "outcome", "seconds", "rows"):
+        table.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=name != "rows")
+    for record in records:
+        started, day = record["started"].replace("T", " ").removesuffix("Z"), record["run_date"] or ""
+        seconds, counts = f"{record['seconds']:.1f}", _counts(record["counts"])
+        table.add_row(started, record["job"], day, record["outcome"], seconds, counts)
+    return table
 
 
 def _counts(counts: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ def runs(
 ) -> None:
     """List what runs have left in folders.
 
-    The oldest run comes first.
+    The oldest run of a folder comes first; times are UTC.
     """
     from movierate_spark.cli.output import show_runs
     from movierate_spark.console import plain_console
