@@ -290,6 +290,8 @@ def test_a_header_without_rows_empties_a_single_date_and_never_several(
     write(asked, ["user_id,movie_id,run_date"])
     assert "requests: read 0 = scored 0 + rejected 0\n" in score(movierate, home, asked, scores).out
     assert rows(spark, scores) == []
+    write(asked, ["user_id,movie_id", "1,2"])
+    assert score(movierate, home, asked, scores).status == 0
     write(asked, ["user_id,movie_id"])
     alone = score(movierate, home, asked, scores)
     assert alone.status == 0, alone.err
@@ -341,8 +343,8 @@ def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_t
     assert [each.run_date for each in whole] == days
     for each in whole:
         assert isinstance(each, DueDelivery)
-        assert each.found.counts == {"read": 1001, "scored": 1000, "rejected": 1}
-        assert each.found == requests.inspected(each.lines)[None]
+        assert each.counts.described() == {"read": 1001, "scored": 1000, "rejected": 1}
+        assert each.counts == requests.inspected(each.lines)[None]
         assert {row["user_id"] for row in each.lines.select("user_id").distinct().collect()} == {
             str(each.run_date.day)
         }
