@@ -15,9 +15,9 @@ from movierate_spark.evaluation import metrics as evaluate
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
 from movierate_spark.features.rows import labelled
-from movierate_spark.model import cross_validation as train
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import with_probability
+from movierate_spark.model.logistic_regression import laid_out, logistic_regression
 from movierate_spark.model.scoring import rows_for, with_logit
 from movierate_spark.progress import Progress
 from movierate_spark.storage.lake import Lake
@@ -39,7 +39,7 @@ def leakage_cost(
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
     for history, rows in histories.items():
         with progress.step(f"leakage cost: history {history.replace('_', ' ')}"):
-            kept = train.laid_out(rows, partitions=settings.train.partitions).persist()
+            kept = laid_out(rows, partitions=settings.train.partitions).persist()
             for split, unseen in _splits(kept, since).items():
                 panel[split][history] = _fit_and_measure(kept, unseen, found, settings)
             kept.unpersist()
@@ -70,7 +70,7 @@ def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: S
     seen = rows.where(~unseen)
     features = feature_pipeline(found.features, with_month=manifest["with_month"]).fit(seen)
     vectors = features.transform(seen).select(FEATURES, LABEL).persist()
-    model = train.logistic_regression(settings.train, **manifest["params"]).fit(vectors)
+    model = logistic_regression(settings.train, **manifest["params"]).fit(vectors)
     vectors.unpersist()
     predicted = with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
     called = with_probability(predicted, {"method": "none"}).select(

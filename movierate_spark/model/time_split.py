@@ -19,15 +19,15 @@ SECONDS_PER_DAY = 86_400
 class TimeSplit:
     """Cuts as epoch seconds: training rows lie before ``tune``, tuning rows before ``test``.
 
-    ``folds`` holds the first second of each validation block; the last block ends at ``tune``.
+    ``folds`` holds the first second of each validation part; the last part ends at ``tune``.
     """
 
     folds: tuple[int, ...]
     tune: int
     test: int
 
-    def block(self, second: Column) -> Column:
-        """The block a training row lies in: 0 is only trained on, i > 0 is validated in fold i."""
+    def fold_part(self, second: Column) -> Column:
+        """The part a training row lies in: 0 is only trained on, i > 0 is validated in fold i."""
         return sum((F.when(second >= cut, 1).otherwise(0) for cut in self.folds), start=F.lit(0))
 
 
@@ -49,7 +49,7 @@ def split_by_time(rows: DataFrame, *, tune_fraction: float, test_fraction: float
     bounds = [first[0] if first else None, *cuts]
     if total < len(bounds) or len(set(bounds)) < len(bounds):
         raise InputError(
-            f"{total} ratings in too few distinct seconds to part in time into {folds + 1} blocks,"
+            f"{total} ratings in too few distinct seconds to part in time into {folds + 1} parts,"
             " tuning and test rows: bring more ratings, or lower train.folds"
         )
     return TimeSplit(tuple(cuts[:folds]), cuts[-2], cuts[-1])

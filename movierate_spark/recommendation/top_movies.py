@@ -129,10 +129,10 @@ def _task(
     at_once = max(CELLS_AT_ONCE // max(len(side.movie_id), 1), 1)
     for batch in batches:
         for start in range(0, batch.num_rows, at_once):
-            yield _block(batch.slice(start, at_once), side, nobody, count)
+            yield _batch(batch.slice(start, at_once), side, nobody, count)
 
 
-def _block(users: pa.RecordBatch, side: MovieSide, nobody: Floats, count: int) -> pa.RecordBatch:
+def _batch(users: pa.RecordBatch, side: MovieSide, nobody: Floats, count: int) -> pa.RecordBatch:
     logits = users["logits"].flatten().to_numpy(zero_copy_only=False).reshape(users.num_rows, -1)
     own = logits[:, 0]
     tastes = logits[:, 1:] - own[:, None] - (nobody[1:] - nobody[0])[None, :]

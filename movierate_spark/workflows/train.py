@@ -26,6 +26,7 @@ from movierate_spark.model.baselines import fit_baselines
 from movierate_spark.model.bundle import Bundle, check_model_folder
 from movierate_spark.model.calibration import fit_calibration, with_probability
 from movierate_spark.model.coefficients import coefficient_table
+from movierate_spark.model.logistic_regression import laid_out, logistic_regression, start_of
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Progress
@@ -61,7 +62,7 @@ def train_model(
     month = uses_month(settings.features.month, first, end)
     min_rating = settings.label.min_rating
     rows = labelled(feature_rows(lake, settings.features, min_rating=min_rating), min_rating=min_rating)
-    rows = train.laid_out(rows, partitions=settings.train.partitions).persist()
+    rows = laid_out(rows, partitions=settings.train.partitions).persist()
     try:
         with progress.step("features of every rating as of its second"):
             split = _split(rows, settings)
@@ -145,20 +146,20 @@ def _fit_and_measure(
     past = rows.where(second < split.tune)
     _check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
-    blocks = features.transform(past).select(FEATURES, LABEL, split.block(second).alias(train.BLOCK))
-    blocks = blocks.persist()
+    vectors = features.transform(past).select(FEATURES, LABEL, split.fold_part(second).alias(train.FOLD_PART))
+    vectors = vectors.persist()
     options = settings.train
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
     try:
         with progress.steps("cross-validation", fits) as advance:
-            selected = train.cross_validate(blocks, options, done=advance)
-        names = feature_names(blocks.schema)
+            selected = train.cross_validate(vectors, options, done=advance)
+        names = feature_names(vectors.schema)
         # A refit has coefficients of its own.
         coefficients = (
-            [] if options.refit else coefficient_table(blocks, selected.model, names, selected.params)
+            [] if options.refit else coefficient_table(vectors, selected.model, names, selected.params)
         )
     finally:
-        blocks.unpersist()
+        vectors.unpersist()
     pipeline = PipelineModel([*features.stages, selected.model])
     with progress.step("calibration, threshold and test metrics"):
         baselines = fit_baselines(past)
@@ -189,8 +190,8 @@ def _refit(rows: DataFrame, fitted: FittedModel, settings: Settings, *, with_mon
     slots, slots_before = (
         feature_names(model.transform(rows).schema) for model in (features, fitted.pipeline)
     )
-    start = train.start_of(cast("LogisticRegressionModel", fitted.pipeline.stages[-1]))
-    estimator = train.logistic_regression(settings.train, **fitted.params)
+    start = start_of(cast("LogisticRegressionModel", fitted.pipeline.stages[-1]))
+    estimator = logistic_regression(settings.train, **fitted.params)
     vectors = features.transform(rows).select(FEATURES, LABEL).persist()
     try:
         model = estimator.fit_from(start.for_slots(slots_before, slots), vectors)

@@ -8,8 +8,8 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
-from movierate_spark.model import cross_validation as train
 from movierate_spark.model.coefficients import added_up, coefficient_table
+from movierate_spark.model.logistic_regression import logistic_regression
 
 NAMES = ["x", "yes", "always 3"]
 
@@ -38,7 +38,7 @@ def test_standard_errors_are_of_the_observed_information_with_the_penalty(
     settings: Settings, vectors: DataFrame, design: tuple[np.ndarray, np.ndarray], reg_param: float
 ) -> None:
     params = {"regParam": reg_param, "elasticNetParam": 0.0}
-    model = train.logistic_regression(settings.train, **params).fit(vectors)
+    model = logistic_regression(settings.train, **params).fit(vectors)
     found = coefficient_table(vectors, model, NAMES, params)
     x, _ = design
     p = 1 / (1 + np.exp(-(x @ model.coefficients.toArray() + model.intercept)))
@@ -59,7 +59,7 @@ def test_the_penalty_is_that_which_spark_minimises(
 ) -> None:
     """At the fit the penalised gradient is zero, with coefficients of standardised features penalised."""
     tight = settings.train.model_copy(update={"tol": 1e-12, "max_iter": 200})
-    model = train.logistic_regression(tight, regParam=0.05, elasticNetParam=0.0).fit(vectors)
+    model = logistic_regression(tight, regParam=0.05, elasticNetParam=0.0).fit(vectors)
     x, y = design
     beta = model.coefficients.toArray()
     p = 1 / (1 + np.exp(-(x @ beta + model.intercept)))
@@ -71,11 +71,11 @@ def test_a_lasso_and_a_zero_coefficient_have_no_standard_error(
     settings: Settings, vectors: DataFrame
 ) -> None:
     params = {"regParam": 0.05, "elasticNetParam": 1.0}
-    model = train.logistic_regression(settings.train, **params).fit(vectors)
+    model = logistic_regression(settings.train, **params).fit(vectors)
     found = coefficient_table(vectors, model, NAMES, params)
     assert [entry["standard_error"] for entry in found] == [None] * 3
     ridge = {"regParam": 0.05, "elasticNetParam": 0.0}
-    fitted = train.logistic_regression(settings.train, **ridge).fit(vectors)
+    fitted = logistic_regression(settings.train, **ridge).fit(vectors)
     constant = coefficient_table(vectors, fitted, NAMES, ridge)[2]
     assert constant["coefficient"] == 0
     assert constant["standard_error"] is None

@@ -15,31 +15,32 @@ from movierate_spark.model import baselines
 from movierate_spark.model import calibration as calibrate
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.calibration import calibrated, interpolated
+from movierate_spark.model.logistic_regression import LogisticPath, laid_out, logistic_regression
 
 
-def blocks(spark: SparkSession, *, rows: int = 400) -> DataFrame:
+def parts(spark: SparkSession, *, rows: int = 400) -> DataFrame:
     random = np.random.default_rng(11)
     x = random.normal(size=(rows, 2))
     y = random.uniform(size=rows) < 1 / (1 + np.exp(-(0.5 + 2 * x[:, 0])))
     data = [
         (float(a), float(b), float(c), i * 4 // rows) for i, ((a, b), c) in enumerate(zip(x, y, strict=True))
     ]
-    frame = spark.createDataFrame(data, "a double, b double, label double, block int")
-    return frame.select(array_to_vector(F.array("a", "b")).alias("features"), "a", "b", "label", "block")
+    frame = spark.createDataFrame(data, "a double, b double, label double, fold_part int")
+    return frame.select(array_to_vector(F.array("a", "b")).alias("features"), "a", "b", "label", "fold_part")
 
 
 def test_a_fold_never_trains_on_its_future(spark: SparkSession) -> None:
     validator = train.RollingOriginCrossValidator(numFolds=3)
-    folds = validator._kFold(blocks(spark))
+    folds = validator._kFold(parts(spark))
     for i, (past, future) in enumerate(folds, start=1):
-        assert {row["block"] for row in past.select("block").distinct().collect()} == set(range(i))
-        assert {row["block"] for row in future.select("block").distinct().collect()} == {i}
+        assert {row["fold_part"] for row in past.select("fold_part").distinct().collect()} == set(range(i))
+        assert {row["fold_part"] for row in future.select("fold_part").distinct().collect()} == {i}
 
 
 def test_every_set_is_measured_in_every_fold(spark: SparkSession, settings: Settings) -> None:
     fits = []
     grid = settings.train.model_copy(update={"reg_param": (0.001, 10.0), "elastic_net_param": (0.0, 0.5)})
-    chosen = train.cross_validate(blocks(spark), grid, done=lambda: fits.append(1))
+    chosen = train.cross_validate(parts(spark), grid, done=lambda: fits.append(1))
     assert len(fits) == 3 * 4
     assert [len(point["folds"]) for point in chosen.path] == [3] * 4
     assert [point["params"] for point in _params(chosen.path) if point["chosen"]] == [chosen.params]
@@ -68,12 +69,12 @@ def test_the_best_set_wins_where_every_other_is_worse_in_each_fold() -> None:
 def test_a_warm_start_ends_where_a_cold_one_does(
     spark: SparkSession, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    estimator = train.logistic_regression(settings.train.model_copy(update={"tol": 1e-9, "max_iter": 200}))
+    estimator = logistic_regression(settings.train.model_copy(update={"tol": 1e-9, "max_iter": 200}))
     grid = [{estimator.regParam: value, estimator.elasticNetParam: 0.0} for value in (0.001, 0.1, 0.01)]
-    warm = dict(estimator.fitMultiple(blocks(spark), grid))
-    fit_from = train.LogisticPath.fit_from
-    monkeypatch.setattr(train.LogisticPath, "fit_from", lambda self, _, *given: fit_from(self, None, *given))
-    cold = dict(estimator.fitMultiple(blocks(spark), grid))
+    warm = dict(estimator.fitMultiple(parts(spark), grid))
+    fit_from = LogisticPath.fit_from
+    monkeypatch.setattr(LogisticPath, "fit_from", lambda self, _, *given: fit_from(self, None, *given))
+    cold = dict(estimator.fitMultiple(parts(spark), grid))
     assert list(warm) == [1, 2, 0]
     for index in range(3):
         assert warm[index].coefficients.toArray() == pytest.approx(
@@ -150,7 +151,7 @@ def test_rows_are_laid_out_alike_whatever_came_before(spark: SparkSession) -> No
     )
 
     def layout(frame: DataFrame) -> list[list[tuple[object, ...]]]:
-        laid = train.laid_out(frame, partitions=3)
+        laid = laid_out(frame, partitions=3)
         return [[tuple(row) for row in part] for part in laid.rdd.glom().collect()]
 
     assert layout(rows.repartition(7)) == layout(rows.coalesce(1))

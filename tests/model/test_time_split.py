@@ -33,9 +33,11 @@ def test_a_second_is_never_cut_in_two(spark: SparkSession) -> None:
 def test_blocks_number_the_folds_in_order_of_time(spark: SparkSession) -> None:
     rows = at_seconds(spark, list(range(100)))
     split = split_by_time(rows, tune_fraction=0.1, test_fraction=0.1, folds=3)
-    blocks = rows.withColumn("block", split.block(F.unix_seconds("at")))
+    parts = rows.withColumn("fold_part", split.fold_part(F.unix_seconds("at")))
     spans = (
-        blocks.groupBy("block").agg(F.min(F.unix_seconds("at")), F.max(F.unix_seconds("at"))).sort("block")
+        parts.groupBy("fold_part")
+        .agg(F.min(F.unix_seconds("at")), F.max(F.unix_seconds("at")))
+        .sort("fold_part")
     )
     assert [tuple(row) for row in spans.collect()] == [(0, 0, 19), (1, 20, 39), (2, 40, 59), (3, 60, 99)]
 
