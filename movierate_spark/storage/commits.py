@@ -125,7 +125,8 @@ def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -
     if parted_by == expected and _columns(found) == _columns(schema):
         return
     for old, new in RENAMED:
-        if {(new if name == old else name, kind) for name, kind in _columns(found)} == _columns(schema):
+        renamed = {(new if name == old else name, kind) for name, kind in _columns(found)}
+        if old in found.names and renamed == _columns(schema):
             raise InputError(
                 f"{table.path}: a table of version 0.1, in which {new} is called {old}: name a new folder,"
                 " and run the command again for what it held (scores: movierate score --from --to)"
