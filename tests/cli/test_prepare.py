@@ -33,7 +33,7 @@ Prepare = Callable[[Path, Path], dict[str, Any]]
 def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prepare:
     def run(source: Path, target: Path) -> dict[str, Any]:
         return pipeline.prepare_lake(
-            spark, settings, progress, delivered=pipeline.Preparation(source), target=target
+            spark, settings, progress, preparation=pipeline.Preparation(source), target=target
         ).ledger
 
     return run
