@@ -1,4 +1,4 @@
-"""The one place that makes consoles: what is said there is shown as it is, whatever is in it."""
+"""Consoles that print text literally."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from rich.console import Console
 
 
 def plain_console(**options: Any) -> Console:
-    """A console that takes ``[/b]`` and ``:smile:`` for text, as they may stand in data and in paths.
+    """A Rich console that does not interpret ``[/b]`` or ``:smile:``, which may occur in data and paths.
 
-    Rich reads the text of a status and of a progress bar as markup whatever its console says: give them
-    ``Text``.
+    Rich interprets markup in the text of a status or progress bar regardless: pass those a ``Text``.
     """
     return Console(markup=False, emoji=False, highlight=False, **options)

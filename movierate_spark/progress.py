@@ -1,4 +1,4 @@
-"""What a person sees while a command works: a bar with the time left in a terminal, else plain lines."""
+"""Progress of a command: a bar with the time left in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from movierate_spark.console import plain_console
 
 
 class Progress:
-    """Says on standard output what is going on; standard error is for what went wrong."""
+    """Prints progress on standard output; ``done`` lists finished steps with their seconds."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or plain_console(soft_wrap=True)
         self.done: list[dict[str, Any]] = []
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self.console.print(line)
 
-    def _finish(self, what: str, started: float, *, said: str) -> None:
+    def _finish(self, what: str, started: float, *, prefix: str) -> None:
         seconds = time.monotonic() - started
         self.done.append({"step": what, "seconds": round(seconds, 3)})
-        self.say(f"{said} {seconds:.1f} s")
+        self.say(f"{prefix} {seconds:.1f} s")
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Name a step while it runs, and its seconds when it is done."""
+        """Show a step while the block runs, and print its seconds afterwards."""
         started = time.monotonic()
         if self.console.is_terminal:
             with self.console.status(Text(what)):
                 yield
         else:
             yield
-        self._finish(what, started, said=f"{what}:")
+        self._finish(what, started, prefix=f"{what}:")
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Count ``total`` equal steps; the block calls what it is given after each."""
-        started, done, counting = time.monotonic(), 0, threading.Lock()
+        """Count ``total`` equal steps; the block calls the function it gets after each of them."""
+        started, done, lock = time.monotonic(), 0, threading.Lock()
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -59,7 +59,7 @@ class Progress:
 
         def advance() -> None:
             nonlocal done
-            with counting:
+            with lock:
                 done += 1
             bar.advance(task)
             elapsed = time.monotonic() - started
@@ -72,4 +72,4 @@ class Progress:
                 yield advance
         else:
             yield advance
-        self._finish(what, started, said=f"{what}: {done} of {total},")
+        self._finish(what, started, prefix=f"{what}: {done} of {total},")
