@@ -69,7 +69,7 @@ def evaluate(
             against=other,
             with_leakage_cost=leakage_cost,
         )
-        record.counts = {"evaluated": metrics["rows"]}
+        record.counts = {"evaluated": metrics.rows}
     show_metrics(run.out, metrics)
     run.say(f"report: {out / 'report.html'}")
     run.say(f"metrics: {out / 'metrics.json'}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from movierate_spark.storage.run_records import RunRecord
+    from movierate_spark.storage.run_records import Draft
 
 
 class Run:
@@ -49,7 +49,7 @@ class Run:
         finally:
             session.stop()
 
-    def recorded(self, target: Path) -> AbstractContextManager[RunRecord]:
+    def recorded(self, target: Path) -> AbstractContextManager[Draft]:
         """A run record for the block to fill, left in ``target``."""
         from movierate_spark.storage.run_records import recorded
 

@@ -29,7 +29,7 @@ def runs(
     records = read_records(folders)
     console = plain_console(soft_wrap=True)
     if as_json:
-        for record in records:
-            console.print(json.dumps(record))
+        for stored in records:
+            console.print(json.dumps(stored.record.content() | {"where": stored.folder}))
     else:
         show_runs(console, records)

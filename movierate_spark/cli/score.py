@@ -88,7 +88,7 @@ def _recorded_dates(
             if result is not None:
                 record.inputs = {**inputs, "requests": result.requested}
                 record.run_date = result.run_date.isoformat()
-                record.outcome = "done" if result.outcome == "scored" else result.outcome
+                record.outcome = "unchanged" if result.outcome == "unchanged" else "done"
                 record.counts = {"requests": dict(result.counts)}
                 record.outputs = {"version": result.version}
         if result is None:

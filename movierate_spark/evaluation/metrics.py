@@ -13,6 +13,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
 from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.storage.documents import Figures, Measurement
 
 SIDES = ("liked", "disliked")
 SEGMENTS = ("gender", "age_group", "occupation", "genre")
@@ -174,7 +175,7 @@ def difference(one: float | None, other: float | None) -> float | None:
 
 def evaluate(
     predictions: DataFrame, *, decision_threshold: float, baseline_thresholds: Mapping[str, float]
-) -> dict[str, Any]:
+) -> Measurement:
     """Metrics of the model overall, by segment and by who is new, and of the baselines on the same rows.
 
     ``predictions`` have a row per rating: ``label``, ``p_like``, the segments' attributes,
@@ -184,28 +185,27 @@ def evaluate(
     models = {MODEL: ("p_like", decision_threshold)}
     models |= {name: (name, cut) for name, cut in baseline_thresholds.items()}
     groups = metrics_by(by_group(predictions, models), "scope", "value", "model")
-    found = {
+    by_key = {
         (group["scope"], group["value"], group["model"]): {
             name: x for name, x in group.items() if name not in ("scope", "value", "model")
         }
         for group in groups
     }
-    return {
-        **found["all", "all", MODEL],
-        "segments": {
-            segment: {value: x for (scope, value, _), x in found.items() if scope == segment}
-            for segment in SEGMENTS
-        },
-        "baselines": {name: found["all", "all", name] for name in baseline_thresholds},
-        "cold_start": {
-            value: {
-                **found["cold_start", value, MODEL],
-                "baselines": {name: found["cold_start", value, name] for name in baseline_thresholds},
-            }
-            for scope, value, model in found
-            if scope == "cold_start" and model == MODEL
-        },
+    segments = {
+        segment: {value: x for (scope, value, _), x in by_key.items() if scope == segment}
+        for segment in SEGMENTS
     }
+    cold_start = {
+        value: {
+            **by_key["cold_start", value, MODEL],
+            "baselines": {name: by_key["cold_start", value, name] for name in baseline_thresholds},
+        }
+        for scope, value, model in by_key
+        if scope == "cold_start" and model == MODEL
+    }
+    baselines = {name: by_key["all", "all", name] for name in baseline_thresholds}
+    groups_of_model = {"segments": segments, "baselines": baselines, "cold_start": cold_start}
+    return Measurement.model_validate(by_key["all", "all", MODEL] | groups_of_model)
 
 
 def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
@@ -275,7 +275,7 @@ def _group(scope: str, value: Column, model: str, column: str, decision_threshol
     )
 
 
-def comparison(metrics: Mapping[str, Any], names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:
+def comparison(metrics: Measurement, names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:
     """The model's metrics beside those of each baseline, for a table."""
-    sources = {MODEL: metrics, **metrics["baselines"]}
-    return {label: [source[name] for name in names] for label, source in sources.items()}
+    sources: dict[str, Figures] = {MODEL: metrics, **metrics.baselines}
+    return {label: [source.metric(name) for name in names] for label, source in sources.items()}

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pyspark.ml.regression import IsotonicRegression
 from pyspark.sql import Column, DataFrame
@@ -11,9 +10,13 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL, sigmoid
 from movierate_spark.model.newton import fit_plain
+from movierate_spark.storage.documents import Calibration
+
+NONE = Calibration(method="none")
+"""The log odds are taken as they are."""
 
 
-def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
+def fit_calibration(rows: DataFrame, *, method: str) -> Calibration:
     """Plain numbers that make a probability of ``logit``, from rows with ``logit`` and ``label``.
 
     ``platt``: the calibrated log odds are ``slope * logit + intercept`` (Platt 1999). ``isotonic``: the
@@ -26,11 +29,11 @@ def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
             return _isotonic(rows)
         intercept, (slope,) = fit_plain(rows, {"platt": ("logit",)})["platt"]
         if slope > 0:
-            return {"method": "platt", "slope": slope, "intercept": intercept}
-    return {"method": "none"}
+            return Calibration(method="platt", slope=slope, intercept=intercept)
+    return NONE
 
 
-def _isotonic(rows: DataFrame) -> dict[str, Any]:
+def _isotonic(rows: DataFrame) -> Calibration:
     binned = rows.groupBy(F.round("logit", 1).alias("bin")).agg(
         F.avg("logit").alias("features"),
         # Half a like and half a dislike more: no probability is ever 0 or 1.
@@ -39,20 +42,22 @@ def _isotonic(rows: DataFrame) -> dict[str, Any]:
     )
     model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
     logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
-    return {"method": "isotonic", "logits": logits.tolist(), "probabilities": probabilities.tolist()}
+    return Calibration(
+        method="isotonic", logits=tuple(logits.tolist()), probabilities=tuple(probabilities.tolist())
+    )
 
 
-def with_probability(rows: DataFrame, calibration: Mapping[str, Any]) -> DataFrame:
+def with_probability(rows: DataFrame, calibration: Calibration) -> DataFrame:
     """Add ``p_like`` to rows with ``logit``."""
     return rows.withColumn("p_like", calibrated(F.col("logit"), calibration))
 
 
-def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
+def calibrated(logit: Column, calibration: Calibration) -> Column:
     """The probability that a stored calibration makes of the model's log odds."""
-    if calibration["method"] == "isotonic":
-        return interpolated(logit, calibration["logits"], calibration["probabilities"])
-    if calibration["method"] == "platt":
-        return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
+    if calibration.method == "isotonic":
+        return interpolated(logit, calibration.logits, calibration.probabilities)
+    if calibration.method == "platt":
+        return sigmoid(logit * F.lit(calibration.slope) + F.lit(calibration.intercept))
     return sigmoid(logit)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -12,24 +11,25 @@ from scipy import stats
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure
 from movierate_spark.report.wording import words
+from movierate_spark.storage.documents import Coefficient, Manifest, PenaltyLoss
 
 STRONGEST = 30
 Z = float(stats.norm.isf(0.025))
 
 
-def coefficient_steps(entries: list[dict[str, Any]]) -> pd.DataFrame:
+def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
     """A row per coefficient that is not zero, strongest first, as odds ratios of one step of its feature."""
-    columns = ["feature", "coefficient", "standard_error", "deviation", "indicator"]
-    found = pd.DataFrame(entries, columns=columns)
-    found = found[found["coefficient"] != 0].reset_index(drop=True)
-    step = np.where(found["indicator"].astype(bool), 1.0, found["deviation"].astype(float))
-    error = found["standard_error"].astype(float)
-    log_odds = found["coefficient"] * step
+    given = pd.DataFrame([each.content() for each in coefficients], columns=list(Coefficient.model_fields))
+    used = given[given["coefficient"] != 0].reset_index(drop=True)
+    is_indicator = used["indicator"].astype(bool)
+    step = np.where(is_indicator, 1.0, used["deviation"].astype(float))
+    error = used["standard_error"].astype(float)
+    log_odds = used["coefficient"] * step
     table = pd.DataFrame(
         {
-            "feature": found["feature"],
-            "step": np.where(found["indicator"].astype(bool), "yes against no", "one standard deviation"),
-            "coefficient": found["coefficient"],
+            "feature": used["feature"],
+            "step": np.where(is_indicator, "yes against no", "one standard deviation"),
+            "coefficient": used["coefficient"],
             "standard_error": error,
             "odds_ratio": np.exp(log_odds),
             "odds_ratio_low": np.exp(log_odds - Z * error * step),
@@ -40,7 +40,7 @@ def coefficient_steps(entries: list[dict[str, Any]]) -> pd.DataFrame:
     return table.iloc[np.lexsort((table["feature"], -strength))].reset_index(drop=True)
 
 
-def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
+def odds_ratios(table: pd.DataFrame, manifest: Manifest) -> Figure:
     """The strongest coefficients, all of them in the numbers."""
     first = table.head(STRONGEST)
     chart = charts.rows(
@@ -58,7 +58,7 @@ def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
             " as if"
             " ratings were independent."
         )
-    elif manifest["params"]["elasticNetParam"] > 0:
+    elif manifest.params["elasticNetParam"] > 0:
         text += " A lasso leaves no intervals."
     alt = (
         f"Dots by feature; the strongest is {first['feature'].iloc[0]}." if len(first) else "No coefficient."
@@ -66,14 +66,18 @@ def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
     return Figure("odds-ratios", "Coefficients as odds ratios", text, alt, chart, table)
 
 
-def penalty_path(path: list[dict[str, Any]]) -> Figure:
+def penalty_path(path: Sequence[PenaltyLoss]) -> Figure:
     """The log loss of each fold by penalty."""
     data = pd.DataFrame(
         [
             {
-                **{name: point[name] for name in ("regParam", "elasticNetParam", "log_loss")},
-                **{f"fold_{i + 1}": value for i, value in enumerate(point["folds"])},
-                **{name: point[name] for name in ("difference", "standard_error", "chosen")},
+                "regParam": point.regParam,
+                "elasticNetParam": point.elasticNetParam,
+                "log_loss": point.log_loss,
+                **{f"fold_{i + 1}": value for i, value in enumerate(point.folds)},
+                "difference": point.difference,
+                "standard_error": point.standard_error,
+                "chosen": point.chosen,
             }
             for point in path
         ]

@@ -16,6 +16,7 @@ from movierate_spark.console import plain_console
 from movierate_spark.model.bundle import Bundle, open_bundle
 from movierate_spark.progress import Progress
 from movierate_spark.session import build_session, local_properties
+from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
 from movierate_spark.storage.tables import read_table
@@ -122,7 +123,7 @@ def evaluate(
     allow_overlap: bool = False,
     against: Bundle | None = None,
     settings: Settings | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Measure the bundle on ratings from ``since`` on; the metrics, which also lie in ``out`` with a report.
 
     ``against`` is another bundle, measured on the same ratings. The other options are those of the command.

@@ -21,6 +21,8 @@ from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
+from movierate_spark.storage.commits import Attempt
+from movierate_spark.storage.documents import Ledger, TableCounts
 from movierate_spark.storage.folders import check_lake_folder
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
@@ -44,7 +46,7 @@ class Preparation:
 class PreparedLake:
     """The lake's ledger, and whether this run has made it."""
 
-    ledger: dict[str, Any]
+    ledger: Ledger
     is_new: bool
 
 
@@ -63,7 +65,7 @@ def prepare_lake(
     before = lake.open_tables(target)
     made_of = _made_of(delivery, settings)
     if not delivered.force and (ledger := lake.made_of_the_same(target, made_of)):
-        _check_size(delivery, ledger["tables"], delivered.expected_rows)
+        _check_size(delivery, ledger.tables, delivered.expected_rows)
         return PreparedLake(ledger, is_new=False)
     with progress.step(f"check {source} ({delivery.format.name})"):
         checked, counts = {}, {}
@@ -80,9 +82,7 @@ def prepare_lake(
         tables = _counted(spark, delivery, counts, attempts)
         if _made_of(delivery, settings) != made_of:
             raise MovierateError(f"{source}: its files have changed while they were read: run it again")
-        return PreparedLake(
-            lake.publish(target, attempts, made_of | {"tables": tables}, to=before), is_new=True
-        )
+        return PreparedLake(lake.publish(target, attempts, tables, made_of, to=before), is_new=True)
 
 
 def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
@@ -97,12 +97,12 @@ def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_size(delivery: Delivery, counts: Mapping[str, Any], expected: Mapping[str, int]) -> None:
+def _check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: Mapping[str, int]) -> None:
     for name, rows in expected.items():
-        found = counts[name]["read"] - counts[name]["blank"] if name in counts else 0
-        if found != rows:
+        delivered = counts[name].read - counts[name].blank if name in counts else 0
+        if delivered != rows:
             raise InputError(
-                f"{delivery.paths.get(name, name)}: {found} rows, but --expect-rows {name}={rows}: is the"
+                f"{delivery.paths.get(name, name)}: {delivered} rows, but --expect-rows {name}={rows}: is the"
                 " delivery complete?"
             )
 
@@ -135,8 +135,11 @@ def _cleaned(
 
 
 def _counted(
-    spark: SparkSession, delivery: Delivery, counts: Mapping[str, Any], attempts: Mapping[str, Any]
-) -> dict[str, Any]:
+    spark: SparkSession,
+    delivery: Delivery,
+    counts: Mapping[str, TableCounts],
+    attempts: Mapping[str, Attempt],
+) -> dict[str, TableCounts]:
     written = {
         name: reader(spark).schema(schemas.LAKE[name]).parquet(pattern_of(attempts[name].folder))
         for name in TABLES
@@ -147,8 +150,10 @@ def _counted(
     }
     orphans = counting.count_orphans(**written, have_users="users" in delivery.paths)
     re_rated = counting.count_re_rated(written["ratings"])
-    tables["ratings"] |= {"re_rated": re_rated, "orphans": orphans, "unknown": {}}
     demographics = ("gender", "age_group", "occupation", "zip3")
-    tables["users"] |= {"unknown": counting.unknown_counts(written["users"], demographics)}
-    tables["movies"] |= {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))}
-    return tables
+    beside: dict[str, dict[str, Any]] = {
+        "ratings": {"re_rated": re_rated, "orphans": orphans, "unknown": {}},
+        "users": {"unknown": counting.unknown_counts(written["users"], demographics)},
+        "movies": {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))},
+    }
+    return {name: each.model_copy(update=beside[name]) for name, each in tables.items()}

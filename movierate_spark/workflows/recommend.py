@@ -143,7 +143,7 @@ def _best(
         side, nobody = _movie_side(logits, probes, movies)
     users = _user_side(lake, logits, probes)
     best = top_movies(users, side, nobody, count=count)
-    p_like = calibrated(F.col("logit"), bundle.manifest["calibration"])
+    p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
     titles = lake.movies.select("movie_id", "title")
     return best.join(F.broadcast(titles), "movie_id", "left").select(
         "user_id",

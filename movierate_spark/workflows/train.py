@@ -30,6 +30,7 @@ from movierate_spark.model.logistic_regression import laid_out, logistic_regress
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Progress
+from movierate_spark.storage.documents import Baseline, Calibration, Measurement
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
@@ -38,13 +39,13 @@ from movierate_spark.times import utc
 class FittedModel:
     """A model that has not seen the test rows, and what was measured on those."""
 
-    metrics: dict[str, Any]
+    metrics: Measurement
     params: dict[str, float]
     decision_threshold: float
-    calibration: dict[str, Any]
+    calibration: Calibration
     path: list[dict[str, Any]]
     pipeline: PipelineModel
-    baselines: dict[str, Any]
+    baselines: dict[str, Baseline]
     coefficients: list[dict[str, Any]]
 
 
@@ -85,7 +86,7 @@ def train_model(
     }
     made_of = {
         "training": training,
-        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger["versions"]},
+        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger.versions},
         "with_month": month,
         "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
     }
@@ -95,8 +96,8 @@ def train_model(
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
     """What ``bundle.json`` says of the model that is published, and of what was measured."""
     return {
-        "label": settings.label.model_dump(),
-        "features": settings.features.model_dump(),
+        "label": settings.label,
+        "features": settings.features,
         "decision_threshold": fitted.decision_threshold,
         "threshold_metric": settings.train.threshold_metric,
         "calibration": fitted.calibration,

@@ -93,20 +93,20 @@ def test_segments_baselines_and_newcomers_are_measured_on_the_same_rows(spark: S
     found = evaluate(
         spark.createDataFrame(rows, schema), decision_threshold=0.5, baseline_thresholds={"always_like": 0.0}
     )
-    assert (found["rows"], found["auc"], found["accuracy"]) == (4, 1.0, 1.0)
-    assert {name: group["rows"] for name, group in found["segments"]["gender"].items()} == {
+    assert (found.rows, found.auc, found.accuracy) == (4, 1.0, 1.0)
+    assert {name: group.rows for name, group in found.segments["gender"].items()} == {
         "F": 2,
         "M": 1,
         "unknown": 1,
     }
-    assert {name: group["rows"] for name, group in found["segments"]["genre"].items()} == {
+    assert {name: group.rows for name, group in found.segments["genre"].items()} == {
         "Drama": 1,
         "War": 2,
         "unknown": 2,
     }
-    assert found["baselines"]["always_like"]["auc"] == 0.5
-    assert found["baselines"]["always_like"]["recall"] == 1.0
-    assert {name: group["rows"] for name, group in found["cold_start"].items()} == {
+    assert found.baselines["always_like"].auc == 0.5
+    assert found.baselines["always_like"].recall == 1.0
+    assert {name: group.rows for name, group in found.cold_start.items()} == {
         "known user/known movie": 2,
         "new user/known movie": 2,
     }
