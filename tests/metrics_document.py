@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 
 INTERVALS = {name: [0.7, 0.8] for name in METRICS}
 

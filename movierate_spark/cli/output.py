@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from movierate_spark.console import plain_console
-from movierate_spark.evaluation.metrics import comparison
+from movierate_spark.evaluation.segments import comparison
 from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
 

@@ -20,7 +20,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
 
-from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
 
 CONFIDENCE = 0.95
 SUMS = ("log_loss", "brier", "tp", "fp")

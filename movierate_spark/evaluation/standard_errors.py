@@ -15,7 +15,7 @@ from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 from scipy import stats
 
-from movierate_spark.evaluation.metric_names import PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import PIECES, SMALLEST_PROBABILITY
 
 CONFIDENCE = 0.95
 RATIOS = {

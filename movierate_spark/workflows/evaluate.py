@@ -17,10 +17,10 @@ from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.evaluation import bootstrap
-from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.histogram import score_histogram
 from movierate_spark.evaluation.leakage import leakage_cost
-from movierate_spark.evaluation.measuring import measure
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS, difference, metrics_by
+from movierate_spark.evaluation.segments import MODEL, by_group, measure
 from movierate_spark.evaluation.standard_errors import people_and_intervals
 from movierate_spark.features.rows import before
 from movierate_spark.model.baselines import with_baselines
@@ -34,7 +34,7 @@ from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
 
-MODEL, AGAINST = "model", "against"
+AGAINST = "against"
 PREDICTIONS = "predictions"
 
 
@@ -181,8 +181,8 @@ def _sureness(
         "intervals": {name: bootstrap.interval(mine[name], point=metrics[name]) for name in METRICS}
     }
     if AGAINST in sides:
-        theirs = evaluate.metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
-        gaps = {name: evaluate.difference(metrics[name], theirs[name]) for name in METRICS}
+        theirs = metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
+        gaps = {name: difference(metrics[name], theirs[name]) for name in METRICS}
         apart = {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
         sure[AGAINST] = {
             **{name: value for name, value in theirs.items() if name != "model"},
@@ -197,8 +197,8 @@ def _sureness(
 
 def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, bundle: Bundle) -> None:
     """Add ``people`` and ``intervals`` to each segment and each kind of cold start."""
-    models = {evaluate.MODEL: ("p_like", bundle.manifest["decision_threshold"])}
-    sure = people_and_intervals(evaluate.by_group(predicted, models), "scope", "value")
+    models = {MODEL: ("p_like", bundle.manifest["decision_threshold"])}
+    sure = people_and_intervals(by_group(predicted, models), "scope", "value")
     metrics["people"] = sure["all", "all"]["people"]
     for scope, groups in {**metrics["segments"], "cold_start": metrics["cold_start"]}.items():
         for value, group in groups.items():
@@ -215,7 +215,7 @@ def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
     stacked = rows.select("user_id", "label", F.explode(models).alias("each")).select(
         "user_id", "label", "each.*"
     )
-    return evaluate.score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+    return score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
 
 
 def _predictions_table(predicted: DataFrame, bundle: Bundle) -> DataFrame:
