@@ -20,15 +20,15 @@ from movierate_spark.features.rows import before, second_after_last
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
 from movierate_spark.progress import Progress
-from movierate_spark.recommendation.top_movies import (
+from movierate_spark.recommendation.candidates import (
     GROUPS,
     NOBODY,
     MovieSide,
     Probes,
     may_be_recommended,
     movie_side,
-    top_movies,
 )
+from movierate_spark.recommendation.top_movies import top_movies
 from movierate_spark.storage.commits import Attempt, attempt_to_write, commit, open_table
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
