@@ -29,10 +29,12 @@ from movierate_spark.model.scoring import rows_for, with_scores
 from movierate_spark.progress import Progress
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
-from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 
 AGAINST = "against"
 PREDICTIONS = "predictions"

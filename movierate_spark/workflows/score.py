@@ -21,10 +21,12 @@ from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import RequestCounts
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
-from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due
 
