@@ -88,10 +88,7 @@ def evaluate_model(
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
     check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
     table = open_table(target / PREDICTIONS)
-    overlap = _check_unseen(window, bundle)
-    if other is not None:
-        overlap |= _check_unseen(window, other)
-        _check_same_label(bundle, other)
+    overlap = _check_models(window, bundle, other)
     predicted = predictions(lake, bundle, window).persist()
     try:
         with progress.step(f"predict ratings from {window.since.isoformat()} on"):
@@ -105,12 +102,7 @@ def evaluate_model(
             metrics["leakage_cost"] = leakage_cost(lake, bundle, window.since, settings, progress)
         document = {**metrics, "model_version": bundle.version, **window.described(), "overlap": overlap}
         with progress.step(f"write {target}"):
-            page = evaluation_report(
-                document,
-                bundle.manifest,
-                histogram=_histogram(predicted, bundle),
-                min_cell=settings.report.min_cell,
-            )
+            page = _page(document, predicted, bundle, settings)
             return _leave_evaluation(table, _predictions_table(predicted, bundle), document, page)
     finally:
         predicted.unpersist()
@@ -131,6 +123,19 @@ def _metrics(
         _add_by_group(metrics, predicted, bundle)
         sides = {MODEL: _called(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
         return metrics | _sureness(sides, metrics, settings)
+
+
+def _check_models(window: EvaluationWindow, bundle: Bundle, other: Bundle | None) -> bool:
+    """Whether a model was trained on ratings of the window.
+
+    Raises:
+        InputError: one was, and the window doesn't allow it; or the two do not mean the same by liked.
+    """
+    overlap = _check_unseen(window, bundle)
+    if other is not None:
+        overlap |= _check_unseen(window, other)
+        _check_same_label(bundle, other)
+    return overlap
 
 
 def _check_unseen(window: EvaluationWindow, bundle: Bundle) -> bool:
@@ -218,6 +223,15 @@ def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
         "user_id", "label", "each.*"
     )
     return score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+
+
+def _page(document: Mapping[str, Any], predicted: DataFrame, bundle: Bundle, settings: Settings) -> Report:
+    return evaluation_report(
+        document,
+        bundle.manifest,
+        histogram=_histogram(predicted, bundle),
+        min_cell=settings.report.min_cell,
+    )
 
 
 def _predictions_table(predicted: DataFrame, bundle: Bundle) -> DataFrame:

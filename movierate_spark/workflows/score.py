@@ -40,6 +40,13 @@ class Tables:
     scores: OpenedTable
     rejected: OpenedTable
 
+    def hold(self, day: date, counts: RequestCounts, *, number: int) -> bool:
+        """Whether all rows of a run date lie there, from a commit of this number."""
+        parts = (self.scores, counts.scored), (self.rejected, counts.rejected)
+        return all(
+            table.transaction(_name(day)) == number and table.rows(day) == rows for table, rows in parts
+        )
+
 
 def score_requests(
     bundle: Bundle,
@@ -68,9 +75,7 @@ def score_requests(
         return number_of(*made_of, asdict(counts))
 
     def is_done(day: date, counts: RequestCounts) -> bool:
-        parts = (tables.scores, counts.scored), (tables.rejected, counts.rejected)
-        then = number(counts)
-        return all(t.transaction(_name(day)) == then and t.rows(day) == rows for t, rows in parts)
+        return tables.hold(day, counts, number=number(counts))
 
     to_score = []
     for each in due(
