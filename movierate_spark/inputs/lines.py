@@ -2,7 +2,8 @@
 
 Every reader of a format returns one row per line (per record of a Parquet file), CSV headers aside, with
 ``raw`` (the line as text), ``source_file`` (its name), ``complete`` (the number of fields is right)
-and the table's :data:`COLUMNS` as strings, null where a line is too short.
+and the table's :data:`COLUMNS` as strings, codes by their names; null where a line is too short or a code
+is unknown.
 """
 
 from __future__ import annotations
