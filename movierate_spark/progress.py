@@ -1,4 +1,7 @@
-"""What a person sees while a command works: a bar with the time left in a terminal, else plain lines."""
+"""What a person sees of a command: plain text, and while it works how far it is.
+
+That is a bar with the time left in a terminal, else lines.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,14 @@ from rich.progress import Progress as Bar
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
-from movierate_spark.console import plain_console
+
+def plain_console(**options: Any) -> Console:
+    """A console that takes ``[/b]`` and ``:smile:`` for text, as they may stand in data and in paths.
+
+    Rich reads the text of a status and of a progress bar as markup whatever its console says: give them
+    ``Text``.
+    """
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 class Progress:

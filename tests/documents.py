@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from movierate_spark.config import load_settings
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.storage.documents import Coefficient, ColdStart, Figures, Manifest, Metrics
 
 INTERVALS = {name: [0.7, 0.8] for name in METRICS}

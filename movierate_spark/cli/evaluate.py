@@ -12,32 +12,38 @@ from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, U
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
+SinceOption = Annotated[
+    str, typer.Option("--since", metavar="T", help="Ratings from T on: epoch seconds or ISO 8601 (UTC).")
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="DIR", help="Where report.html and metrics.json go.")
+]
+MinUserHistoryOption = Annotated[
+    int, typer.Option("--min-user-history", metavar="N", min=0, help="Only users with N earlier ratings.")
+]
+AllowOverlapOption = Annotated[
+    bool, typer.Option("--allow-overlap", help="Measure on ratings the model was trained on, too.")
+]
+AgainstOption = Annotated[
+    Path | None, typer.Option("--against", metavar="DIR", help="Another bundle, measured on the same rows.")
+]
+LeakageCostOption = Annotated[
+    bool,
+    typer.Option("--leakage-cost", help="Also measure what a random split and looking ahead would buy."),
+]
+
 
 @app.command()
 def evaluate(
     lake: LakeOption,
     model: ModelOption,
-    since: Annotated[
-        str,
-        typer.Option("--since", metavar="T", help="Ratings from T on: epoch seconds or ISO 8601 (UTC)."),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and metrics.json go.")],
+    since: SinceOption,
+    out: OutOption,
     until: UntilOption = None,
-    min_user_history: Annotated[
-        int,
-        typer.Option("--min-user-history", metavar="N", min=0, help="Only users with N earlier ratings."),
-    ] = 0,
-    allow_overlap: Annotated[
-        bool, typer.Option("--allow-overlap", help="Measure on ratings the model was trained on, too.")
-    ] = False,
-    against: Annotated[
-        Path | None,
-        typer.Option("--against", metavar="DIR", help="Another bundle, measured on the same rows."),
-    ] = None,
-    leakage_cost: Annotated[
-        bool,
-        typer.Option("--leakage-cost", help="Also measure what a random split and looking ahead would buy."),
-    ] = False,
+    min_user_history: MinUserHistoryOption = 0,
+    allow_overlap: AllowOverlapOption = False,
+    against: AgainstOption = None,
+    leakage_cost: LeakageCostOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure a model on ratings it has not seen.

@@ -10,8 +10,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from movierate_spark.console import plain_console
-from movierate_spark.evaluation.metrics import comparison
+from movierate_spark.evaluation.segments import comparison
+from movierate_spark.progress import plain_console
 from movierate_spark.storage.documents import Against, Figures, Ledger, Measurement, Metrics, RunRecord
 from movierate_spark.storage.run_records import StoredRecord
 from movierate_spark.workflows import RunDateOutcome

@@ -20,8 +20,7 @@ class Run:
 
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
         from movierate_spark.config import load_settings
-        from movierate_spark.console import plain_console
-        from movierate_spark.progress import Progress
+        from movierate_spark.progress import Progress, plain_console
 
         self.command = command
         self.settings = load_settings(config or (), profile=self.profile)

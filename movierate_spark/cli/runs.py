@@ -23,7 +23,7 @@ def runs(
     The oldest run of a folder comes first; times are UTC.
     """
     from movierate_spark.cli.output import show_runs
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
     from movierate_spark.storage.run_records import read_records
 
     records = read_records(folders)

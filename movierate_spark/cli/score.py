@@ -15,38 +15,47 @@ from movierate_spark.cli.run import Run
 if TYPE_CHECKING:
     from movierate_spark.workflows import RunDateOutcome
 
+RequestsOption = Annotated[
+    str,
+    typer.Option(
+        "--requests",
+        metavar="PATH",
+        help="CSV or Parquet: user_id, movie_id, maybe at and run_date; {date} stands for the run date.",
+    ),
+]
+ScoresOption = Annotated[Path, typer.Option("--scores", metavar="DIR", help="The scores table.")]
+RunDateOption = Annotated[
+    str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day these scores belong to.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
+]
+ReasonsOption = Annotated[
+    int | None, typer.Option("--reasons", metavar="N", min=0, help="How many reasons to name; 0: none.")
+]
+ExpectRowsOption = Annotated[
+    int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse a delivery of other size.")
+]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Score again what was scored from the same inputs.")
+]
+
 
 @app.command()
 def score(
     lake: LakeOption,
     model: ModelOption,
-    requests: Annotated[
-        str,
-        typer.Option(
-            "--requests",
-            metavar="PATH",
-            help="CSV or Parquet: user_id, movie_id, maybe at and run_date; {date} stands for the run date.",
-        ),
-    ],
-    scores: Annotated[Path, typer.Option("--scores", metavar="DIR", help="The scores table.")],
-    run_date: Annotated[
-        str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day these scores belong to.")
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
-    ] = None,
-    reasons: Annotated[
-        int | None, typer.Option("--reasons", metavar="N", min=0, help="How many reasons to name; 0: none.")
-    ] = None,
-    expect_rows: Annotated[
-        int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse a delivery of other size.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Score again what was scored from the same inputs.")
-    ] = False,
+    requests: RequestsOption,
+    scores: ScoresOption,
+    run_date: RunDateOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    reasons: ReasonsOption = None,
+    expect_rows: ExpectRowsOption = None,
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Score a day's requests.

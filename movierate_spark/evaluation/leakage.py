@@ -11,7 +11,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
-from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.metrics import metrics_by
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
 from movierate_spark.features.rows import labelled
@@ -79,4 +79,4 @@ def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: S
         F.col("p_like").alias("probability"),
         F.lit(0.5).alias("decision_threshold"),
     )
-    return {name: value for name, value in evaluate.metrics_by(called, "all")[0].items() if name != "all"}
+    return {name: value for name, value in metrics_by(called, "all")[0].items() if name != "all"}

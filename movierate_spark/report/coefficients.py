@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from movierate_spark.intervals import NORMAL_ERRORS
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure
 from movierate_spark.report.wording import words
 from movierate_spark.storage.documents import Coefficient, Manifest, PenaltyLoss
 
 STRONGEST = 30
-Z = float(stats.norm.isf(0.025))
 
 
 def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
@@ -32,8 +31,8 @@ def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
             "coefficient": used["coefficient"],
             "standard_error": error,
             "odds_ratio": np.exp(log_odds),
-            "odds_ratio_low": np.exp(log_odds - Z * error * step),
-            "odds_ratio_high": np.exp(log_odds + Z * error * step),
+            "odds_ratio_low": np.exp(log_odds - NORMAL_ERRORS * error * step),
+            "odds_ratio_high": np.exp(log_odds + NORMAL_ERRORS * error * step),
         }
     )
     strength = log_odds.abs()

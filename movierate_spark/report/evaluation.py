@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from movierate_spark.disclosure import merged
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts, coefficients, curves, segments
 from movierate_spark.report.insights import evaluation_insights
 from movierate_spark.report.page import Figure, Report, render

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from movierate_spark.disclosure import shown
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure, formatted
 from movierate_spark.report.wording import MODEL, as_text, words

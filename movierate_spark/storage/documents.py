@@ -129,7 +129,7 @@ class Figures(Part):
     intervals: Mapping[str, Interval | None] = Field(default_factory=dict)
 
     def metric(self, name: str) -> float | None:
-        """One of :data:`movierate_spark.evaluation.metric_names.METRICS`."""
+        """One of :data:`movierate_spark.evaluation.metrics.METRICS`."""
         value: float | None = getattr(self, name)
         return value
 

@@ -18,10 +18,12 @@ from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
-from movierate_spark.storage.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import Attempt, attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Ledger, TableCounts, problem_with
 from movierate_spark.storage.files import replace_json
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import current_files, read_table
 
 LEDGER = "ledger.json"

@@ -12,9 +12,8 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.config import Settings, load_settings
-from movierate_spark.console import plain_console
 from movierate_spark.model.bundle import Bundle, open_bundle
-from movierate_spark.progress import Progress
+from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.lake import Lake

@@ -17,10 +17,10 @@ from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.evaluation import bootstrap
-from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.histogram import score_histogram
 from movierate_spark.evaluation.leakage import leakage_cost
-from movierate_spark.evaluation.measuring import measure
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS, difference, metrics_by
+from movierate_spark.evaluation.segments import MODEL, by_group, measure
 from movierate_spark.evaluation.standard_errors import people_and_intervals
 from movierate_spark.features.rows import before
 from movierate_spark.model.baselines import with_baselines
@@ -29,13 +29,15 @@ from movierate_spark.model.scoring import rows_for, with_scores
 from movierate_spark.progress import Progress
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
-from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.documents import Measurement, Metrics
 from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 
-MODEL, AGAINST = "model", "against"
+AGAINST = "against"
 PREDICTIONS = "predictions"
 
 
@@ -87,10 +89,7 @@ def evaluate_model(
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
     check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
     table = open_table(target / PREDICTIONS)
-    overlap = _check_unseen(window, bundle)
-    if other is not None:
-        overlap |= _check_unseen(window, other)
-        _check_same_label(bundle, other)
+    overlap = _check_models(window, bundle, other)
     predicted = predictions(lake, bundle, window).persist()
     try:
         with progress.step(f"predict ratings from {window.since.isoformat()} on"):
@@ -104,12 +103,7 @@ def evaluate_model(
             content["leakage_cost"] = leakage_cost(lake, bundle, window.since, settings, progress)
         document = Metrics.new(**content, model_version=bundle.version, **window.described(), overlap=overlap)
         with progress.step(f"write {target}"):
-            page = evaluation_report(
-                document,
-                bundle.manifest,
-                histogram=_histogram(predicted, bundle),
-                min_cell=settings.report.min_cell,
-            )
+            page = _page(document, predicted, bundle, settings)
             return _leave_evaluation(table, _predictions_table(predicted, bundle), document, page)
     finally:
         predicted.unpersist()
@@ -129,6 +123,19 @@ def _metrics(
     with progress.step("intervals"):
         sides = {MODEL: _called(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
         return _by_group(metrics, predicted, bundle) | _sureness(sides, metrics, settings)
+
+
+def _check_models(window: EvaluationWindow, bundle: Bundle, other: Bundle | None) -> bool:
+    """Whether a model was trained on ratings of the window.
+
+    Raises:
+        InputError: one was, and the window doesn't allow it; or the two do not mean the same by liked.
+    """
+    overlap = _check_unseen(window, bundle)
+    if other is not None:
+        overlap |= _check_unseen(window, other)
+        _check_same_label(bundle, other)
+    return overlap
 
 
 def _check_unseen(window: EvaluationWindow, bundle: Bundle) -> bool:
@@ -179,8 +186,8 @@ def _sureness(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Se
         "intervals": {name: bootstrap.interval(mine[name], point=metrics.metric(name)) for name in METRICS}
     }
     if AGAINST in sides:
-        theirs = evaluate.metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
-        gaps = {name: evaluate.difference(metrics.metric(name), theirs[name]) for name in METRICS}
+        theirs = metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
+        gaps = {name: difference(metrics.metric(name), theirs[name]) for name in METRICS}
         apart = {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
         sure[AGAINST] = {
             **{name: value for name, value in theirs.items() if name != "model"},
@@ -195,8 +202,8 @@ def _sureness(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Se
 
 def _by_group(metrics: Measurement, predicted: DataFrame, bundle: Bundle) -> dict[str, Any]:
     """The metrics with the number of people, and with intervals of each segment and each cold start."""
-    models = {evaluate.MODEL: ("p_like", bundle.manifest.decision_threshold)}
-    sure = people_and_intervals(evaluate.by_group(predicted, models), "scope", "value")
+    models = {MODEL: ("p_like", bundle.manifest.decision_threshold)}
+    sure = people_and_intervals(by_group(predicted, models), "scope", "value")
     content = metrics.content()
     segments = {
         scope: {value: figures | sure[scope, value] for value, figures in groups.items()}
@@ -217,7 +224,16 @@ def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
     stacked = rows.select("user_id", "label", F.explode(models).alias("each")).select(
         "user_id", "label", "each.*"
     )
-    return evaluate.score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+    return score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+
+
+def _page(document: Metrics, predicted: DataFrame, bundle: Bundle, settings: Settings) -> Report:
+    return evaluation_report(
+        document,
+        bundle.manifest,
+        histogram=_histogram(predicted, bundle),
+        min_cell=settings.report.min_cell,
+    )
 
 
 def _predictions_table(predicted: DataFrame, bundle: Bundle) -> DataFrame:

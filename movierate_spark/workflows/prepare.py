@@ -18,10 +18,11 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
 from movierate_spark.inputs import ledger as counting
 from movierate_spark.inputs import rules as validate
-from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
+from movierate_spark.inputs.delivery import Delivery, find_delivery
+from movierate_spark.inputs.lines import TABLES, whole
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
-from movierate_spark.storage.commits import Attempt
+from movierate_spark.storage.attempts import Attempt
 from movierate_spark.storage.documents import Ledger, TableCounts
 from movierate_spark.storage.folders import check_lake_folder
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
@@ -77,7 +78,7 @@ def prepare_lake(
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
         counting.check_rejected(path, name, counts[name], max_fraction=limit)
-    frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
+    frames = _cleaned(spark, checked, settings)
     with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, counts, attempts)
         if _made_of(delivery, settings) != made_of:
@@ -118,11 +119,11 @@ def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Setti
 
 
 def _cleaned(
-    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings, *, coded: bool
+    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings
 ) -> dict[str, DataFrame]:
     parts = {name: validate.split_by_rule(name, lines) for name, lines in checked.items()}
     users = (
-        clean.clean_users(parts["users"].valid, coded=coded, settings=settings.clean)
+        clean.clean_users(parts["users"].valid, settings=settings.clean)
         if "users" in parts
         else spark.createDataFrame([], schemas.USERS)
     )

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.evaluation import metrics as evaluate
-from movierate_spark.evaluation.measuring import measure
+from movierate_spark.evaluation.segments import measure
+from movierate_spark.evaluation.threshold import best_threshold
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
 from movierate_spark.features.rows import before, feature_rows, labelled
@@ -168,7 +168,7 @@ def _fit_and_measure(
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
         calibration = fit_calibration(tune, method=options.calibration)
         tuned = with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
-        decision_threshold = evaluate.best_threshold(tuned, maximise=options.threshold_metric)
+        decision_threshold = best_threshold(tuned, maximise=options.threshold_metric)
         metrics = measure(
             test, calibration=calibration, decision_threshold=decision_threshold, baselines=baselines
         )

@@ -12,7 +12,7 @@ from documents import figures, manifest, metrics
 from hypothesis import given
 from hypothesis import strategies as st
 
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import Report, evaluation_report, exploration
 from movierate_spark.report.page import MISSING, Figure, formatted
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
