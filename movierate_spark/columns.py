@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import chain
+
 from pyspark.sql import Column
 from pyspark.sql import functions as F
 
@@ -49,6 +52,12 @@ def is_liked(rating: Column, *, min_rating: float) -> Column:
 def any_of(values: Column, *, allowed: tuple[str, ...]) -> Column:
     """The value if it is one of ``allowed``, else null."""
     return F.when(values.isin(*allowed), values)
+
+
+def lookup(code: Column, names: Mapping[str, str]) -> Column:
+    """The name of a code, spaces around it cut; null for an unknown code."""
+    table = F.create_map(*(F.lit(text) for text in chain.from_iterable(names.items())))
+    return F.try_element_at(table, F.trim(code))
 
 
 def sigmoid(log_odds: Column) -> Column:

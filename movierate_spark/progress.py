@@ -1,4 +1,4 @@
-"""Progress of a command: a bar with the time left in a terminal, plain lines elsewhere."""
+"""Console output and progress of a command: a bar with the time left in a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from rich.progress import Progress as Bar
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
-from movierate_spark.console import plain_console
+
+def plain_console(**options: Any) -> Console:
+    """A Rich console that does not interpret ``[/b]`` or ``:smile:``, which may occur in data and paths.
+
+    Rich interprets markup in the text of a status or progress bar regardless: pass those a ``Text``.
+    """
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 class Progress:

@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import conf_dir
 from movierate_spark.errors import InputError
+from movierate_spark.spark_internals import ensure_jvm
 
 START_UP_NOISE = (
     b"WARNING: Using incubator modules",
@@ -88,7 +89,7 @@ def submitted_properties() -> dict[str, str]:
     """The properties with which ``spark-submit`` started this driver's JVM; none in plain Python."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return {}
-    SparkContext._ensure_initialized()  # connects to the JVM without starting Spark
+    ensure_jvm()
     return dict(SparkConf().getAll())
 
 

@@ -70,7 +70,7 @@ def test_each_job_is_a_call_that_prints_nothing(
     bundle = mr.train(lake, str(tmp_path / "model"), until=T, settings=settings)
     assert mr.load_bundle(str(tmp_path / "model")).version == bundle.version
     metrics = mr.evaluate(bundle, lake, tmp_path / "evaluation", since=T)
-    assert metrics["rows"] == lake.ratings.where(f"rated_at >= timestamp_seconds({T})").count()
+    assert metrics.rows == lake.ratings.where(f"rated_at >= timestamp_seconds({T})").count()
     assert mr.explore(lake, str(tmp_path / "exploration")).read_text().startswith("<!doctype html>")
     best = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31")
     assert best.groupBy("user_id").count().where("count <> 2").isEmpty()

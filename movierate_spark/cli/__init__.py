@@ -60,7 +60,7 @@ def _status(command: Callable[[], Any], words: Sequence[str]) -> int:
 
 
 def _fail(name: str, message: str, status: int) -> int:
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
 
     plain_console(stderr=True, soft_wrap=True).print(f"{name}: {' '.join(message.split())}")
     return status

@@ -14,7 +14,7 @@ def doctor() -> None:
     Checks Java, Python, PySpark, memory, time zone and paths, and says how to fix what is wrong.
     """
     from movierate_spark.cli.examination import examine
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
 
     console = plain_console(soft_wrap=True)
     findings = examine()

@@ -12,37 +12,43 @@ from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, U
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
+SinceOption = Annotated[
+    str, typer.Option("--since", metavar="T", help="Ratings at or after T: epoch seconds or ISO 8601 (UTC).")
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report and metrics.")]
+MinUserHistoryOption = Annotated[
+    int,
+    typer.Option(
+        "--min-user-history",
+        metavar="N",
+        min=0,
+        help="Only ratings whose user has at least N earlier ones.",
+    ),
+]
+AllowOverlapOption = Annotated[
+    bool, typer.Option("--allow-overlap", help="Allow ratings that the model was trained on.")
+]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option("--against", metavar="DIR", help="A second bundle, measured on the same ratings."),
+]
+LeakageCostOption = Annotated[
+    bool,
+    typer.Option("--leakage-cost", help="Also measure the gain from a random split and future ratings."),
+]
+
 
 @app.command()
 def evaluate(
     lake: LakeOption,
     model: ModelOption,
-    since: Annotated[
-        str,
-        typer.Option("--since", metavar="T", help="Ratings at or after T: epoch seconds or ISO 8601 (UTC)."),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report and metrics.")],
+    since: SinceOption,
+    out: OutOption,
     until: UntilOption = None,
-    min_user_history: Annotated[
-        int,
-        typer.Option(
-            "--min-user-history",
-            metavar="N",
-            min=0,
-            help="Only ratings whose user has at least N earlier ones.",
-        ),
-    ] = 0,
-    allow_overlap: Annotated[
-        bool, typer.Option("--allow-overlap", help="Allow ratings that the model was trained on.")
-    ] = False,
-    against: Annotated[
-        Path | None,
-        typer.Option("--against", metavar="DIR", help="A second bundle, measured on the same ratings."),
-    ] = None,
-    leakage_cost: Annotated[
-        bool,
-        typer.Option("--leakage-cost", help="Also measure the gain from a random split and future ratings."),
-    ] = False,
+    min_user_history: MinUserHistoryOption = 0,
+    allow_overlap: AllowOverlapOption = False,
+    against: AgainstOption = None,
+    leakage_cost: LeakageCostOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure a model on ratings it has not seen.
@@ -74,7 +80,7 @@ def evaluate(
             against=other,
             with_leakage_cost=leakage_cost,
         )
-        record.counts = {"evaluated": metrics["rows"]}
+        record.counts = {"evaluated": metrics.rows}
     show_metrics(run.out, metrics)
     run.say(f"report: {out / 'report.html'}")
     run.say(f"metrics: {out / 'metrics.json'}")

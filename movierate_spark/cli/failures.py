@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from py4j.java_gateway import is_instance_of
 from py4j.protocol import Py4JJavaError, Py4JNetworkError
-from pyspark import SparkContext
 from pyspark.errors import PySparkException
+
+from movierate_spark.spark_internals import is_spark_throwable
 
 NO_SPACE = "no space left on device: free some for the output and for Spark's local folders, and run again"
 MORE_MEMORY = "give it more ([spark] driver_memory, or --driver-memory and --executor-memory)"
@@ -58,7 +58,6 @@ def _conditions(error: PySparkException | Py4JJavaError) -> Iterator[tuple[str, 
         return
     cause: Any = error.java_exception
     while cause is not None:
-        is_named = is_instance_of(SparkContext._gateway, cause, "org.apache.spark.SparkThrowable")
-        if is_named and (condition := cause.getCondition()):
+        if is_spark_throwable(cause) and (condition := cause.getCondition()):
             yield condition, cause.getMessageParameters().get("path")
         cause = cause.getCause()

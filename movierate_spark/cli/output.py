@@ -10,30 +10,30 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from movierate_spark.console import plain_console
-from movierate_spark.evaluation.metrics import comparison
+from movierate_spark.evaluation.segments import comparison
+from movierate_spark.progress import plain_console
+from movierate_spark.storage.documents import Against, Figures, Ledger, Measurement, Metrics, RunRecord
+from movierate_spark.storage.run_records import StoredRecord
 from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
 
 RUNS_WIDTH = 100
-SEPARATE_COUNTS = ("re_rated", "orphans")
-"""Counts that are not part of a table's sum."""
 METRICS_SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
 
 
-def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
+def ledger_lines(ledger: Ledger) -> Iterator[str]:
     """One line per table: its counts, which add up to the rows read."""
-    for name, table in ledger["tables"].items():
-        rules = ", ".join(f"{rule} {n}" for rule, n in table["by_rule"].items())
-        parts = [f"accepted {table['accepted']}"]
-        parts += [f"rejected {table['rejected']} ({rules})"] if rules else []
-        parts += [f"{part} {table[part]}" for part in ("blank", "superseded") if table[part]]
-        unknown = ", ".join(f"{column} {n}" for column, n in table.get("unknown", {}).items() if n)
-        separate = [
-            f"; {part.replace('_', '-')} {table[part]}" for part in SEPARATE_COUNTS if table.get(part)
-        ]
-        note = f"; unknown: {unknown}" if unknown else ""
-        yield f"{name}: read {table['read']} = {' + '.join(parts)}{''.join(separate)}{note}"
+    for name, counts in ledger.tables.items():
+        rules = ", ".join(f"{rule} {n}" for rule, n in counts.by_rule.items())
+        parts = [f"accepted {counts.accepted}"]
+        parts += [f"rejected {counts.rejected} ({rules})"] if rules else []
+        parts += [f"blank {counts.blank}"] if counts.blank else []
+        parts += [f"superseded {counts.superseded}"] if counts.superseded else []
+        beside = f"; re-rated {counts.re_rated}" if counts.re_rated else ""
+        beside += f"; orphans {counts.orphans}" if counts.orphans else ""
+        unknown = ", ".join(f"{column} {n}" for column, n in counts.unknown.items() if n)
+        beside += f"; unknown: {unknown}" if unknown else ""
+        yield f"{name}: read {counts.read} = {' + '.join(parts)}{beside}"
 
 
 def scored_lines(outcomes: Iterable[RunDateOutcome]) -> Iterator[str]:
@@ -62,7 +62,7 @@ def demo_lines(demo: Demo) -> Iterator[str]:
     """The last lines of the demo: the main figures, then where the output is."""
     best, base = (demo.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
     yield (
-        f"test AUC {demo.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
+        f"test AUC {demo.metrics.auc:.4f}; the truth itself would reach {best:.4f},"
         f" demographics, genres and time alone {base:.4f}"
     )
     yield from scored_lines(demo.scored)
@@ -87,24 +87,24 @@ def show_audience(out: Console, segments: pd.DataFrame) -> None:
     plain_console(width=max(out.width, 120)).print(table)
 
 
-def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
+def show_runs(out: Console, records: Iterable[StoredRecord]) -> None:
     """Print one table per folder, with a row per run."""
-    by_folder: dict[str, list[Mapping[str, Any]]] = {}
-    for record in records:
-        by_folder.setdefault(record["where"], []).append(record)
+    by_folder: dict[str, list[RunRecord]] = {}
+    for stored in records:
+        by_folder.setdefault(stored.folder, []).append(stored.record)
     for folder, of_folder in by_folder.items():
         out.print(folder)
         plain_console(width=RUNS_WIDTH).print(_runs_table(of_folder))
 
 
-def _runs_table(records: Iterable[Mapping[str, Any]]) -> Table:
+def _runs_table(records: Iterable[RunRecord]) -> Table:
     table = Table(box=None)
     for name in ("started", "job", "run date", "outcome", "seconds", "rows"):
         table.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=name != "rows")
     for record in records:
-        started, day = record["started"].replace("T", " ").removesuffix("Z"), record["run_date"] or ""
-        seconds, counts = f"{record['seconds']:.1f}", _counts(record["counts"])
-        table.add_row(started, record["job"], day, record["outcome"], seconds, counts)
+        started, day = record.started.replace("T", " ").removesuffix("Z"), record.run_date or ""
+        seconds, counts = f"{record.seconds:.1f}", _counts(record.counts)
+        table.add_row(started, record.job, day, record.outcome, seconds, counts)
     return table
 
 
@@ -119,39 +119,42 @@ def _counts(counts: Mapping[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
+def show_metrics(out: Console, metrics: Measurement) -> None:
     """Print the metrics of the model and its baselines, and of another bundle if there is one."""
-    table = Table(title=f"{metrics['rows']} ratings, {metrics['positives']} liked", title_justify="left")
+    table = Table(title=f"{metrics.rows} ratings, {metrics.positives} liked", title_justify="left")
     table.add_column("")
     for name in METRICS_SHOWN:
         table.add_column(name, justify="right", no_wrap=True)
     for label, values in comparison(metrics, METRICS_SHOWN).items():
         table.add_row(label.replace("_", " "), *map(_figure, values))
-        if label == "model" and any(metrics.get("intervals", {}).values()):
-            table.add_row(
-                "  95% interval", *(_range(metrics["intervals"][name]) for name in METRICS_SHOWN), style="dim"
-            )
-    if other := metrics.get("against"):
-        table.add_section()
-        table.add_row(f"against {other['model_version']}", *(_figure(other[name]) for name in METRICS_SHOWN))
-        table.add_row("  difference", *(_figure(other["difference"][name], "+.4f") for name in METRICS_SHOWN))
-        ranges = (_range(other["difference_intervals"][name], "+.4f") for name in METRICS_SHOWN)
-        table.add_row("  95% interval", *ranges, style="dim")
+        if label == "model" and any(metrics.intervals.values()):
+            ranges = (_range(metrics.intervals[name]) for name in METRICS_SHOWN)
+            table.add_row("  95% interval", *ranges, style="dim")
+    if isinstance(metrics, Metrics) and metrics.against:
+        _add_against(table, metrics.against)
     plain_console(width=max(out.width, 120)).print(table)
-    if "leakage_cost" in metrics:
-        _show_leakage_cost(out, metrics["leakage_cost"])
+    if isinstance(metrics, Metrics) and metrics.leakage_cost:
+        _show_leakage_cost(out, metrics.leakage_cost)
 
 
-def _show_leakage_cost(out: Console, panel: dict[str, Any]) -> None:
+def _add_against(table: Table, other: Against) -> None:
+    table.add_section()
+    table.add_row(f"against {other.model_version}", *(_figure(other.metric(name)) for name in METRICS_SHOWN))
+    table.add_row("  difference", *(_figure(other.difference[name], "+.4f") for name in METRICS_SHOWN))
+    ranges = (_range(other.difference_intervals[name], "+.4f") for name in METRICS_SHOWN)
+    table.add_row("  95% interval", *ranges, style="dim")
+
+
+def _show_leakage_cost(out: Console, panel: Mapping[str, Mapping[str, Figures]]) -> None:
     """Print the model's metrics with and without future ratings."""
     table = Table(title="What looking ahead would gain", title_justify="left")
     names = ("auc", "log_loss", "accuracy")
     for name in ("split", "history", *names):
         table.add_column(name, justify="right" if name in names else "left")
     for split, histories in panel.items():
-        for history, metrics in histories.items():
+        for history, figures in histories.items():
             labels = (split.replace("_split", ""), history.replace("_", " "))
-            table.add_row(*labels, *(_figure(metrics[name]) for name in names))
+            table.add_row(*labels, *(_figure(figures.metric(name)) for name in names))
     out.print(table)
 
 

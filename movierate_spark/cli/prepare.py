@@ -43,8 +43,9 @@ def prepare(
         )
         ledger = prepared.ledger
         record.outcome = "done" if prepared.is_new else "unchanged"
-        record.inputs = {"input": str(source), "files": ledger["inputs"]}
-        record.counts, record.outputs = ledger["tables"], {"versions": ledger["versions"]}
+        record.inputs = {"input": str(source), "files": ledger.inputs}
+        record.counts = {name: counts.content() for name, counts in ledger.tables.items()}
+        record.outputs = {"versions": ledger.versions}
     run.say_all(ledger_lines(ledger))
     if not prepared.is_new:
         run.say("unchanged: prepared from the same files before (--force does it again)")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from movierate_spark.storage.run_records import RunRecord
+    from movierate_spark.storage.run_records import Draft
 
 
 class Run:
@@ -20,8 +20,7 @@ class Run:
 
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
         from movierate_spark.config import load_settings
-        from movierate_spark.console import plain_console
-        from movierate_spark.progress import Progress
+        from movierate_spark.progress import Progress, plain_console
 
         self.command = command
         self.settings = load_settings(config or (), profile=self.profile)
@@ -53,7 +52,7 @@ class Run:
         finally:
             session.stop()
 
-    def recorded(self, target: Path) -> AbstractContextManager[RunRecord]:
+    def recorded(self, target: Path) -> AbstractContextManager[Draft]:
         """A run record that the block fills, written to ``target`` after it."""
         from movierate_spark.storage.run_records import recorded
 

@@ -23,13 +23,13 @@ def runs(
     The oldest run of a folder comes first. Times are UTC.
     """
     from movierate_spark.cli.output import show_runs
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
     from movierate_spark.storage.run_records import read_records
 
     records = read_records(folders)
     console = plain_console(soft_wrap=True)
     if as_json:
-        for record in records:
-            console.print(json.dumps(record))
+        for stored in records:
+            console.print(json.dumps(stored.record.content() | {"where": stored.folder}))
     else:
         show_runs(console, records)

@@ -15,39 +15,46 @@ from movierate_spark.cli.run import Run
 if TYPE_CHECKING:
     from movierate_spark.workflows import RunDateOutcome
 
+RequestsOption = Annotated[
+    str,
+    typer.Option(
+        "--requests",
+        metavar="PATH",
+        help="CSV or Parquet with user_id, movie_id, optionally at and run_date;"
+        " {date} stands for the run date.",
+    ),
+]
+ScoresOption = Annotated[Path, typer.Option("--scores", metavar="DIR", help="Table of scores.")]
+RunDateOption = Annotated[
+    str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day the scores belong to.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
+]
+ReasonsOption = Annotated[
+    int | None, typer.Option("--reasons", metavar="N", min=0, help="Reasons per score; 0: none.")
+]
+ExpectRowsOption = Annotated[
+    int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse another number of rows.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Score again even if the inputs are the same.")]
+
 
 @app.command()
 def score(
     lake: LakeOption,
     model: ModelOption,
-    requests: Annotated[
-        str,
-        typer.Option(
-            "--requests",
-            metavar="PATH",
-            help="CSV or Parquet with user_id, movie_id, optionally at and run_date;"
-            " {date} stands for the run date.",
-        ),
-    ],
-    scores: Annotated[Path, typer.Option("--scores", metavar="DIR", help="Table of scores.")],
-    run_date: Annotated[
-        str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day the scores belong to.")
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
-    ] = None,
-    reasons: Annotated[
-        int | None, typer.Option("--reasons", metavar="N", min=0, help="Reasons per score; 0: none.")
-    ] = None,
-    expect_rows: Annotated[
-        int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse another number of rows.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Score again even if the inputs are the same.")
-    ] = False,
+    requests: RequestsOption,
+    scores: ScoresOption,
+    run_date: RunDateOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    reasons: ReasonsOption = None,
+    expect_rows: ExpectRowsOption = None,
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Score the requests of a run date, or of several.
@@ -89,7 +96,7 @@ def _with_records(
             if result is not None:
                 record.inputs = {**inputs, "requests": result.requested}
                 record.run_date = result.run_date.isoformat()
-                record.outcome = "done" if result.outcome == "scored" else result.outcome
+                record.outcome = "unchanged" if result.outcome == "unchanged" else "done"
                 record.counts = {"requests": dict(result.counts)}
                 record.outputs = {"version": result.version}
         if result is None:

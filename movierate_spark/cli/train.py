@@ -26,10 +26,10 @@ def train(
         prepared = open_lake(spark, lake)
         record.inputs = prepared.described()
         bundle = workflows.train_model(prepared, run.settings, run.progress, target=model, until=end)
-        record.counts, record.outputs = {"trained": bundle.manifest["training"]["rows"]}, bundle.described()
-    training, label = bundle.manifest["training"], bundle.manifest["label"]
-    run.say(f"liked: {label['min_rating']:g} or more")
-    run.say(f"trained on {training['rows']} ratings before {training['until']}")
-    run.say(f"measured on ratings from {training['test_from']} on, which the measured model had not seen")
-    show_metrics(run.out, bundle.manifest["metrics"])
+        record.counts, record.outputs = {"trained": bundle.manifest.training.rows}, bundle.described()
+    training, label = bundle.manifest.training, bundle.manifest.label
+    run.say(f"liked: {label.min_rating:g} or more")
+    run.say(f"trained on {training.rows} ratings before {training.until}")
+    run.say(f"measured on ratings from {training.test_from} on, which the measured model had not seen")
+    show_metrics(run.out, bundle.manifest.metrics)
     run.say(f"bundle: {model} (version {bundle.version})")

@@ -32,7 +32,7 @@ def vacuum(
     These are attempts that were never published, and versions replaced longer ago than the retention.
     """
     from movierate_spark import workflows
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
 
     if not math.isfinite(retention_hours):
         raise InputError(f"--retention-hours {retention_hours}: give a number of hours")

@@ -20,9 +20,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
 
-from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.intervals import TAIL
 
-CONFIDENCE = 0.95
 SUMS = ("log_loss", "brier", "tp", "fp")
 
 Floats = NDArray[np.float64]
@@ -74,8 +74,7 @@ def interval(resampled: Floats, *, point: float | None, signed: bool = False) ->
     """
     if point is None or not len(resampled) or np.isnan(resampled).any():
         return None
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail]) - (resampled.mean() - point)
+    low, high = np.quantile(resampled, [TAIL, 1 - TAIL]) - (resampled.mean() - point)
     return [float(low) if signed else max(float(low), 0.0), float(high)]
 
 

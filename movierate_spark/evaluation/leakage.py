@@ -11,12 +11,12 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
-from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.metrics import metrics_by
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
 from movierate_spark.features.rows import labelled
 from movierate_spark.model.bundle import Bundle
-from movierate_spark.model.calibration import with_probability
+from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression
 from movierate_spark.model.scoring import rows_for, with_logit
 from movierate_spark.progress import Progress
@@ -54,7 +54,7 @@ def _looking_ahead(opened: Lake, found: Bundle) -> DataFrame:
     history = rows_for(found, opened, asked)
     rated = opened.ratings.withColumnRenamed("rated_at", "at")
     rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])
-    return labelled(rows, min_rating=found.manifest["label"]["min_rating"])
+    return labelled(rows, min_rating=found.manifest.label.min_rating)
 
 
 def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
@@ -68,15 +68,15 @@ def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
 def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: Settings) -> dict[str, Any]:
     manifest = found.manifest
     seen = rows.where(~unseen)
-    features = feature_pipeline(found.features, with_month=manifest["with_month"]).fit(seen)
+    features = feature_pipeline(found.features, with_month=manifest.with_month).fit(seen)
     vectors = features.transform(seen).select(FEATURES, LABEL).persist()
-    model = logistic_regression(settings.train, **manifest["params"]).fit(vectors)
+    model = logistic_regression(settings.train, **manifest.params).fit(vectors)
     vectors.unpersist()
     predicted = with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
-    called = with_probability(predicted, {"method": "none"}).select(
+    called = with_probability(predicted, NONE).select(
         F.lit("all").alias("all"),
         LABEL,
         F.col("p_like").alias("probability"),
         F.lit(0.5).alias("decision_threshold"),
     )
-    return {name: value for name, value in evaluate.metrics_by(called, "all")[0].items() if name != "all"}
+    return {name: value for name, value in metrics_by(called, "all")[0].items() if name != "all"}

@@ -13,11 +13,10 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
-from scipy import stats
 
-from movierate_spark.evaluation.metric_names import PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import PIECES, SMALLEST_PROBABILITY
+from movierate_spark.intervals import t_errors
 
-CONFIDENCE = 0.95
 RATIOS = {
     "accuracy": ("correct", "n"),
     "log_loss": ("loss", "n"),
@@ -142,5 +141,5 @@ def _interval(
     if variance <= 1e-12 * aa:
         return None
     error = degree * math.sqrt(variance) / b
-    half = float(stats.t.isf((1 - CONFIDENCE) / 2, people - 1)) * error
+    half = float(t_errors(people)) * error
     return [max(ratio - half, 0.0), min(ratio + half, most)]

@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
-Floats = NDArray[np.float64]
+from movierate_spark.intervals import CONFIDENCE, t_errors
+
 FALSE_DISCOVERIES = 0.05
-CONFIDENCE = 0.95
 PERSON_SUMS = ["ratings_squared", "ratings_liked", "liked_squared"]
 
 
@@ -30,7 +29,7 @@ def with_like_rate(cells: pd.DataFrame) -> pd.DataFrame:
     error = np.sqrt(spread) / cells["ratings"]
     # Rounding errors leave a small variance where there is none.
     error = error.where((cells["people"] > 1) & (spread > 1e-12 * cells["ratings"] ** 2))
-    half = _t(cells["people"], (1 - CONFIDENCE) / 2) * error
+    half = t_errors(cells["people"]) * error
     return cells.assign(
         like_rate=rate,
         standard_error=error,
@@ -88,7 +87,7 @@ def _with_discoveries(compared: pd.DataFrame) -> pd.DataFrame:
     discovered = q_value <= FALSE_DISCOVERIES
     error_rate = FALSE_DISCOVERIES * discovered.sum() / max(tested.sum(), 1)
     tail = np.where(discovered, error_rate, 1 - CONFIDENCE) / 2
-    half = _t(compared["people"], tail) * compared["standard_error"]
+    half = t_errors(compared["people"], tail=tail) * compared["standard_error"]
     return compared.assign(
         q_value=q_value,
         discovered=discovered,
@@ -117,7 +116,3 @@ def _squares(sums: pd.DataFrame, one: Any, other: Any) -> Any:
     """The sum over people of (likes - one * ratings) * (likes - other * ratings)."""
     squared, product, liked = (sums[name] for name in PERSON_SUMS)
     return liked - (one + other) * product + one * other * squared
-
-
-def _t(people: pd.Series, tail: Any) -> Floats:
-    return np.asarray(stats.t.isf(tail, np.maximum(people - 1, 1)), dtype=float)

@@ -2,46 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import reduce
-from itertools import chain
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.columns import any_of, one_decimal_number, present, whole_number
+from movierate_spark.columns import any_of, lookup, one_decimal_number, present, whole_number
 from movierate_spark.config import CleanSettings
 
 # The upper end of each group in years, as in MovieLens 1M's README.
 AGE_GROUPS = ((17, "under 18"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (49, "45-49"), (55, "50-55"))
 OLDEST_GROUP = "56+"
-ML_1M_AGES = {
-    "1": "under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56+",
-}  # fmt: skip
-ML_1M_OCCUPATIONS = (
-    "other",
-    "academic/educator",
-    "artist",
-    "clerical/admin",
-    "college/grad student",
-    "customer service",
-    "doctor/health care",
-    "executive/managerial",
-    "farmer",
-    "homemaker",
-    "K-12 student",
-    "lawyer",
-    "programmer",
-    "retired",
-    "sales/marketing",
-    "scientist",
-    "self-employed",
-    "technician/engineer",
-    "tradesman/craftsman",
-    "unemployed",
-    "writer",
-)
 NO_GENRES = "(no genres listed)"
 
 
@@ -57,17 +29,13 @@ def clean_ratings(valid: DataFrame) -> DataFrame:
     return highest.select(schemas.RATINGS.names)
 
 
-def clean_users(valid: DataFrame, *, coded: bool, settings: CleanSettings) -> DataFrame:
-    """One row per user: of a repeated id the greatest raw line stays.
-
-    ``coded`` says that age and occupation are MovieLens 1M's codes.
-    """
-    age, occupation = F.col("age"), F.col("occupation")
+def clean_users(valid: DataFrame, *, settings: CleanSettings) -> DataFrame:
+    """One row per user: of a repeated id the greatest raw line stays."""
     typed = valid.select(
         whole_number(F.col("user_id")).alias("user_id"),
         lookup(F.upper("gender"), {name.upper(): name for name in settings.genders}).alias("gender"),
-        (lookup(age, ML_1M_AGES) if coded else age_group(age, age_max=settings.age_max)).alias("age_group"),
-        (lookup(occupation, _codes(ML_1M_OCCUPATIONS)) if coded else present(occupation)).alias("occupation"),
+        age_group(F.col("age"), age_max=settings.age_max).alias("age_group"),
+        present(F.col("occupation")).alias("occupation"),
         zip3(F.col("zip")).alias("zip3"),
         "raw",
     )
@@ -91,16 +59,6 @@ def greatest_raw(rows: DataFrame, key: str) -> DataFrame:
     others = [name for name in rows.columns if name not in (key, "raw")]
     kept = rows.groupBy(key).agg(F.max(F.struct("raw", *others)).alias("kept"))
     return kept.select(key, *(f"kept.{name}" for name in others))
-
-
-def lookup(code: Column, names: Mapping[str, str]) -> Column:
-    """The name of a code, spaces around it cut; null for an unknown code."""
-    table = F.create_map(*(F.lit(text) for text in chain.from_iterable(names.items())))
-    return F.try_element_at(table, F.trim(code))
-
-
-def _codes(names: tuple[str, ...]) -> dict[str, str]:
-    return {str(code): name for code, name in enumerate(names)}
 
 
 def age_group(age: Column, *, age_max: int) -> Column:

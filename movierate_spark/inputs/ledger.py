@@ -4,50 +4,50 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.rules import BLANK
+from movierate_spark.storage.documents import TableCounts
 
 
-def row_counts(by_rule: Mapping[str | None, int]) -> dict[str, Any]:
+def row_counts(by_rule: Mapping[str | None, int]) -> TableCounts:
     """A table's part of the ledger from its lines by rule; superseded rows are still accepted."""
     rejected = {rule: n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, BLANK)}
-    return {
-        "read": sum(by_rule.values()),
-        "accepted": by_rule.get(None, 0),
-        "rejected": sum(rejected.values()),
-        "blank": by_rule.get(BLANK, 0),
-        "superseded": 0,
-        "by_rule": rejected,
-    }
+    return TableCounts(
+        read=sum(by_rule.values()),
+        accepted=by_rule.get(None, 0),
+        rejected=sum(rejected.values()),
+        blank=by_rule.get(BLANK, 0),
+        superseded=0,
+        by_rule=rejected,
+    )
 
 
-def check_rejected(path: Path, table: str, counts: Mapping[str, Any], *, max_fraction: float) -> None:
+def check_rejected(path: Path, table: str, counts: TableCounts, *, max_fraction: float) -> None:
     """Refuse a delivery of which nothing, or too little, can be accepted.
 
     Raises:
         InputError: with the rules that were broken most.
     """
-    broken = sorted(counts["by_rule"].items(), key=lambda item: (-item[1], item[0]))[:3]
+    broken = sorted(counts.by_rule.items(), key=lambda item: (-item[1], item[0]))[:3]
     rules = ", ".join(f"{rule} {n}" for rule, n in broken)
-    if counts["rejected"] > max_fraction * counts["read"]:
+    if counts.rejected > max_fraction * counts.read:
         raise InputError(
-            f"{path}: {counts['rejected']} of {counts['read']} {table} rejected, more than"
+            f"{path}: {counts.rejected} of {counts.read} {table} rejected, more than"
             f" validate.max_rejected_fraction {max_fraction:g} ({rules})."
             " Nothing was published: mend the file, or name the format with --format"
         )
-    if not counts["accepted"]:
+    if not counts.accepted:
         why = f"all were rejected ({rules})" if rules else "it holds none"
         raise InputError(f"{path}: no {table} to accept: {why}")
 
 
-def with_superseded(counts: Mapping[str, Any], *, kept: int) -> dict[str, Any]:
+def with_superseded(counts: TableCounts, *, kept: int) -> TableCounts:
     """Counts in which only ``kept`` of the accepted rows stay; the others gave way to one of the same key."""
-    return {**counts, "accepted": kept, "superseded": counts["accepted"] - kept}
+    return counts.model_copy(update={"accepted": kept, "superseded": counts.accepted - kept})
 
 
 def unknown_counts(frame: DataFrame, columns: tuple[str, ...]) -> dict[str, int]:

@@ -13,16 +13,9 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
-from movierate_spark.inputs.delivery import (
-    check_each_named_once,
-    csv_fields,
-    first_line,
-    is_parquet,
-    parquet_lines,
-    parquet_records,
-    parse_csv_line,
-    read_lines,
-)
+from movierate_spark.inputs.csv_lines import by_header, check_each_named_once, read_header
+from movierate_spark.inputs.lines import read_lines
+from movierate_spark.inputs.parquet_records import is_parquet, parquet_lines, parquet_records
 from movierate_spark.inputs.rules import broken_rule, has_all_fields, is_id
 from movierate_spark.storage.digests import visible_files
 from movierate_spark.storage.tables import is_delta_table
@@ -31,6 +24,8 @@ ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2
 REQUIRED = ("user_id", "movie_id")
 RUN_DATE = "run_date"
 OPTIONAL = ("at", RUN_DATE)
+COLUMNS = (*REQUIRED, *OPTIONAL)
+SAME_NAMES = {name: name for name in COLUMNS}
 
 
 @dataclass(frozen=True)
@@ -80,8 +75,8 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
         raise InputError(f"--requests {path}: no such file")
     stamp = _stamp_of(path)
     if is_parquet(path):
-        records, wanted = parquet_records(spark, path), {name: name for name in (*REQUIRED, *OPTIONAL)}
-        lines = parquet_lines(path, records, wanted, set(OPTIONAL))
+        records = parquet_records(spark, path)
+        lines = parquet_lines(path, records, SAME_NAMES, set(OPTIONAL))
         _check_case(path, records.columns)
         is_dated = RUN_DATE in records.columns
         return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
@@ -91,8 +86,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
         )
     if path.stat().st_size == 0:
         raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
-    header = parse_csv_line(first_line(path), separator)
-    lines = read_lines(spark, path)
+    header = read_header(path, separator)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise InputError(
@@ -101,22 +95,14 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
         )
     check_each_named_once(f"--requests {path}", header)
     _check_case(path, header)
-    split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
-    texts = [
-        F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")
-        for name in (*REQUIRED, *OPTIONAL)
-    ]
-    named = (text.alias(name) for text, name in zip(texts, (*REQUIRED, *OPTIONAL), strict=True))
-    complete = (F.size("fields") == len(header)).alias("complete")
+    lines = by_header(read_lines(spark, path), header, COLUMNS, SAME_NAMES, separator=separator)
     is_dated = RUN_DATE in header
-    texted = split.select("raw", "source_file", complete, *named)
-    return Requests(path, _with_day(texted, is_dated=is_dated), is_dated, stamp)
+    return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
 
 
 def _check_case(path: Path, header: Sequence[str]) -> None:
     """Refuse ``At`` and ``Run_Date``, which would be passed over as other columns are."""
-    ours = (*REQUIRED, *OPTIONAL)
-    if odd := [name for name in header if name.lower() in ours and name not in ours]:
+    if odd := [name for name in header if name.lower() in COLUMNS and name not in COLUMNS]:
         raise InputError(f"--requests {path}: column {odd[0]}: write {odd[0].lower()} in small letters")
 
 

@@ -29,6 +29,7 @@ from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
 from movierate_spark.model import scoring
 from movierate_spark.storage.digests import sha256
+from movierate_spark.storage.documents import Manifest, problem_with
 from movierate_spark.storage.files import as_json, entries, last_change, remove_if_empty, replace_text
 from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import Lake
@@ -48,19 +49,6 @@ STAGE_CLASSES = {
     "org.apache.spark.ml.feature.VectorAssembler",
     "org.apache.spark.ml.classification.LogisticRegressionModel",
 }
-REQUIRED = (
-    "version",
-    "folder",
-    "files",
-    "training",
-    "label",
-    "features",
-    "decision_threshold",
-    "calibration",
-    "feature_names",
-    "signature",
-    "coefficients",
-)
 
 
 @dataclass(frozen=True)
@@ -71,7 +59,7 @@ class Bundle:
     """
 
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     manifest_sha256: str
 
     def described(self) -> dict[str, Any]:
@@ -82,17 +70,17 @@ class Bundle:
     @property
     def version(self) -> str:
         """The model's version, as scores carry it."""
-        return str(self.manifest["version"])
+        return self.manifest.version
 
     @property
     def training_end(self) -> datetime:
         """The first second (UTC) that the model has not been shown."""
-        return datetime.fromisoformat(self.manifest["training"]["until"])
+        return datetime.fromisoformat(self.manifest.training.until)
 
     @property
     def features(self) -> FeatureSettings:
         """How the rows that the pipeline reads are made."""
-        return FeatureSettings.model_validate(self.manifest["features"])
+        return self.manifest.features
 
     @cached_property
     def pipeline(self) -> PipelineModel:
@@ -109,12 +97,12 @@ class Bundle:
         Raises:
             InputError: a column that the pipeline was fitted on is missing or of another type.
         """
-        found = dict(rows.dtypes)
-        for name, kind in self.manifest["signature"].items():
-            if found.get(name) != kind:
+        types = dict(rows.dtypes)
+        for name, kind in self.manifest.signature.items():
+            if types.get(name) != kind:
                 raise InputError(
                     f"--model {self.path}: it reads {name} ({kind}), and the rows have"
-                    f" {found.get(name, 'no such column')}: prepare the lake again, or train again"
+                    f" {types.get(name, 'no such column')}: prepare the lake again, or train again"
                 )
         return self.pipeline.transform(rows)
 
@@ -137,27 +125,24 @@ def is_version(name: str) -> bool:
     return re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", name) is not None
 
 
-def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]) -> Bundle:
+def save_bundle(path: Path, pipeline: PipelineModel, content: Mapping[str, Any]) -> Bundle:
     """Write the pipeline into a sub-folder of its own, then ``bundle.json``; nothing stays if that fails.
 
+    ``content`` is the manifest's but for the version, the libraries' versions and the files.
     What another training has put there meanwhile does stay, and so does what ``bundle.json`` names already.
     The folder that it named before is touched, which tells :func:`replaced_at` when it was replaced.
     """
     made = [folder for folder in (path, *path.parents) if not folder.exists()]
-    digest = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+    unnamed = Manifest.new(**content, version="", folder="", files={}, libraries=library_versions())
+    digest = sha256(as_json(unnamed.content()).encode())
     version = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"
     folder = path / version
     folder.mkdir(parents=True)  # fails where the folder is another training's
     try:
         pipeline.write().save(str(folder / PIPELINE))
-        whole = {
-            "version": version,
-            "folder": version,
-            **manifest,
-            "libraries": library_versions(),
-            "files": digests(path, folder),
-        }
-        text = as_json(whole)
+        files = digests(path, folder)
+        manifest = unnamed.model_copy(update={"version": version, "folder": version, "files": files})
+        text = as_json(manifest.content())
         _touch_named(path)
         replace_text(path / MANIFEST, text)
     except BaseException:
@@ -165,7 +150,7 @@ def save_bundle(path: Path, pipeline: PipelineModel, manifest: Mapping[str, Any]
             shutil.rmtree(folder, ignore_errors=True)
             remove_if_empty(made)
         raise
-    return Bundle(path, whole, sha256(text.encode()))
+    return Bundle(path, manifest, sha256(text.encode()))
 
 
 def replaced_at(path: Path) -> dict[str, float]:
@@ -235,20 +220,17 @@ def open_bundle(path: Path) -> Bundle:
     """
     try:
         content = (path / MANIFEST).read_bytes()
-        manifest = json.loads(content)
-        missing = [key for key in REQUIRED if key not in manifest]
-        FeatureSettings.model_validate(manifest["features"])
+        manifest = Manifest.parse(content)
     except FileNotFoundError as error:
         raise InputError(f"--model {path}: no bundle there ({MANIFEST} is missing): run train") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--model {path}: {MANIFEST} can't be read: train again") from error
-    if missing:
-        raise InputError(f"--model {path}: {MANIFEST} lacks {', '.join(missing)}: train again")
+    except (OSError, ValueError) as error:
+        problem = problem_with(error)
+        raise InputError(f"--model {path}: {MANIFEST} can't be read ({problem}): train again") from error
     _check(path, manifest)
     return Bundle(path, manifest, sha256(content))
 
 
-def load_pipeline(path: Path, manifest: Mapping[str, Any]) -> PipelineModel:
+def load_pipeline(path: Path, manifest: Manifest) -> PipelineModel:
     """The pipeline, checked once more, as its files may have changed since the bundle was opened.
 
     Raises:
@@ -257,13 +239,13 @@ def load_pipeline(path: Path, manifest: Mapping[str, Any]) -> PipelineModel:
     return PipelineModel.load(pattern_of(_check(path, manifest)))
 
 
-def _check(path: Path, manifest: Mapping[str, Any]) -> Path:
+def _check(path: Path, manifest: Manifest) -> Path:
     """Where the pipeline lies, when all that loading it would read is what was published, and ours."""
-    folder = path / str(manifest["folder"])
+    folder = path / manifest.folder
     for entry in (folder, *sorted(folder.rglob("*"))):
         if entry.is_symlink():
             raise _stranger(path, f"its files lie behind {entry.relative_to(path)}, a symbolic link")
-    if not is_version(folder.name) or folder.parent != path or digests(path, folder) != manifest["files"]:
+    if not is_version(folder.name) or folder.parent != path or digests(path, folder) != manifest.files:
         raise InputError(f"--model {path}: its files are not those that were published: train again")
     _check_classes(path, folder / PIPELINE)
     return folder / PIPELINE

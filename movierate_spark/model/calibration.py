@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pyspark.ml.regression import IsotonicRegression
 from pyspark.sql import Column, DataFrame
@@ -11,10 +10,14 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL, sigmoid
 from movierate_spark.model.newton import fit_plain
+from movierate_spark.storage.documents import Calibration
+
+NONE = Calibration(method="none")
+"""The probability is the sigmoid of the logit."""
 
 
-def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
-    """The parameters of a calibration, fitted on rows with ``logit`` and ``label``.
+def fit_calibration(rows: DataFrame, *, method: str) -> Calibration:
+    """Fit a calibration on rows with ``logit`` and ``label``.
 
     ``platt``: the calibrated log odds are ``slope * logit + intercept`` (Platt 1999). ``isotonic``: the
     probability is interpolated between the points ``logits`` and ``probabilities``, which never decrease
@@ -26,11 +29,11 @@ def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
             return _isotonic(rows)
         intercept, (slope,) = fit_plain(rows, {"platt": ("logit",)})["platt"]
         if slope > 0:
-            return {"method": "platt", "slope": slope, "intercept": intercept}
-    return {"method": "none"}
+            return Calibration(method="platt", slope=slope, intercept=intercept)
+    return NONE
 
 
-def _isotonic(rows: DataFrame) -> dict[str, Any]:
+def _isotonic(rows: DataFrame) -> Calibration:
     binned = rows.groupBy(F.round("logit", 1).alias("bin")).agg(
         F.avg("logit").alias("features"),
         # Half a like and half another rating more, so that no probability is 0 or 1.
@@ -39,20 +42,22 @@ def _isotonic(rows: DataFrame) -> dict[str, Any]:
     )
     model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
     logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
-    return {"method": "isotonic", "logits": logits.tolist(), "probabilities": probabilities.tolist()}
+    return Calibration(
+        method="isotonic", logits=tuple(logits.tolist()), probabilities=tuple(probabilities.tolist())
+    )
 
 
-def with_probability(rows: DataFrame, calibration: Mapping[str, Any]) -> DataFrame:
+def with_probability(rows: DataFrame, calibration: Calibration) -> DataFrame:
     """Add the calibrated probability ``p_like`` to rows with ``logit``."""
     return rows.withColumn("p_like", calibrated(F.col("logit"), calibration))
 
 
-def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
+def calibrated(logit: Column, calibration: Calibration) -> Column:
     """The probability of the model's log odds under a fitted calibration."""
-    if calibration["method"] == "isotonic":
-        return interpolated(logit, calibration["logits"], calibration["probabilities"])
-    if calibration["method"] == "platt":
-        return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
+    if calibration.method == "isotonic":
+        return interpolated(logit, calibration.logits, calibration.probabilities)
+    if calibration.method == "platt":
+        return sigmoid(logit * F.lit(calibration.slope) + F.lit(calibration.intercept))
     return sigmoid(logit)
 
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from py4j.protocol import Py4JError
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
-from pyspark.ml.common import _py2java
-from pyspark.ml.linalg import Vectors
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
 from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
+from movierate_spark.spark_internals import set_initial_model
 
 
 class LogisticPath(LogisticRegression):
@@ -46,8 +43,7 @@ class LogisticPath(LogisticRegression):
         """Fit from the coefficients ``start``, one per feature; from zero if it is None."""
         estimator = self.copy(params)
         if start is not None:
-            with suppress(AttributeError, Py4JError):
-                _set_initial_model(estimator, start)
+            set_initial_model(estimator, start.coefficients.tolist(), start.intercept)
         return cast("LogisticRegressionModel", estimator.fit(dataset))
 
 
@@ -67,15 +63,6 @@ class Start:
 def start_of(model: LogisticRegressionModel) -> Start:
     """The start of another fit: the coefficients of a fitted model."""
     return Start(model.coefficients.toArray(), model.intercept)
-
-
-def _set_initial_model(estimator: LogisticRegression, start: Start) -> None:
-    spark = SparkSession.active().sparkContext
-    java: Any = spark._jvm
-    vector = _py2java(spark, Vectors.dense(start.coefficients))
-    classification = java.org.apache.spark.ml.classification
-    model = classification.LogisticRegressionModel("start", vector, start.intercept)
-    cast("Any", estimator._java_obj).setInitialModel(model)
 
 
 def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:

@@ -52,15 +52,15 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
 
 def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
     """The input of the bundle's pipeline: a row per pair, or without ``pairs`` per rating, with ``label``."""
-    min_rating = bundle.manifest["label"]["min_rating"]
+    min_rating = bundle.manifest.label.min_rating
     rows = feature_rows(lake, bundle.features, min_rating=min_rating, requests=pairs)
     return rows if pairs is not None else labelled(rows, min_rating=min_rating)
 
 
 def with_scores(bundle: Bundle, rows: DataFrame) -> DataFrame:
     """Add ``logit``, ``p_like`` and ``predicted_liked`` to the bundle's feature rows."""
-    probable = with_probability(with_logit(bundle.transform(rows)), bundle.manifest["calibration"])
-    decision = is_predicted_liked(F.col("p_like"), decision_threshold=bundle.manifest["decision_threshold"])
+    probable = with_probability(with_logit(bundle.transform(rows)), bundle.manifest.calibration)
+    decision = is_predicted_liked(F.col("p_like"), decision_threshold=bundle.manifest.decision_threshold)
     return probable.withColumn("predicted_liked", decision)
 
 

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from scipy import stats
 
 from movierate_spark.disclosure import shown
+from movierate_spark.intervals import t_errors
 
 SEGMENTS = (("gender",), ("age_group",), ("occupation",), ("gender", "age_group"))
 UNKNOWN = "unknown"
-CONFIDENCE = 0.95
 
 
 def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:
@@ -37,7 +36,7 @@ def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:
     table = grouped.toPandas().sort_values(["by", "segment"], ignore_index=True)
     table = table[shown(table, within=(("by",),), min_cell=min_cell)]
     people = table["people"]
-    half = stats.t.isf((1 - CONFIDENCE) / 2, people - 1) * table["spread"] / np.sqrt(people)
+    half = t_errors(people) * table["spread"] / np.sqrt(people)
     table = table.assign(
         low=(table["p_like"] - half).clip(lower=0), high=(table["p_like"] + half).clip(upper=1)
     )

@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from scipy import stats
 
+from movierate_spark.intervals import NORMAL_ERRORS
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure
 from movierate_spark.report.wording import words
+from movierate_spark.storage.documents import Coefficient, Manifest, PenaltyLoss
 
 STRONGEST = 30
-Z = float(stats.norm.isf(0.025))
 
 
-def coefficient_steps(entries: list[dict[str, Any]]) -> pd.DataFrame:
+def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
     """A row per non-zero coefficient, strongest first, with the odds ratio for one step of its feature."""
-    columns = ["feature", "coefficient", "standard_error", "deviation", "indicator"]
-    nonzero = pd.DataFrame(entries, columns=columns)
-    nonzero = nonzero[nonzero["coefficient"] != 0].reset_index(drop=True)
-    step = np.where(nonzero["indicator"].astype(bool), 1.0, nonzero["deviation"].astype(float))
-    error = nonzero["standard_error"].astype(float)
-    log_odds = nonzero["coefficient"] * step
+    given = pd.DataFrame([each.content() for each in coefficients], columns=list(Coefficient.model_fields))
+    used = given[given["coefficient"] != 0].reset_index(drop=True)
+    is_indicator = used["indicator"].astype(bool)
+    step = np.where(is_indicator, 1.0, used["deviation"].astype(float))
+    error = used["standard_error"].astype(float)
+    log_odds = used["coefficient"] * step
     table = pd.DataFrame(
         {
-            "feature": nonzero["feature"],
-            "step": np.where(nonzero["indicator"].astype(bool), "yes against no", "one standard deviation"),
-            "coefficient": nonzero["coefficient"],
+            "feature": used["feature"],
+            "step": np.where(is_indicator, "yes against no", "one standard deviation"),
+            "coefficient": used["coefficient"],
             "standard_error": error,
             "odds_ratio": np.exp(log_odds),
-            "odds_ratio_low": np.exp(log_odds - Z * error * step),
-            "odds_ratio_high": np.exp(log_odds + Z * error * step),
+            "odds_ratio_low": np.exp(log_odds - NORMAL_ERRORS * error * step),
+            "odds_ratio_high": np.exp(log_odds + NORMAL_ERRORS * error * step),
         }
     )
     strength = log_odds.abs()
     return table.iloc[np.lexsort((table["feature"], -strength))].reset_index(drop=True)
 
 
-def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
+def odds_ratios(table: pd.DataFrame, manifest: Manifest) -> Figure:
     """The figure of the strongest coefficients; its table has all of them."""
     first = table.head(STRONGEST)
     chart = charts.rows(
@@ -57,7 +56,7 @@ def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
             " The 95% intervals are approximate: they come from the observed information with the penalty,"
             " and treat ratings as independent."
         )
-    elif manifest["params"]["elasticNetParam"] > 0:
+    elif manifest.params["elasticNetParam"] > 0:
         text += " There are no intervals with a lasso penalty."
     alt = (
         f"Dots by feature; the strongest is {first['feature'].iloc[0]}." if len(first) else "No coefficient."
@@ -65,14 +64,18 @@ def odds_ratios(table: pd.DataFrame, manifest: Mapping[str, Any]) -> Figure:
     return Figure("odds-ratios", "Coefficients as odds ratios", text, alt, chart, table)
 
 
-def penalty_path(path: list[dict[str, Any]]) -> Figure:
+def penalty_path(path: Sequence[PenaltyLoss]) -> Figure:
     """The figure of the log loss of each fold by penalty."""
     data = pd.DataFrame(
         [
             {
-                **{name: point[name] for name in ("regParam", "elasticNetParam", "log_loss")},
-                **{f"fold_{i + 1}": value for i, value in enumerate(point["folds"])},
-                **{name: point[name] for name in ("difference", "standard_error", "chosen")},
+                "regParam": point.regParam,
+                "elasticNetParam": point.elasticNetParam,
+                "log_loss": point.log_loss,
+                **{f"fold_{i + 1}": value for i, value in enumerate(point.folds)},
+                "difference": point.difference,
+                "standard_error": point.standard_error,
+                "chosen": point.chosen,
             }
             for point in path
         ]

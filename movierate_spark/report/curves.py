@@ -11,12 +11,13 @@ from movierate_spark.disclosure import merged
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure, formatted
 from movierate_spark.report.wording import MODEL, TITLES, as_text, words
+from movierate_spark.storage.documents import Measurement
 
 CALIBRATION_BINS = 20
 UNIT_RANGE = (-0.01, 1.01)
 
 
-def roc(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
+def roc(bins: Mapping[str, pd.DataFrame], metrics: Measurement) -> Figure:
     """ROC curves of the model and of the baselines that rank."""
     series, data = [], []
     for name, auc in _ranked(metrics):
@@ -33,12 +34,12 @@ def roc(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
         " ratings predicted as liked (false positives). In brackets: the area under the curve (AUC), the"
         " probability that a like is ranked above another rating."
     )
-    alt = f"Curve above the diagonal; the model's area is {formatted(metrics['auc'], 'ratio')}."
+    alt = f"Curve above the diagonal; the model's area is {formatted(metrics.auc, 'ratio')}."
     columns = ["model", "threshold", "true_positive_rate", "false_positive_rate"]
     return Figure("roc", "ROC", text, alt, chart, pd.concat(data)[columns])
 
 
-def precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
+def precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Measurement) -> Figure:
     """Precision-recall curves of the model and of the baselines that rank."""
     series, data = [], []
     for name, value in _ranked(metrics, "auc_pr"):
@@ -147,10 +148,10 @@ def _cumulative(bins: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _ranked(metrics: Mapping[str, Any], metric: str = "auc") -> list[tuple[str, Any]]:
+def _ranked(metrics: Measurement, metric: str = "auc") -> list[tuple[str, Any]]:
     """The model and the baselines that rank, each with a metric."""
-    ranking = [name for name, values in metrics["baselines"].items() if values["auc"] not in (None, 0.5)]
-    return [(MODEL, metrics[metric]), *((name, metrics["baselines"][name][metric]) for name in ranking)]
+    ranking = {name: each for name, each in metrics.baselines.items() if each.auc not in (None, 0.5)}
+    return [(name, each.metric(metric)) for name, each in {MODEL: metrics, **ranking}.items()]
 
 
 def _share(counts: pd.Series) -> pd.Series:

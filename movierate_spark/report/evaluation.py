@@ -3,37 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from movierate_spark.disclosure import merged
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts, coefficients, curves, segments
 from movierate_spark.report.insights import evaluation_insights
 from movierate_spark.report.page import Figure, Report, render
 from movierate_spark.report.wording import MODEL, TITLES, as_text, words
+from movierate_spark.storage.documents import Figures, Manifest, Metrics
 
 CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
 
 
 def evaluation_report(
-    metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, histogram: pd.DataFrame, min_cell: int
+    metrics: Metrics, manifest: Manifest, *, histogram: pd.DataFrame, min_cell: int
 ) -> Report:
     """The report with its tables, from ``metrics.json``, the bundle's manifest and a histogram.
 
     ``histogram`` has a row per model and hundredth of probability (see ``evaluate.score_histogram``).
     """
-    if metrics["people"] < min_cell:
+    if (metrics.people or 0) < min_cell:
         return render("too_few.html.j2", [], min_cell=min_cell)
     bins = {
         str(model): merged(part.drop(columns="model"), at_least={"people": min_cell}, overlapping=True)
         for model, part in histogram.groupby("model")
     }
     by_group = {
-        name: segments.segment(values, min_cell=min_cell) for name, values in metrics["segments"].items()
+        name: segments.segment(values, min_cell=min_cell) for name, values in metrics.segments.items()
     }
-    steps = coefficients.coefficient_steps(manifest["coefficients"])
+    steps = coefficients.coefficient_steps(manifest.coefficients)
     parts = {
         "Overall": [
             _side_by_side(metrics),
@@ -41,44 +41,42 @@ def evaluation_report(
             curves.precision_recall(bins, metrics),
             curves.calibration(bins[MODEL], min_cell=min_cell),
             curves.distribution(bins[MODEL]),
-            curves.trade_off(bins[MODEL], threshold=metrics["decision_threshold"]),
+            curves.trade_off(bins[MODEL], threshold=metrics.decision_threshold),
         ],
         "By group": [
-            segments.new_and_known(metrics["cold_start"], min_cell=min_cell),
-            *(segments.by_segment(name, table, metrics["auc"]) for name, table in by_group.items()),
+            segments.new_and_known(metrics.cold_start, min_cell=min_cell),
+            *(segments.by_segment(name, table, metrics.auc) for name, table in by_group.items()),
         ],
         "Coefficients": [
             coefficients.odds_ratios(steps, manifest),
-            coefficients.penalty_path(manifest["cross_validation"]),
+            coefficients.penalty_path(manifest.cross_validation),
         ],
     }
-    if "leakage_cost" in metrics:
-        parts["Overall"].append(_leakage(metrics["leakage_cost"]))
+    if metrics.leakage_cost:
+        parts["Overall"].append(_leakage(metrics.leakage_cost))
     return render(
         "evaluation.html.j2",
         [figure for figures in parts.values() for figure in figures],
         metrics=metrics,
         manifest=manifest,
-        cards=[(TITLES[name], metrics[name], metrics["intervals"][name]) for name in CARDS],
+        cards=[(TITLES[name], metrics.metric(name), metrics.intervals[name]) for name in CARDS],
         insights=evaluation_insights(metrics, by_group),
         min_cell=min_cell,
         contents={part: [figure.id for figure in figures] for part, figures in parts.items()},
     )
 
 
-def _side_by_side(metrics: Mapping[str, Any]) -> Figure:
-    sources = {MODEL: metrics, **metrics["baselines"]}
-    if other := metrics.get("against"):
-        sources[f"against {other['model_version']}"] = other
-    data = pd.DataFrame([[name, *(source[x] for x in METRICS)] for name, source in sources.items()])
+def _side_by_side(metrics: Metrics) -> Figure:
+    sources: dict[str, Figures] = {MODEL: metrics, **metrics.baselines}
+    if other := metrics.against:
+        sources[f"against {other.model_version}"] = other
+    data = pd.DataFrame([[name, *map(source.metric, METRICS)] for name, source in sources.items()])
     data.columns = ["model", *METRICS]
-    ranges = {name: metrics["intervals"][name] for name in METRICS}
+    ranges = {name: metrics.intervals[name] for name in METRICS}
     table = as_text(data, {0: ranges})
     if other:
-        gaps = pd.DataFrame(
-            [["difference", *(other["difference"][x] for x in METRICS)]], columns=data.columns
-        )
-        table = pd.concat([table, as_text(gaps, {0: other["difference_intervals"]}, form="change")])
+        gaps = pd.DataFrame([["difference", *(other.difference[x] for x in METRICS)]], columns=data.columns)
+        table = pd.concat([table, as_text(gaps, {0: other.difference_intervals}, form="change")])
     labels = [words(name) for name in data["model"]]
     chart = charts.panels(
         labels, {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy", "f1")}
@@ -92,10 +90,10 @@ def _side_by_side(metrics: Mapping[str, Any]) -> Figure:
     return Figure("side-by-side", "The model and simple baselines", text, alt, chart, data, table)
 
 
-def _leakage(panel: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+def _leakage(panel: Mapping[str, Mapping[str, Figures]]) -> Figure:
     data = pd.DataFrame(
         [
-            [f"{words(split)}, history {words(history)}", *(values[name] for name in METRICS)]
+            [f"{words(split)}, history {words(history)}", *map(values.metric, METRICS)]
             for split, histories in panel.items()
             for history, values in histories.items()
         ],

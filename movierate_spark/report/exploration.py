@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from movierate_spark.exploration import Exploration
 from movierate_spark.report import charts
 from movierate_spark.report.insights import exploration_insights
 from movierate_spark.report.page import Figure, Report, formatted, largest, render
+from movierate_spark.storage.documents import Ledger
 
 SUREST = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -23,7 +23,7 @@ HIDDEN = "Grey cells are about too few people, or would reveal such a cell."
 
 def exploration_report(
     exploration: Exploration,
-    ledger: Mapping[str, Any],
+    ledger: Ledger,
     *,
     min_rating: float,
     min_cell: int,
@@ -66,18 +66,18 @@ def exploration_report(
     )
 
 
-def _ledger(ledger: Mapping[str, Any]) -> Figure:
+def _ledger(ledger: Ledger) -> Figure:
     counted = ["read", "accepted", "rejected", "blank", "superseded"]
     rows = [
-        [name, *(table[part] for part in counted), _rules(table["by_rule"])]
-        for name, table in ledger["tables"].items()
+        [name, *(getattr(counts, part) for part in counted), _rules(counts.by_rule)]
+        for name, counts in ledger.tables.items()
     ]
     data = pd.DataFrame(rows, columns=["table", *counted, "rejected_by_rule"])
     text = (
         "Every line of the files ends in exactly one place: read = accepted + rejected + blank + superseded."
         " Rejected rows are kept unchanged in the lake's table rejected."
     )
-    if re_rated := ledger["tables"]["ratings"].get("re_rated", 0):
+    if re_rated := ledger.tables["ratings"].re_rated:
         text += (
             f" {re_rated:,} of the accepted ratings are of a movie that the user had rated before:"
             " the figures below use only the latest rating of each user and movie."
@@ -93,16 +93,16 @@ def _thousands(value: object) -> object:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def _missing(ledger: Mapping[str, Any], *, min_cell: int) -> Figure:
+def _missing(ledger: Ledger, *, min_cell: int) -> Figure:
     rows = [
-        [f"{name}: {column}", _few(n, min_cell) if name == "users" else f"{n:,}", f"{table['accepted']:,}"]
-        for name, table in ledger["tables"].items()
-        for column, n in table.get("unknown", {}).items()
+        [f"{name}: {column}", _few(n, min_cell) if name == "users" else f"{n:,}", f"{counts.accepted:,}"]
+        for name, counts in ledger.tables.items()
+        for column, n in counts.unknown.items()
     ]
     rows += [
-        [f"{name}: user or movie not in its table", f"{table['orphans']:,}", f"{table['accepted']:,}"]
-        for name, table in ledger["tables"].items()
-        if "orphans" in table
+        [f"{name}: user or movie not in its table", f"{counts.orphans:,}", f"{counts.accepted:,}"]
+        for name, counts in ledger.tables.items()
+        if counts.orphans is not None
     ]
     data = pd.DataFrame(rows, columns=["column", "unknown", "of"])
     text = "Accepted rows with unknown values. They are used; unknown is a separate value."
@@ -302,7 +302,7 @@ def _together(table: pd.DataFrame) -> Figure:
     chart = charts.heat_map(shares, form=".0%", title="Share of the row", diverging=False)
     text = "Of the movies in the genre of the row, the share that is also in the genre of the column."
     alt = f"Heat map of {len(shares)} genres by themselves."
-    title = "Genres that occur together"
+    title = "Genres in common"
     return Figure("genres_together", title, text, alt, chart, table, counts.reset_index())
 
 

@@ -9,6 +9,7 @@ import pandas as pd
 
 from movierate_spark.exploration import Exploration
 from movierate_spark.report.page import Insight, formatted
+from movierate_spark.storage.documents import Metrics
 
 CHOSE = "Holds for those who chose to rate it."
 OF_EACH = 3
@@ -88,7 +89,7 @@ def _tail(exploration: Exploration) -> Iterator[Insight]:
     yield Insight(text, "ratings_per_movie", support, "Movies without ratings are not counted.")
 
 
-def evaluation_insights(metrics: Mapping[str, Any], segments: Mapping[str, pd.DataFrame]) -> list[Insight]:
+def evaluation_insights(metrics: Metrics, segments: Mapping[str, pd.DataFrame]) -> list[Insight]:
     """Insights on the gain over baselines, the weakest groups and new users."""
     return [
         *_gain(metrics),
@@ -97,28 +98,26 @@ def evaluation_insights(metrics: Mapping[str, Any], segments: Mapping[str, pd.Da
     ]
 
 
-def _gain(metrics: Mapping[str, Any]) -> Iterator[Insight]:
-    baselines = {
-        name: values["auc"] for name, values in metrics["baselines"].items() if values["auc"] is not None
-    }
-    if metrics["auc"] is None or not baselines:
+def _gain(metrics: Metrics) -> Iterator[Insight]:
+    baselines = {name: each.auc for name, each in metrics.baselines.items() if each.auc is not None}
+    if metrics.auc is None or not baselines:
         return
     best = max(baselines, key=lambda name: baselines[name])
     text = (
         "Of a like and another rating, the model ranks the like higher in"
-        f" {formatted(metrics['auc'], 'percent')} of pairs; the best baseline, {best.replace('_', ' ')}, in"
+        f" {formatted(metrics.auc, 'percent')} of pairs; the best baseline, {best.replace('_', ' ')}, in"
         f" {formatted(baselines[best], 'percent')}."
     )
-    support = f"{metrics['rows']:,} ratings by {metrics['people']:,} people."
+    support = f"{metrics.rows:,} ratings by {metrics.people:,} people."
     yield Insight(text, "side-by-side", support, "Measured on ratings that people chose to make.")
 
 
-def _weakest(metrics: Mapping[str, Any], segments: Mapping[str, pd.DataFrame]) -> Iterator[Insight]:
+def _weakest(metrics: Metrics, segments: Mapping[str, pd.DataFrame]) -> Iterator[Insight]:
     """Groups whose interval is entirely below the overall AUC, the lowest first."""
     named = pd.concat([table.assign(segment=name) for name, table in segments.items()], ignore_index=True)
-    if metrics["auc"] is None:
+    if metrics.auc is None:
         return
-    weak = named[named["auc_high"] < metrics["auc"]].sort_values(["auc", "segment", "value"]).head(OF_EACH)
+    weak = named[named["auc_high"] < metrics.auc].sort_values(["auc", "segment", "value"]).head(OF_EACH)
     for group in weak.to_dict("records"):
         who = (
             f"genre {group['value']}"
@@ -128,7 +127,7 @@ def _weakest(metrics: Mapping[str, Any], segments: Mapping[str, pd.DataFrame]) -
         text = (
             f"The model is weaker for {who}: an AUC of {formatted(group['auc'], 'ratio')} (95% interval"
             f" {formatted(group['auc_low'], 'ratio')} to {formatted(group['auc_high'], 'ratio')}) against"
-            f" {formatted(metrics['auc'], 'ratio')} over all. Trust its ranking less there."
+            f" {formatted(metrics.auc, 'ratio')} over all. Trust its ranking less there."
         )
         support = f"{int(group['ratings']):,} ratings by {int(group['people']):,} people."
         limit = "Among many groups, some look weak by chance."
@@ -139,18 +138,16 @@ def _people(attribute: str, group: str) -> str:
     return f"people {GROUPS[attribute].format(group)}"
 
 
-def _new(metrics: Mapping[str, Any]) -> Iterator[Insight]:
-    known, new = (
-        metrics["cold_start"].get(name) for name in ("known user/known movie", "new user/known movie")
-    )
-    if not known or not new or new["people"] < ENOUGH_NEW:
+def _new(metrics: Metrics) -> Iterator[Insight]:
+    known, new = (metrics.cold_start.get(name) for name in ("known user/known movie", "new user/known movie"))
+    if not known or not new or (new.people or 0) < ENOUGH_NEW:
         return
-    ends = new["intervals"]["auc"], known["intervals"]["auc"]
-    if None in ends or ends[0][1] >= ends[1][0]:
+    of_new, of_known = new.intervals["auc"], known.intervals["auc"]
+    if of_new is None or of_known is None or of_new[1] >= of_known[0]:
         return
     text = (
-        f"For users without a single rating the AUC is {formatted(new['auc'], 'ratio')}, for known ones"
-        f" {formatted(known['auc'], 'ratio')}: asking new users for a few ratings helps a lot."
+        f"For users without a single rating the AUC is {formatted(new.auc, 'ratio')}, for known ones"
+        f" {formatted(known.auc, 'ratio')}: asking new users for a few ratings helps a lot."
     )
-    support = f"{new['rows']:,} first ratings of {new['people']:,} people."
+    support = f"{new.rows:,} first ratings of {new.people:,} people."
     yield Insight(text, "cold-start", support, "New people may differ from those who stayed.")

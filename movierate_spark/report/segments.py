@@ -4,34 +4,34 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from movierate_spark.disclosure import shown
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure, formatted
 from movierate_spark.report.wording import MODEL, as_text, words
+from movierate_spark.storage.documents import ColdStart, Figures
 
 WITH_INTERVALS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier")
 
 
-def segment(values: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> pd.DataFrame:
+def segment(values: Mapping[str, Figures], *, min_cell: int) -> pd.DataFrame:
     """A row per value that may be shown: metrics, ``people``, ``ratings`` and the ends of the intervals."""
     rows = [
         {
             "value": value,
-            "people": metrics["people"],
-            "ratings": metrics["rows"],
-            **{name: metrics[name] for name in METRICS},
+            "people": figures.people,
+            "ratings": figures.rows,
+            **{name: figures.metric(name) for name in METRICS},
             **{
-                f"{name}_{end}": (metrics["intervals"].get(name) or (math.nan, math.nan))[i]
+                f"{name}_{end}": (figures.intervals.get(name) or (math.nan, math.nan))[i]
                 for name in WITH_INTERVALS
                 for i, end in enumerate(("low", "high"))
             },
         }
-        for value, metrics in sorted(values.items())
+        for value, figures in sorted(values.items())
     ]
     ends = [f"{name}_{end}" for name in WITH_INTERVALS for end in ("low", "high")]
     table = pd.DataFrame(rows, columns=["value", "people", "ratings", *METRICS, *ends])
@@ -59,14 +59,15 @@ def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
     )
 
 
-def new_and_known(cold: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> Figure:
+def new_and_known(cold: Mapping[str, ColdStart], *, min_cell: int) -> Figure:
     """The figure of metrics for new and known users and movies, with the baselines."""
     table = segment(cold, min_cell=min_cell)
     rows = []
     for value in table["value"]:
-        sources = {MODEL: cold[value], **cold[value]["baselines"]}
+        sources: dict[str, Figures] = {MODEL: cold[value], **cold[value].baselines}
         rows += [
-            [value, name, cold[value]["rows"], *(x[each] for each in METRICS)] for name, x in sources.items()
+            [value, name, cold[value].rows, *map(figures.metric, METRICS)]
+            for name, figures in sources.items()
         ]
     data = pd.DataFrame(rows, columns=["who", "model", "ratings", *METRICS])
     text = "New: without any rating as of the request. The baselines are measured on the same ratings."

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report.page import formatted
 
 MODEL = "model"

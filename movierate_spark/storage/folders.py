@@ -10,9 +10,9 @@ from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
 from movierate_spark.errors import InputError
-from movierate_spark.storage.commits import check_purpose, open_table
 from movierate_spark.storage.files import UNIQUE, entries
 from movierate_spark.storage.lake import LEDGER
+from movierate_spark.storage.opened_table import check_purpose, open_table
 from movierate_spark.storage.run_records import RUNS
 from movierate_spark.storage.tables import LOG, RUN_DATE, is_delta_table
 

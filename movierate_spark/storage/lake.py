@@ -6,7 +6,6 @@ the tables at those versions, so they see one whole delivery or the one before i
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,12 @@ from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
-from movierate_spark.storage.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import Attempt, attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
+from movierate_spark.storage.documents import Ledger, TableCounts, problem_with
 from movierate_spark.storage.files import replace_json
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import current_files, read_table
 
 LEDGER = "ledger.json"
@@ -35,7 +37,7 @@ class Lake:
     """
 
     path: Path
-    ledger: Mapping[str, Any]
+    ledger: Ledger
     ledger_sha256: str
     ratings: DataFrame
     users: DataFrame
@@ -44,7 +46,7 @@ class Lake:
     @property
     def has_re_ratings(self) -> bool:
         """Whether a user has rated a movie again; not in a lake whose ledger does not count them (0.1)."""
-        return bool(self.ledger["tables"]["ratings"].get("re_rated", 0))
+        return bool(self.ledger.tables["ratings"].re_rated)
 
     @property
     def latest_ratings(self) -> DataFrame:
@@ -57,11 +59,11 @@ class Lake:
 
     def described(self) -> dict[str, Any]:
         """What a run record says of the lake that was read."""
-        versions = self.ledger["versions"]
-        return {"lake": str(self.path), "lake_versions": versions, "ledger_sha256": self.ledger_sha256}
+        named = {"lake": str(self.path), "lake_versions": dict(self.ledger.versions)}
+        return named | {"ledger_sha256": self.ledger_sha256}
 
 
-def read_ledger(path: Path) -> tuple[dict[str, Any], bytes]:
+def read_ledger(path: Path) -> tuple[Ledger, bytes]:
     """The ledger of the lake at ``path``, and the bytes that it was read from.
 
     Raises:
@@ -69,13 +71,12 @@ def read_ledger(path: Path) -> tuple[dict[str, Any], bytes]:
     """
     try:
         content = (path / LEDGER).read_bytes()
-        ledger = json.loads(content)
-        ledger["versions"] = {name: int(ledger["versions"][name]) for name in schemas.LAKE}
-        return ledger, content
+        return Ledger.parse(content), content
     except FileNotFoundError as error:
         raise InputError(f"--lake {path}: no lake there ({LEDGER} is missing): run prepare") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--lake {path}: {LEDGER} can't be read: run prepare again") from error
+    except (OSError, ValueError) as error:
+        problem = problem_with(error)
+        raise InputError(f"--lake {path}: {LEDGER} can't be read ({problem}): run prepare again") from error
 
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:
@@ -86,31 +87,31 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
     """
     ledger, content = read_ledger(path)
     frames = {
-        name: read_table(spark, path / name, schemas.LAKE[name], version=ledger["versions"][name])
+        name: read_table(spark, path / name, schemas.LAKE[name], version=ledger.versions[name])
         for name in ("ratings", "users", "movies")
     }
     return Lake(path, ledger, sha256(content), **frames)
 
 
-def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
+def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> Ledger | None:
     """The ledger of a whole lake that was made of the same files and settings; else None.
 
     A rating of the future that was rejected may have come of age: such a lake is never the same. Nor is one
     of 0.1 that did not keep, nor count, re-ratings.
     """
     try:
-        ledger: dict[str, Any] = json.loads((path / LEDGER).read_text(encoding="utf-8"))
-        is_same = all(ledger[name] == value for name, value in made_of.items())
-        ratings = ledger["tables"]["ratings"]
-        is_same &= "re_rated" in ratings
-        too_late = ratings["by_rule"].get("rated_at", 0)
+        ledger = Ledger.parse((path / LEDGER).read_bytes())
         files = [
             file
-            for name, version in ledger["versions"].items()
+            for name, version in ledger.versions.items()
             for file in current_files(path / name, version=version)
         ]
-    except (OSError, ValueError, KeyError, TypeError, DeltaError):
+    except (OSError, ValueError, DeltaError):
         return None
+    is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
+    ratings = ledger.tables["ratings"]
+    is_same &= ratings.re_rated is not None
+    too_late = ratings.by_rule.get("rated_at", 0)
     return ledger if is_same and not too_late and all(Path(file).is_file() for file in files) else None
 
 
@@ -132,20 +133,22 @@ def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str
 def publish(
     path: Path,
     attempts: Mapping[str, Attempt],
-    ledger: Mapping[str, Any],
+    tables: Mapping[str, TableCounts],
+    made_of: Mapping[str, Any],
     *,
     to: Mapping[str, OpenedTable],
-) -> dict[str, Any]:
-    """Commit the tables, then the ledger that makes them the lake, and return it with their versions.
+) -> Ledger:
+    """Commit the tables, then the ledger that makes them the lake.
 
-    ``to`` are the tables as they were when the run began.
+    ``tables`` and ``made_of`` are the ledger's content but for the versions; ``to`` are the tables as they
+    were when the run began.
 
     Raises:
         MovierateError: the rows written are not those the ledger counts; nothing becomes visible.
         ConflictError: another run has published a lake meanwhile.
     """
-    rejected = sum(table["rejected"] for table in ledger["tables"].values())
-    counted = {name: table["accepted"] for name, table in ledger["tables"].items()} | {"rejected": rejected}
+    rejected = sum(counts.rejected for counts in tables.values())
+    counted = {name: counts.accepted for name, counts in tables.items()} | {"rejected": rejected}
     for name, attempt in attempts.items():
         if attempt.rows != counted[name]:
             raise MovierateError(
@@ -153,9 +156,9 @@ def publish(
             )
     versions = {name: commit(attempt, to=to[name]) for name, attempt in attempts.items()}
     _check_newest(path, versions)
-    whole = {**ledger, "versions": versions}
-    replace_json(path / LEDGER, whole)
-    return whole
+    ledger = Ledger.new(**made_of, tables=tables, versions=versions)
+    replace_json(path / LEDGER, ledger.content())
+    return ledger
 
 
 def _check_newest(path: Path, versions: Mapping[str, int]) -> None:

@@ -21,6 +21,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
 from movierate_spark.errors import InputError
+from movierate_spark.spark_internals import in_uris
 from movierate_spark.storage.digests import digest_of
 
 LOG = "_delta_log"
@@ -158,9 +159,7 @@ def _with_partition_values(rows: DataFrame, table: DeltaTable, files: list[Path]
     spark, names = rows.sparkSession, table.metadata().partition_columns
     values = {name: _actions(table)[f"partition.{name}"] for name in names}
     is_known = pa.array([True] * len(files))
-    by_file = spark.createDataFrame(
-        pa.table({DATA_FILE: _as_hadoop(spark, files), KNOWN: is_known, **values})
-    )
+    by_file = spark.createDataFrame(pa.table({DATA_FILE: in_uris(spark, files), KNOWN: is_known, **values}))
     joined = rows.join(F.broadcast(by_file), DATA_FILE, "left")
     # Without this check, a file without an entry would look like the partition of null.
     unknown = F.raise_error(F.lit("a data file that its table's log does not name"))
@@ -170,11 +169,6 @@ def _with_partition_values(rows: DataFrame, table: DeltaTable, files: list[Path]
 def _path_of_file() -> Column:
     """The path of a row's file as in Hadoop's URIs, without scheme and host."""
     return F.regexp_replace("_metadata.file_path", "^[^/]+:(//[^/]*)?", "")
-
-
-def _as_hadoop(spark: SparkSession, files: list[Path]) -> list[str]:
-    jvm: Any = spark._jvm
-    return [jvm.org.apache.hadoop.fs.Path(str(file)).toUri().getRawPath() for file in files]
 
 
 def source_file() -> Column:

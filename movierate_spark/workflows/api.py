@@ -12,10 +12,10 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.config import Settings, load_settings
-from movierate_spark.console import plain_console
 from movierate_spark.model.bundle import Bundle, open_bundle
-from movierate_spark.progress import Progress
+from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
+from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
 from movierate_spark.storage.tables import read_table
@@ -125,7 +125,7 @@ def evaluate(
     allow_overlap: bool = False,
     against: Bundle | None = None,
     settings: Settings | None = None,
-) -> dict[str, Any]:
+) -> Metrics:
     """Measure the bundle on the ratings from ``since`` to before ``until``; returns the metrics.
 
     The metrics, the predictions and a report are written to ``out``. ``against`` is a second bundle, measured

@@ -16,7 +16,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
-from movierate_spark.inputs.delivery import whole
+from movierate_spark.inputs.lines import whole
 from movierate_spark.inputs.requests import RequestCounts, Requests
 
 DATE = "{date}"

@@ -14,6 +14,7 @@ from movierate_spark import workflows
 from movierate_spark.config import Settings
 from movierate_spark.progress import Progress
 from movierate_spark.simulation.files import simulate
+from movierate_spark.storage.documents import Ledger, Metrics
 from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.times import utc
@@ -29,8 +30,8 @@ class Demo:
 
     out: Path
     truth: dict[str, Any]
-    ledger: dict[str, Any]
-    metrics: dict[str, Any]
+    ledger: Ledger
+    metrics: Metrics
     scored: Sequence[workflows.RunDateOutcome]
 
 

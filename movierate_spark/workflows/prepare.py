@@ -18,9 +18,12 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
 from movierate_spark.inputs import ledger as counting
 from movierate_spark.inputs import rules as validate
-from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
+from movierate_spark.inputs.delivery import Delivery, find_delivery
+from movierate_spark.inputs.lines import TABLES, whole
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
+from movierate_spark.storage.attempts import Attempt
+from movierate_spark.storage.documents import Ledger, TableCounts
 from movierate_spark.storage.folders import check_lake_folder
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
@@ -44,7 +47,7 @@ class Preparation:
 class PreparedLake:
     """The lake's ledger; ``is_new`` is False if the lake was already up to date."""
 
-    ledger: dict[str, Any]
+    ledger: Ledger
     is_new: bool
 
 
@@ -65,7 +68,7 @@ def prepare_lake(
     tables_before = lake.open_tables(target)
     made_of = _made_of(delivery, settings)
     if not preparation.force and (ledger := lake.made_of_the_same(target, made_of)):
-        _check_size(delivery, ledger["tables"], preparation.expected_rows)
+        _check_size(delivery, ledger.tables, preparation.expected_rows)
         return PreparedLake(ledger, is_new=False)
     with progress.step(f"check {source} ({delivery.format.name})"):
         checked, counts = {}, {}
@@ -77,12 +80,12 @@ def prepare_lake(
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
         counting.check_rejected(path, name, counts[name], max_fraction=limit)
-    frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
+    frames = _cleaned(spark, checked, settings)
     with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, counts, attempts)
         if _made_of(delivery, settings) != made_of:
             raise MovierateError(f"{source}: its files changed while they were read: run prepare again")
-        ledger = lake.publish(target, attempts, made_of | {"tables": tables}, to=tables_before)
+        ledger = lake.publish(target, attempts, tables, made_of, to=tables_before)
         return PreparedLake(ledger, is_new=True)
 
 
@@ -98,12 +101,12 @@ def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_size(delivery: Delivery, counts: Mapping[str, Any], expected: Mapping[str, int]) -> None:
+def _check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: Mapping[str, int]) -> None:
     for name, rows in expected.items():
-        actual = counts[name]["read"] - counts[name]["blank"] if name in counts else 0
-        if actual != rows:
+        delivered = counts[name].read - counts[name].blank if name in counts else 0
+        if delivered != rows:
             raise InputError(
-                f"{delivery.paths.get(name, name)}: {actual} rows, but --expect-rows {name}={rows}: is the"
+                f"{delivery.paths.get(name, name)}: {delivered} rows, but --expect-rows {name}={rows}: is the"
                 " delivery complete?"
             )
 
@@ -119,11 +122,11 @@ def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Setti
 
 
 def _cleaned(
-    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings, *, coded: bool
+    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings
 ) -> dict[str, DataFrame]:
     parts = {name: validate.split_by_rule(name, lines) for name, lines in checked.items()}
     users = (
-        clean.clean_users(parts["users"].valid, coded=coded, settings=settings.clean)
+        clean.clean_users(parts["users"].valid, settings=settings.clean)
         if "users" in parts
         else spark.createDataFrame([], schemas.USERS)
     )
@@ -136,8 +139,11 @@ def _cleaned(
 
 
 def _counted(
-    spark: SparkSession, delivery: Delivery, counts: Mapping[str, Any], attempts: Mapping[str, Any]
-) -> dict[str, Any]:
+    spark: SparkSession,
+    delivery: Delivery,
+    counts: Mapping[str, TableCounts],
+    attempts: Mapping[str, Attempt],
+) -> dict[str, TableCounts]:
     written = {
         name: reader(spark).schema(schemas.LAKE[name]).parquet(pattern_of(attempts[name].folder))
         for name in TABLES
@@ -148,8 +154,10 @@ def _counted(
     }
     orphans = counting.count_orphans(**written, have_users="users" in delivery.paths)
     re_rated = counting.count_re_rated(written["ratings"])
-    tables["ratings"] |= {"re_rated": re_rated, "orphans": orphans, "unknown": {}}
     demographics = ("gender", "age_group", "occupation", "zip3")
-    tables["users"] |= {"unknown": counting.unknown_counts(written["users"], demographics)}
-    tables["movies"] |= {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))}
-    return tables
+    beside: dict[str, dict[str, Any]] = {
+        "ratings": {"re_rated": re_rated, "orphans": orphans, "unknown": {}},
+        "users": {"unknown": counting.unknown_counts(written["users"], demographics)},
+        "movies": {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))},
+    }
+    return {name: each.model_copy(update=beside[name]) for name, each in tables.items()}

@@ -20,19 +20,21 @@ from movierate_spark.features.rows import before, second_after_last
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
 from movierate_spark.progress import Progress
-from movierate_spark.recommendation.top_movies import (
+from movierate_spark.recommendation.candidates import (
     GROUPS,
     NOBODY,
     MovieSide,
     Probes,
     may_be_recommended,
     movie_side,
-    top_movies,
 )
-from movierate_spark.storage.commits import Attempt, attempt_to_write, commit, open_table
+from movierate_spark.recommendation.top_movies import top_movies
+from movierate_spark.storage.attempts import Attempt, attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import open_table
 from movierate_spark.storage.tables import pattern_of, reader
 
 NAME, ROWS = "recommend", "recommend/rows"
@@ -143,7 +145,7 @@ def _best(
         side, nobody = _movie_side(logits, probes, movies)
     users = _user_side(lake, logits, probes)
     best = top_movies(users, side, nobody, count=count)
-    p_like = calibrated(F.col("logit"), bundle.manifest["calibration"])
+    p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
     titles = lake.movies.select("movie_id", "title")
     return best.join(F.broadcast(titles), "movie_id", "left").select(
         "user_id",

@@ -21,10 +21,12 @@ from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import RequestCounts
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
-from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
@@ -37,6 +39,13 @@ class Tables:
 
     scores: OpenedTable
     rejected: OpenedTable
+
+    def hold(self, day: date, counts: RequestCounts, *, number: int) -> bool:
+        """Whether all rows of a run date lie there, from a commit of this number."""
+        parts = (self.scores, counts.scored), (self.rejected, counts.rejected)
+        return all(
+            table.transaction(_name(day)) == number and table.rows(day) == rows for table, rows in parts
+        )
 
 
 def score_requests(
@@ -68,9 +77,7 @@ def score_requests(
         return number_of(*made_of, asdict(counts))
 
     def is_done(day: date, counts: RequestCounts) -> bool:
-        parts = (tables.scores, counts.scored), (tables.rejected, counts.rejected)
-        digest = number(counts)
-        return all(t.transaction(_name(day)) == digest and t.rows(day) == rows for t, rows in parts)
+        return tables.hold(day, counts, number=number(counts))
 
     to_score = []
     for each in due_deliveries(

@@ -15,8 +15,8 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.evaluation import metrics as evaluate
-from movierate_spark.evaluation.measuring import measure
+from movierate_spark.evaluation.segments import measure
+from movierate_spark.evaluation.threshold import best_threshold
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
 from movierate_spark.features.rows import before, feature_rows, labelled
@@ -30,6 +30,7 @@ from movierate_spark.model.logistic_regression import laid_out, logistic_regress
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Progress
+from movierate_spark.storage.documents import Baseline, Calibration, Measurement
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
@@ -41,13 +42,13 @@ class FittedModel:
     ``path`` has an entry per penalty tried. ``coefficients`` are empty if the model will be fitted again.
     """
 
-    metrics: dict[str, Any]
+    metrics: Measurement
     params: dict[str, float]
     decision_threshold: float
-    calibration: dict[str, Any]
+    calibration: Calibration
     path: list[dict[str, Any]]
     pipeline: PipelineModel
-    baselines: dict[str, Any]
+    baselines: dict[str, Baseline]
     coefficients: list[dict[str, Any]]
 
 
@@ -89,7 +90,7 @@ def train_model(
     }
     made_of = {
         "training": training,
-        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger["versions"]},
+        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger.versions},
         "with_month": month,
         "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
     }
@@ -99,8 +100,8 @@ def train_model(
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
     """Entries of ``bundle.json``: the published model, and the metrics of the measured one."""
     return {
-        "label": settings.label.model_dump(),
-        "features": settings.features.model_dump(),
+        "label": settings.label,
+        "features": settings.features,
         "decision_threshold": fitted.decision_threshold,
         "threshold_metric": settings.train.threshold_metric,
         "calibration": fitted.calibration,
@@ -171,7 +172,7 @@ def _fit_and_measure(
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
         calibration = fit_calibration(tune, method=options.calibration)
         tuned = with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
-        decision_threshold = evaluate.best_threshold(tuned, maximise=options.threshold_metric)
+        decision_threshold = best_threshold(tuned, maximise=options.threshold_metric)
         metrics = measure(
             test, calibration=calibration, decision_threshold=decision_threshold, baselines=baselines
         )

@@ -19,9 +19,8 @@ from helpers import DAY, INTERPRETED, ROOT, Outcome, T, listing
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas, session
-from movierate_spark.console import plain_console
 from movierate_spark.model import bundle as bundles
-from movierate_spark.progress import Progress
+from movierate_spark.progress import Progress, plain_console
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import evaluate as evaluation
 

@@ -448,7 +448,7 @@ def test_each_score_is_the_sum_of_its_reasons(
     manifest = bundles.open_bundle(home / "model").manifest
     sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
     assert any(source.startswith("user: ") for source in sources)
-    assert len(sources) < len(manifest["feature_names"])
+    assert len(sources) < len(manifest.feature_names)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
     whole = rows(spark, tmp_path / "all")
     for row, short in zip(whole, found, strict=True):
@@ -640,7 +640,7 @@ def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Pa
 
 def test_rows_that_are_not_what_the_bundle_was_fitted_on_are_refused(spark: SparkSession, home: Path) -> None:
     found = bundles.open_bundle(home / "model")
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in found.manifest["signature"].items())
+    schema = ", ".join(f"`{name}` {kind}" for name, kind in found.manifest.signature.items())
     rows = spark.createDataFrame([], schema)
     with pytest.raises(InputError, match=r"it reads genres \(array<string>\), and the rows have string"):
         found.transform(rows.withColumn("genres", F.lit("War")))

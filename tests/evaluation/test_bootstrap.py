@@ -6,8 +6,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.evaluation import bootstrap
-from movierate_spark.evaluation.metric_names import METRICS
-from movierate_spark.evaluation.metrics import metrics_by
+from movierate_spark.evaluation.metrics import METRICS, metrics_by
 
 USERS = 400
 

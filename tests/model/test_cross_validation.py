@@ -16,6 +16,7 @@ from movierate_spark.model import calibration as calibrate
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.calibration import calibrated, interpolated
 from movierate_spark.model.logistic_regression import LogisticPath, laid_out, logistic_regression
+from movierate_spark.storage.documents import Calibration
 
 
 def parts(spark: SparkSession, *, rows: int = 400) -> DataFrame:
@@ -92,9 +93,9 @@ def test_calibration_mends_a_logit_that_is_too_sure(spark: SparkSession) -> None
         [(float(a), float(b)) for a, b in zip(logit, y, strict=True)], "logit double, label double"
     )
     found = calibrate.fit_calibration(rows, method="platt")
-    assert found["slope"] == pytest.approx(0.5, abs=0.1)
-    assert found["intercept"] == pytest.approx(0.3, abs=0.1)
-    assert calibrate.fit_calibration(rows, method="none") == {"method": "none"}
+    assert found.slope == pytest.approx(0.5, abs=0.1)
+    assert found.intercept == pytest.approx(0.3, abs=0.1)
+    assert calibrate.fit_calibration(rows, method="none") == Calibration(method="none")
 
 
 def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: SparkSession) -> None:
@@ -124,7 +125,7 @@ def test_calibration_never_turns_the_order_round(spark: SparkSession) -> None:
     rows = spark.createDataFrame(
         [(1.0, 0.0), (2.0, 0.0), (0.5, 1.0), (-1.0, 1.0), (1.5, 1.0)], "logit double, label double"
     )
-    assert calibrate.fit_calibration(rows, method="platt")["method"] == "none"
+    assert calibrate.fit_calibration(rows, method="platt").method == "none"
 
 
 def test_always_like_knows_the_like_rate_only(spark: SparkSession) -> None:
@@ -139,8 +140,8 @@ def test_always_like_knows_the_like_rate_only(spark: SparkSession) -> None:
     found = baselines.fit_baselines(
         spark.createDataFrame(rows, "label double, user_mean double, movie_mean double")
     )
-    assert found["always_like"]["intercept"] == pytest.approx(math.log(4 / 2))
-    assert set(found["user_movie_mean"]["coefficients"]) == {"user_mean", "movie_mean"}
+    assert found["always_like"].intercept == pytest.approx(math.log(4 / 2))
+    assert set(found["user_movie_mean"].coefficients) == {"user_mean", "movie_mean"}
 
 
 def test_rows_are_laid_out_alike_whatever_came_before(spark: SparkSession) -> None:
