@@ -16,6 +16,7 @@ from movierate_spark.model.bundle import Bundle, open_bundle
 from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.storage.documents import Metrics
+from movierate_spark.simulation.files import simulate as simulate_files
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
 from movierate_spark.storage.tables import read_table
@@ -39,6 +40,20 @@ def local_session(
     """
     machine = local_properties(cores=cores, driver_memory=driver_memory)
     return build_session("movierate notebook", machine | dict(properties or {}))
+
+
+def simulate(
+    spark: SparkSession, out: StrPath, *, ratings: int = 100_000, seed: int = 1, re_ratings: float = 0.0
+) -> dict[str, Any]:
+    """Make ratings, users and movies in the folder ``out``, and return the truth that was planted in them.
+
+    Another ``seed`` gives other files; ``re_ratings`` is the share of the ratings, at most, that are of a
+    movie which the user has rated before. ``best_auc`` of the truth is the best that any model could reach.
+
+    Raises:
+        InputError: a number is out of range, or ``out`` holds something else.
+    """
+    return simulate_files(spark, Path(out), ratings=ratings, seed=seed, re_ratings=re_ratings)
 
 
 def open_lake(spark: SparkSession, path: StrPath) -> Lake:
