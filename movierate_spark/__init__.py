@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         open_lake,
         prepare,
         recommend,
+        simulate,
         train,
     )
 
@@ -44,6 +45,7 @@ __all__ = [
     "open_lake",
     "prepare",
     "recommend",
+    "simulate",
     "train",
 ]
 _HOMES = {

@@ -44,11 +44,15 @@ def coefficient(
 
 
 def manifest(**changes: Any) -> Manifest:
+    named = {"version": "v1", "folder": "v1", "libraries": {}, "files": {}}
+    return Manifest.new(**named | manifest_content() | changes)
+
+
+def manifest_content(**changes: Any) -> dict[str, Any]:
+    """What training says of a model; the bundle adds its version, libraries and files."""
     settings, seen_until = load_settings(), "2000-12-02T23:47:24+00:00"
     folds = {"log_loss": 0.5, "folds": [0.4, 0.6], "difference": 0.0, "standard_error": 0.0}
     content = {
-        "version": "v1",
-        "folder": "v1",
         "training": {
             "from": "2000-04-25T23:05:32+00:00",
             "until": seen_until,
@@ -76,10 +80,8 @@ def manifest(**changes: Any) -> Manifest:
         ],
         "baselines": {},
         "metrics": {**_figures(1000), "segments": {}, "baselines": {}, "cold_start": {}},
-        "libraries": {},
-        "files": {},
     }
-    return Manifest.new(**content | changes)
+    return content | changes
 
 
 def _figures(rows: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,6 +66,9 @@ def test_each_job_is_a_call_that_prints_nothing(
     spark: SparkSession, home: Path, fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = mr.load_settings([fast])
+    truth = mr.simulate(spark, str(tmp_path / "made"), ratings=1_000, seed=2)
+    assert json.loads((tmp_path / "made" / "truth.json").read_text()) == truth
+    assert (truth["seed"], truth["sizes"]["ratings"], truth["re_ratings"]) == (2, 1_000, 0)
     lake = mr.prepare(spark, str(home / "input"), str(tmp_path / "lake"), expect_rows={"ratings": 800})
     assert lake.ratings.count() == 800
     bundle = mr.train(lake, str(tmp_path / "model"), until=T, settings=settings)

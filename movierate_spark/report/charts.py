@@ -118,8 +118,9 @@ def calibration(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(**layout["xaxis"], range=[-0.01, 1.01], tickformat=".0%")
     figure.update_yaxes(**layout["yaxis"])
     figure.update_xaxes(title_text="Mean probability", row=2, col=1)
-    figure.update_yaxes(title_text="Share that was liked", tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title_text="Like rate", tickformat=".0%", row=1, col=1)
     figure.update_yaxes(title_text="Ratings", row=2, col=1)
+    figure.update_yaxes(title_standoff=12)  # else the lower title touches counts of four digits
     return figure
 
 

@@ -15,6 +15,7 @@ from movierate_spark.config import Settings, load_settings
 from movierate_spark.model.bundle import Bundle, open_bundle
 from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
+from movierate_spark.simulation.files import simulate as simulate_files
 from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
@@ -39,6 +40,20 @@ def local_session(
     """
     defaults = local_properties(cores=cores, driver_memory=driver_memory)
     return build_session("movierate notebook", defaults | dict(properties or {}))
+
+
+def simulate(
+    spark: SparkSession, out: StrPath, *, ratings: int = 100_000, seed: int = 1, re_ratings: float = 0.0
+) -> dict[str, Any]:
+    """Write simulated ratings, users and movies to the folder ``out``; returns the planted truth.
+
+    Equal arguments give equal files. At most the share ``re_ratings`` of the ratings are of a movie that the
+    user has rated before. ``best_auc`` in the truth is the best AUC that any model could reach.
+
+    Raises:
+        InputError: a number is out of range, or ``out`` holds anything but a simulation.
+    """
+    return simulate_files(spark, Path(out), ratings=ratings, seed=seed, re_ratings=re_ratings)
 
 
 def open_lake(spark: SparkSession, path: StrPath) -> Lake:

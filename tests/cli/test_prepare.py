@@ -119,8 +119,8 @@ def test_each_layout_gives_the_same_ratings_and_movies(
 def test_a_lake_is_a_delivery_in_parquet(spark: SparkSession, prepare: Prepare, tmp_path: Path) -> None:
     first = prepare(ml_1m(tmp_path / "input"), tmp_path / "lake")
     second = prepare(tmp_path / "lake", tmp_path / "copy")
-    assert second["format"] == "parquet"
-    assert second["tables"] == first["tables"]
+    assert second.format == "parquet"
+    assert second.tables == first.tables
     one, two = (lake.open_lake(spark, tmp_path / name) for name in ("lake", "copy"))
     for name in ("ratings", "users", "movies"):
         assert getattr(one, name).exceptAll(getattr(two, name)).isEmpty()
@@ -150,7 +150,7 @@ def test_too_many_rejected_rows_publish_nothing_and_name_the_rules(prepare: Prep
 def test_exactly_the_allowed_fraction_may_be_rejected(prepare: Prepare, tmp_path: Path) -> None:
     folder = ml_1m(tmp_path / "input")
     write(folder / "ratings.dat", [f"1::{m}::5::978300760" for m in range(19)] + ["x::1::5::1"])
-    assert prepare(folder, tmp_path / "lake")["tables"]["ratings"]["rejected"] == 1
+    assert prepare(folder, tmp_path / "lake").tables["ratings"].rejected == 1
 
 
 def test_a_failure_while_publishing_leaves_the_old_lake(
@@ -243,10 +243,10 @@ def test_any_bytes_add_up_without_an_exception(
     valid, rejected = validate.split_by_rule("ratings", lines)
     breaks = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected = breaks.count(b"\n") + (not breaks.endswith(b"\n") and breaks != b"")
-    assert counts["read"] == expected
-    assert (valid.count(), rejected.count()) == (counts["accepted"], counts["rejected"])
-    assert counts["read"] == counts["accepted"] + counts["rejected"] + counts["blank"]
-    assert clean.clean_ratings(valid).count() <= counts["accepted"]
+    assert counts.read == expected
+    assert (valid.count(), rejected.count()) == (counts.accepted, counts.rejected)
+    assert counts.read == counts.accepted + counts.rejected + counts.blank
+    assert clean.clean_ratings(valid).count() <= counts.accepted
     lines.unpersist()
 
 

@@ -29,6 +29,7 @@ from movierate_spark.workflows import vacuum_folder
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
 PLAIN = StructType([StructField("x", LongType())])
 FIRST, SECOND = date(2000, 1, 1), date(2000, 1, 2)
+EXAMPLES = Path(__file__).parent / "examples"
 
 
 def publish(
@@ -238,7 +239,8 @@ def test_vacuum_leaves_what_a_run_under_way_may_need_unless_told_that_there_is_n
     path = tmp_path / "t"
     publish(spark, path, 1)
     (path / "_runs").mkdir()
-    (path / "_runs" / "a.json").write_text(json.dumps({"seconds": longest}))
+    record = json.loads((EXAMPLES / "run_record.json").read_text())
+    (path / "_runs" / "a.json").write_text(json.dumps({**record, "seconds": longest}))
     dead = path / f"run_date={FIRST}" / f"{0:032x}"
     spark.createDataFrame([(9,)], PLAIN).write.parquet(str(dead))
     older(dead, hours=stays)

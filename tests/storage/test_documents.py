@@ -45,7 +45,7 @@ def test_a_document_of_a_later_format_is_refused(name: str) -> None:
 @pytest.mark.parametrize("name", KINDS)
 def test_a_document_with_a_key_too_many_or_too_few_is_refused(name: str) -> None:
     whole = json.loads(example(name))
-    for broken in ({**whole, "colour": "red"}, {key: whole[key] for key in list(whole)[:-1]}):
+    for broken in ({**whole, "colour": "red"}, {key: whole[key] for key in whole if key != list(whole)[1]}):
         with pytest.raises(ValidationError):
             KINDS[name].parse(json.dumps(broken).encode())
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from deltalake import Schema
 from deltalake.transaction import create_table_with_add_actions
+from documents import manifest_content
 from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
 from movierate_spark.errors import InputError
@@ -203,7 +204,7 @@ def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), manifest_content())
     assert list((tmp_path / "model").iterdir()) == [other]
 
 
@@ -225,7 +226,7 @@ def test_a_bundle_stays_where_nobody_can_tell_whether_it_is_named(
     monkeypatch.setattr(bundle, "replace_text", failed)
     monkeypatch.setattr(Path, "read_text", stale)
     with pytest.raises(OSError, match="Stale file handle"):
-        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), manifest_content())
     assert len(list((tmp_path / "model").glob("*/pipeline/stage"))) == 1
 
 
@@ -258,11 +259,11 @@ def older(path: Path, *, hours: float) -> None:
 
 def test_a_bundle_is_as_old_as_its_replacement_and_not_as_its_making(tmp_path: Path) -> None:
     model = tmp_path / "model"
-    made = bundle.save_bundle(model, cast("Any", Saved()), {"n": 1})
+    made = bundle.save_bundle(model, cast("Any", Saved()), manifest_content())
     killed = model / "29991231T000000-01234567"
     killed.mkdir()
     older(model, hours=200)
-    current = bundle.save_bundle(model, cast("Any", Saved()), {"n": 2})
+    current = bundle.save_bundle(model, cast("Any", Saved()), manifest_content(decision_threshold=0.4))
     assert vacuum_folder(model, retention_hours=168) == [killed]
     assert (model / made.version).is_dir()
     older(model / made.version, hours=169)
@@ -297,7 +298,7 @@ def test_a_bundle_that_is_named_already_stays_whatever_comes(
 
     monkeypatch.setattr(bundle, "replace_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), manifest_content())
     named = json.loads((tmp_path / "model" / "bundle.json").read_text())
     assert [file for file in named["files"] if not (tmp_path / "model" / file).is_file()] == []
     assert len(named["files"]) == 1
