@@ -1,4 +1,4 @@
-"""evaluate: how good a bundle is."""
+"""evaluate: a bundle's metrics on ratings it has not seen."""
 
 from __future__ import annotations
 
@@ -13,23 +13,28 @@ from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
 SinceOption = Annotated[
-    str, typer.Option("--since", metavar="T", help="Ratings from T on: epoch seconds or ISO 8601 (UTC).")
+    str, typer.Option("--since", metavar="T", help="Ratings at or after T: epoch seconds or ISO 8601 (UTC).")
 ]
-OutOption = Annotated[
-    Path, typer.Option("--out", metavar="DIR", help="Where report.html and metrics.json go.")
-]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report and metrics.")]
 MinUserHistoryOption = Annotated[
-    int, typer.Option("--min-user-history", metavar="N", min=0, help="Only users with N earlier ratings.")
+    int,
+    typer.Option(
+        "--min-user-history",
+        metavar="N",
+        min=0,
+        help="Only ratings whose user has at least N earlier ones.",
+    ),
 ]
 AllowOverlapOption = Annotated[
-    bool, typer.Option("--allow-overlap", help="Measure on ratings the model was trained on, too.")
+    bool, typer.Option("--allow-overlap", help="Allow ratings that the model was trained on.")
 ]
 AgainstOption = Annotated[
-    Path | None, typer.Option("--against", metavar="DIR", help="Another bundle, measured on the same rows.")
+    Path | None,
+    typer.Option("--against", metavar="DIR", help="A second bundle, measured on the same ratings."),
 ]
 LeakageCostOption = Annotated[
     bool,
-    typer.Option("--leakage-cost", help="Also measure what a random split and looking ahead would buy."),
+    typer.Option("--leakage-cost", help="Also measure the gain from a random split and future ratings."),
 ]
 
 
@@ -59,15 +64,15 @@ def evaluate(
     if start is None or (end is not None and end <= start):
         raise InputError(f"--until {until} is not after --since {since}")
     run = Run("evaluate", config)
-    read_ledger(lake)  # says what is wrong before Spark starts
+    read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)
     other = None if against is None else open_bundle(against)
     with run.spark() as spark, run.recorded(out) as record:
-        opened = open_lake(spark, lake)
-        record.inputs = opened.described() | bundle.described()
+        prepared = open_lake(spark, lake)
+        record.inputs = prepared.described() | bundle.described()
         metrics = workflows.evaluate_model(
             bundle,
-            opened,
+            prepared,
             run.settings,
             run.progress,
             target=out,

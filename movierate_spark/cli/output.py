@@ -1,4 +1,4 @@
-"""Results in the terminal: the ledger in lines, metrics in tables."""
+"""What commands print: the ledger as lines, metrics and lists as tables."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
 
 RUNS_WIDTH = 100
-SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
+METRICS_SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
 
 
 def ledger_lines(ledger: Ledger) -> Iterator[str]:
-    """A line per table that adds up."""
+    """One line per table: its counts, which add up to the rows read."""
     for name, counts in ledger.tables.items():
         rules = ", ".join(f"{rule} {n}" for rule, n in counts.by_rule.items())
         parts = [f"accepted {counts.accepted}"]
@@ -36,9 +36,9 @@ def ledger_lines(ledger: Ledger) -> Iterator[str]:
         yield f"{name}: read {counts.read} = {' + '.join(parts)}{beside}"
 
 
-def scored_lines(found: Iterable[RunDateOutcome]) -> Iterator[str]:
-    """A line per run date that adds up, or says why nothing was done; then how many there are of each."""
-    by_day = sorted(found, key=lambda each: each.run_date)
+def scored_lines(outcomes: Iterable[RunDateOutcome]) -> Iterator[str]:
+    """One line per run date: its counts, or why nothing was done. Then the number of dates by outcome."""
+    by_day = sorted(outcomes, key=lambda each: each.run_date)
     several = len(by_day) > 1
     for each in by_day:
         day = f"{each.run_date}: " if several else ""
@@ -59,7 +59,7 @@ def scored_lines(found: Iterable[RunDateOutcome]) -> Iterator[str]:
 
 
 def demo_lines(demo: Demo) -> Iterator[str]:
-    """The last lines that a person reads: the figures that matter, then where things are."""
+    """The last lines of the demo: the main figures, then where the output is."""
     best, base = (demo.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
     yield (
         f"test AUC {demo.metrics.auc:.4f}; the truth itself would reach {best:.4f},"
@@ -76,7 +76,7 @@ def demo_lines(demo: Demo) -> Iterator[str]:
 
 
 def show_audience(out: Console, segments: pd.DataFrame) -> None:
-    """A row per segment: how likely its people are to like the movie, with the interval and how many."""
+    """Print one row per segment: people, mean probability and its interval."""
     table = Table()
     for name in ("by", "segment", "people", "p_like", "95% interval"):
         table.add_column(name, justify="left" if name in ("by", "segment") else "right")
@@ -88,13 +88,13 @@ def show_audience(out: Console, segments: pd.DataFrame) -> None:
 
 
 def show_runs(out: Console, records: Iterable[StoredRecord]) -> None:
-    """For each folder a line per run: when, what, how it ended, how long it took, what it counted."""
+    """Print one table per folder, with a row per run."""
     by_folder: dict[str, list[RunRecord]] = {}
     for stored in records:
         by_folder.setdefault(stored.folder, []).append(stored.record)
-    for folder, own in by_folder.items():
+    for folder, of_folder in by_folder.items():
         out.print(folder)
-        plain_console(width=RUNS_WIDTH).print(_runs_table(own))
+        plain_console(width=RUNS_WIDTH).print(_runs_table(of_folder))
 
 
 def _runs_table(records: Iterable[RunRecord]) -> Table:
@@ -112,23 +112,23 @@ def _counts(counts: Mapping[str, Any]) -> str:
     parts = []
     for name, value in counts.items():
         if isinstance(value, Mapping):
-            kept = [f"{part} {n}" for part, n in value.items() if isinstance(n, int) and n]
-            parts += [f"{name}: {', '.join(kept)}"] if kept else []
+            counted = [f"{part} {n}" for part, n in value.items() if isinstance(n, int) and n]
+            parts += [f"{name}: {', '.join(counted)}"] if counted else []
         else:
             parts.append(f"{name} {value}")
     return "; ".join(parts)
 
 
 def show_metrics(out: Console, metrics: Measurement) -> None:
-    """The model beside its baselines, with what else was measured."""
+    """Print the metrics of the model and its baselines, and of another bundle if there is one."""
     table = Table(title=f"{metrics.rows} ratings, {metrics.positives} liked", title_justify="left")
     table.add_column("")
-    for name in SHOWN:
+    for name in METRICS_SHOWN:
         table.add_column(name, justify="right", no_wrap=True)
-    for label, values in comparison(metrics, SHOWN).items():
+    for label, values in comparison(metrics, METRICS_SHOWN).items():
         table.add_row(label.replace("_", " "), *map(_figure, values))
         if label == "model" and any(metrics.intervals.values()):
-            ranges = (_range(metrics.intervals[name]) for name in SHOWN)
+            ranges = (_range(metrics.intervals[name]) for name in METRICS_SHOWN)
             table.add_row("  95% interval", *ranges, style="dim")
     if isinstance(metrics, Metrics) and metrics.against:
         _add_against(table, metrics.against)
@@ -139,22 +139,22 @@ def show_metrics(out: Console, metrics: Measurement) -> None:
 
 def _add_against(table: Table, other: Against) -> None:
     table.add_section()
-    table.add_row(f"against {other.model_version}", *(_figure(other.metric(name)) for name in SHOWN))
-    table.add_row("  difference", *(_figure(other.difference[name], "+.4f") for name in SHOWN))
-    ranges = (_range(other.difference_intervals[name], "+.4f") for name in SHOWN)
+    table.add_row(f"against {other.model_version}", *(_figure(other.metric(name)) for name in METRICS_SHOWN))
+    table.add_row("  difference", *(_figure(other.difference[name], "+.4f") for name in METRICS_SHOWN))
+    ranges = (_range(other.difference_intervals[name], "+.4f") for name in METRICS_SHOWN)
     table.add_row("  95% interval", *ranges, style="dim")
 
 
 def _show_leakage_cost(out: Console, panel: Mapping[str, Mapping[str, Figures]]) -> None:
-    """The same model under honest and flattering ways to measure it."""
-    table = Table(title="What looking ahead would buy", title_justify="left")
-    shown = ("auc", "log_loss", "accuracy")
-    for name in ("split", "history", *shown):
-        table.add_column(name, justify="right" if name in shown else "left")
+    """Print the model's metrics with and without future ratings."""
+    table = Table(title="What looking ahead would gain", title_justify="left")
+    names = ("auc", "log_loss", "accuracy")
+    for name in ("split", "history", *names):
+        table.add_column(name, justify="right" if name in names else "left")
     for split, histories in panel.items():
         for history, figures in histories.items():
-            names = (split.replace("_split", ""), history.replace("_", " "))
-            table.add_row(*names, *(_figure(figures.metric(name)) for name in shown))
+            labels = (split.replace("_split", ""), history.replace("_", " "))
+            table.add_row(*labels, *(_figure(figures.metric(name)) for name in names))
     out.print(table)
 
 

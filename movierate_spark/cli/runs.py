@@ -1,4 +1,4 @@
-"""runs: what runs have left."""
+"""runs: the run records in folders."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from movierate_spark.cli.app import app
 @app.command()
 def runs(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables, report folders.")
+        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables and report folders.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Whole records, a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Full records, one JSON object per line.")] = False,
 ) -> None:
-    """List what runs have left in folders.
+    """List the runs that have written to folders.
 
-    The oldest run of a folder comes first; times are UTC.
+    The oldest run of a folder comes first. Times are UTC.
     """
     from movierate_spark.cli.output import show_runs
     from movierate_spark.progress import plain_console

@@ -1,4 +1,4 @@
-"""What a model must beat: the like rate, and the means of movie and user."""
+"""Baselines for the model: the like rate, and the means of movie and user."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ BASELINES = {"movie_mean": ("movie_mean",), "user_movie_mean": ("user_mean", "mo
 
 
 def fit_baselines(rows: DataFrame, *, start: Mapping[str, Baseline] | None = None) -> dict[str, Baseline]:
-    """Plain logistic models to beat, each with ``intercept``, ``coefficients`` and ``decision_threshold``.
+    """Unpenalised logistic models by name, each with its decision threshold.
 
-    ``always_like`` knows the like rate only and always says liked; the others know the movie's mean
-    as of the row, and the user's too. ``rows`` have ``label`` and the history's columns; ``start``, earlier
-    baselines, only saves time.
+    ``always_like`` has only an intercept, from the like rate, and always predicts liked. ``movie_mean`` uses
+    the movie's mean as of the row, ``user_movie_mean`` the user's mean too. ``rows`` have ``label`` and the
+    columns of the history. ``start`` has earlier baselines to start from, which saves time.
     """
     liked, total = rows.agg(F.sum(LABEL), F.count(LABEL)).head() or (0, 0)
-    like_rate = math.log(liked / (total - liked))
-    always = Baseline(intercept=like_rate, coefficients={}, decision_threshold=0.0)
-    begun = {
+    log_odds = math.log(liked / (total - liked))
+    always = Baseline(intercept=log_odds, coefficients={}, decision_threshold=0.0)
+    starts = {
         name: (start[name].intercept, list(start[name].coefficients.values())) for name in BASELINES if start
     }
-    fitted = fit_plain(rows, BASELINES, start=begun)
+    fitted = fit_plain(rows, BASELINES, start=starts)
     return {"always_like": always} | {
         name: Baseline(
             intercept=intercept,

@@ -1,4 +1,4 @@
-"""What the model goes by: coefficients as odds ratios, and how their penalty was chosen."""
+"""Figures about the coefficients: odds ratios, and the choice of the penalty."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STRONGEST = 30
 
 
 def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
-    """A row per coefficient that is not zero, strongest first, as odds ratios of one step of its feature."""
+    """A row per non-zero coefficient, strongest first, with the odds ratio for one step of its feature."""
     given = pd.DataFrame([each.content() for each in coefficients], columns=list(Coefficient.model_fields))
     used = given[given["coefficient"] != 0].reset_index(drop=True)
     is_indicator = used["indicator"].astype(bool)
@@ -40,25 +40,24 @@ def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
 
 
 def odds_ratios(table: pd.DataFrame, manifest: Manifest) -> Figure:
-    """The strongest coefficients, all of them in the numbers."""
+    """The figure of the strongest coefficients; its table has all of them."""
     first = table.head(STRONGEST)
     chart = charts.rows(
         first["feature"], first["odds_ratio"], low=first["odds_ratio_low"], high=first["odds_ratio_high"],
         reference=1.0, log=True, title="Odds ratio (logarithmic)", form=".2f",
     )  # fmt: skip
     text = (
-        "What one step of a feature multiplies the odds of liking by, all others held: a step is yes"
-        " against no, or one"
-        f" standard deviation. The {len(first)} strongest of {len(table)}; all of them are in the numbers."
+        "The factor by which one step of a feature multiplies the odds of liking, with all others fixed. A"
+        " step is yes against no, or one standard deviation."
+        f" The chart has the {len(first)} strongest of {len(table)}; the numbers have all of them."
     )
     if table["standard_error"].notna().any():
         text += (
-            " The 95% intervals are approximate: from the observed information at the fit with its penalty,"
-            " as if"
-            " ratings were independent."
+            " The 95% intervals are approximate: they come from the observed information with the penalty,"
+            " and treat ratings as independent."
         )
     elif manifest.params["elasticNetParam"] > 0:
-        text += " A lasso leaves no intervals."
+        text += " There are no intervals with a lasso penalty."
     alt = (
         f"Dots by feature; the strongest is {first['feature'].iloc[0]}." if len(first) else "No coefficient."
     )
@@ -66,7 +65,7 @@ def odds_ratios(table: pd.DataFrame, manifest: Manifest) -> Figure:
 
 
 def penalty_path(path: Sequence[PenaltyLoss]) -> Figure:
-    """The log loss of each fold by penalty."""
+    """The figure of the log loss of each fold by penalty."""
     data = pd.DataFrame(
         [
             {
@@ -91,14 +90,13 @@ def penalty_path(path: Sequence[PenaltyLoss]) -> Figure:
             series.append((f"{label}{named}", part["regParam"].tolist(), gap.tolist()))
     positive = bool((data["regParam"] > 0).all())
     chart = charts.lines(
-        series, x_title="regParam", y_title="Log loss above its least", log=(positive, False), markers=True,
+        series, x_title="regParam", y_title="Log loss above its minimum", log=(positive, False), markers=True,
         form=(None, ".4f"),
     )  # fmt: skip
     chosen = data[data["chosen"]].iloc[0]
     text = (
         f"Cross-validation over {len(folds)} folds, none of which trains on its future. Each penalty is"
-        " compared with"
-        " the best one on the same rows; the strongest within one standard error of it is taken:"
+        " compared with the best one on the same rows. The strongest within one standard error is chosen:"
         f" {chosen['regParam']:g}."
     )
     table = data.map(lambda value: f"{value:.5g}" if isinstance(value, float) else value)

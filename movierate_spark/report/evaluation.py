@@ -1,4 +1,4 @@
-"""The report of ``evaluate``: how good the model is, for whom, and what it goes by."""
+"""The report of ``evaluate``: metrics overall and by group, and the model's coefficients."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
 def evaluation_report(
     metrics: Metrics, manifest: Manifest, *, histogram: pd.DataFrame, min_cell: int
 ) -> Report:
-    """The report as HTML with its tables, from ``metrics.json``, the bundle's manifest and a histogram.
+    """The report with its tables, from ``metrics.json``, the bundle's manifest and a histogram.
 
     ``histogram`` has a row per model and hundredth of probability (see ``evaluate.score_histogram``).
     """
@@ -43,11 +43,11 @@ def evaluation_report(
             curves.distribution(bins[MODEL]),
             curves.trade_off(bins[MODEL], threshold=metrics.decision_threshold),
         ],
-        "Whom it serves": [
+        "By group": [
             segments.new_and_known(metrics.cold_start, min_cell=min_cell),
             *(segments.by_segment(name, table, metrics.auc) for name, table in by_group.items()),
         ],
-        "What it goes by": [
+        "Coefficients": [
             coefficients.odds_ratios(steps, manifest),
             coefficients.penalty_path(manifest.cross_validation),
         ],
@@ -82,12 +82,12 @@ def _side_by_side(metrics: Metrics) -> Figure:
         labels, {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy", "f1")}
     )
     text = (
-        "The model and what it must beat, on the same ratings: saying liked always, the movie's mean as of"
-        " the rating,"
-        " and the user's mean with it. Less is better for log loss, Brier score and calibration error."
+        "The model and its baselines on the same ratings. The baselines are: always predicting liked, the"
+        " movie's mean as of the rating, and the means of movie and user. Lower is better for log loss, Brier"
+        " score and calibration error."
     )
     alt = "Dots for four metrics, the model beside each baseline."
-    return Figure("side-by-side", "Beside simple baselines", text, alt, chart, data, table)
+    return Figure("side-by-side", "The model and simple baselines", text, alt, chart, data, table)
 
 
 def _leakage(panel: Mapping[str, Mapping[str, Figures]]) -> Figure:
@@ -103,9 +103,8 @@ def _leakage(panel: Mapping[str, Mapping[str, Figures]]) -> Figure:
         list(data["way"]), {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy")}
     )
     text = (
-        "The same model, fitted anew four times with the same penalty. Only the first line says what it"
-        " will do; the"
-        " others show how much a flattering way to measure promises."
+        "The same model, fitted four times with the same penalty. Only the first line shows what to expect in"
+        " use; the others use information from the future."
     )
-    alt = "Dots for four ways to measure; looking ahead flatters."
-    return Figure("leakage", "What looking ahead would buy", text, alt, chart, data, as_text(data, {}))
+    alt = "Dots for four ways to evaluate."
+    return Figure("leakage", "What looking ahead would gain", text, alt, chart, data, as_text(data, {}))

@@ -1,4 +1,4 @@
-"""train: the lake to a bundle."""
+"""train: from a lake to a bundle."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ from movierate_spark.times import utc
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model that has not seen the test rows, and what was measured on those."""
+    """A fitted model, and the metrics on test rows of the model that had not seen them.
+
+    ``path`` has an entry per penalty tried. ``coefficients`` are empty if the model will be fitted again.
+    """
 
     metrics: Measurement
     params: dict[str, float]
@@ -52,10 +55,11 @@ class FittedModel:
 def train_model(
     lake: Lake, settings: Settings, progress: Progress, *, target: Path, until: datetime | None
 ) -> Bundle:
-    """Fit, choose and measure on ratings before ``until``; leave the bundle.
+    """Train and measure a model on the ratings before ``until`` (None: all), and save it to ``target``.
 
     Raises:
-        InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
+        InputError: there are no ratings before ``until``, they are of one class only, or they are too few to
+            split by time; or ``target`` holds other files.
     """
     check_model_folder(target)
     lake = before(lake, until)
@@ -65,12 +69,12 @@ def train_model(
     rows = labelled(feature_rows(lake, settings.features, min_rating=min_rating), min_rating=min_rating)
     rows = laid_out(rows, partitions=settings.train.partitions).persist()
     try:
-        with progress.step("features of every rating as of its second"):
+        with progress.step("features of every rating"):
             split = _split(rows, settings)
         fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
         published, seen_until = fitted, utc(split.test)
         if settings.train.refit:
-            with progress.step("fit once more on every rating"):
+            with progress.step("fit again on every rating"):
                 published, seen_until = _refit(rows, fitted, settings, with_month=month), end
         rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
     finally:
@@ -94,7 +98,7 @@ def train_model(
 
 
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
-    """What ``bundle.json`` says of the model that is published, and of what was measured."""
+    """Entries of ``bundle.json``: the published model, and the metrics of the measured one."""
     return {
         "label": settings.label,
         "features": settings.features,
@@ -155,7 +159,7 @@ def _fit_and_measure(
         with progress.steps("cross-validation", fits) as advance:
             selected = train.cross_validate(vectors, options, done=advance)
         names = feature_names(vectors.schema)
-        # A refit has coefficients of its own.
+        # A refit computes its own.
         coefficients = (
             [] if options.refit else coefficient_table(vectors, selected.model, names, selected.params)
         )
@@ -186,7 +190,7 @@ def _fit_and_measure(
 
 
 def _refit(rows: DataFrame, fitted: FittedModel, settings: Settings, *, with_month: bool) -> FittedModel:
-    """The chosen model fitted on all rows; its metrics, threshold and calibration stay those measured."""
+    """The chosen model fitted on all rows; metrics, threshold and calibration stay as measured."""
     features = feature_pipeline(settings.features, with_month=with_month).fit(rows)
     slots, slots_before = (
         feature_names(model.transform(rows).schema) for model in (features, fitted.pipeline)

@@ -86,7 +86,7 @@ def test_a_flipped_bit_in_the_lake_is_noticed(movierate: Movierate, home: Path, 
     outcome = score(movierate, lake, home / "model", tmp_path / "requests.csv", tmp_path / "scores")
     assert outcome.status == 1
     assert "Spark failed: FAILED_READ_FILE" in outcome.err
-    assert f"{damaged} is damaged or gone: bring it back, or make it again\n" in outcome.err
+    assert f"{damaged} is damaged or missing: restore it or make it again\n" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "scores" / "_delta_log").exists()
 

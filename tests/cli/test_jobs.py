@@ -134,7 +134,7 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     }
     assert panel["time_split"]["as_of"]["rows"] == metrics["rows"]
     assert panel["time_split"]["looking_ahead"]["auc"] > panel["time_split"]["as_of"]["auc"] + 0.05
-    assert "What looking ahead would buy" in outcome.out
+    assert "What looking ahead would gain" in outcome.out
 
 
 def test_models_that_mean_different_things_by_liked_are_not_compared(

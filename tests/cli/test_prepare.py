@@ -34,7 +34,7 @@ Prepare = Callable[[Path, Path], Ledger]
 def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prepare:
     def run(source: Path, target: Path) -> Ledger:
         return pipeline.prepare_lake(
-            spark, settings, progress, delivered=pipeline.Preparation(source), target=target
+            spark, settings, progress, preparation=pipeline.Preparation(source), target=target
         ).ledger
 
     return run

@@ -27,7 +27,7 @@ from movierate_spark.inputs import requests
 from movierate_spark.model import bundle as bundles
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import score as scoring
-from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due
+from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]
@@ -307,7 +307,7 @@ def test_rows_of_another_date_than_the_file_is_named_for_are_refused(
     dates = ("--from", "2000-12-30", "--to", "2000-12-31")
     outcome = score(movierate, home, tmp_path / "{date}.csv", tmp_path / "scores", *dates)
     assert outcome.status == 2
-    assert "rows of run_date 2000-12-31, which the file's name does not say" in outcome.out
+    assert "rows of run_date 2000-12-31, which is not the date in the file's name" in outcome.out
     assert "2000-12-31: requests: read 1 = scored 1 + rejected 0\n" in outcome.out
 
 
@@ -335,7 +335,8 @@ def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_t
 
     def found(group: str) -> tuple[list[DueDelivery | RunDateOutcome], int]:
         spark.sparkContext.setJobGroup(group, group)
-        every = list(due(spark, asked, judge=partial(requests.with_rule, **bounds), is_done=lambda *_: False))
+        judge = partial(requests.with_rule, **bounds)
+        every = list(due_deliveries(spark, asked, judge=judge, is_done=lambda *_: False))
         return every, len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
 
     whole, jobs = found("whole")
@@ -620,9 +621,9 @@ def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Pa
     (model / "20000101T000000-00000000").mkdir()
     score(movierate, home, asked, scores)
     score(movierate, home, asked, scores, "--force")
-    floor = f"{scores}: what is younger than 24 hours stays, as a run may be under way (--even-recent"
+    floor = f"{scores}: files younger than 24 hours stay, as a running job may use them (--even-recent"
     young = movierate("vacuum", scores, "--retention-hours", 0.5)
-    assert f"{floor} removes it)\n{scores}: 0 files or folders removed\n" in young.out
+    assert f"{floor} removes them)\n{scores}: 0 files or folders removed\n" in young.out
     recent = ("--retention-hours", 0, "--even-recent")
     told = movierate("vacuum", scores, model, home / "lake", *recent, "--dry-run")
     would = re.search(rf"{scores}: (\d+) files or folders would be removed\n", told.out)

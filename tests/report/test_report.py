@@ -198,6 +198,6 @@ def test_hours_that_may_not_be_shown_are_gaps() -> None:
     assert [bool(math.isnan(rate)) for rate in line.y[4:9]] == [True, False, True, False, True]
     assert [round(up, 2) for up in line.error_y.array if not math.isnan(up)] == [0.15, 0.15]
     assert figure.text.endswith(
-        " A gap: no ratings, fewer than 11 people, or what would give their number away."
+        " Gaps have no ratings or fewer than 11 people, or would reveal such a number."
     )
     assert list(figure.data["hour"]) == ["05", "07"]
