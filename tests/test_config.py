@@ -149,7 +149,7 @@ def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         load_settings()
 
 
-def test_a_property_of_spark_is_no_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spark_property_cannot_be_set_by_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOVIERATE__SPARK__PROPERTIES__spark.executor.memoryOverhead", "9g")
     with pytest.raises(InputError, match="give them all as JSON in MOVIERATE__SPARK__PROPERTIES"):
         load_settings()
@@ -169,7 +169,7 @@ def test_a_property_of_spark_is_no_variables_name(monkeypatch: pytest.MonkeyPatc
         ("[validate]\nmax_rejected_fraction = 2\n", "max_rejected_fraction"),
     ],
 )
-def test_a_setting_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
     with pytest.raises(InputError, match=message):
@@ -267,7 +267,7 @@ def test_every_property_is_one_that_spark_knows(spark: SparkSession, name: str) 
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_is_closed_by_what_we_ship(name: str) -> None:
+def test_the_shipped_cluster_settings_are_secure(name: str) -> None:
     closed = {
         "spark.authenticate": "true",
         "spark.network.crypto.enabled": "true",

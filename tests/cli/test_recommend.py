@@ -30,7 +30,7 @@ def recommend(movierate: Movierate, home: Path, out: Path, *more: object) -> Out
     return movierate("recommend", "--lake", home / "lake", "--model", home / "model", "--out", out, *more)
 
 
-def test_they_are_the_best_unseen_of_all_pairs_with_the_same_log_odds(
+def test_recommendations_are_the_best_unseen_of_all_scored_pairs(
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
 ) -> None:
     lake = open_lake(spark, home / "lake")
@@ -123,7 +123,7 @@ def test_recommendations_of_which_rows_are_lost_are_not_published(
     assert not (tmp_path / "best").exists()
 
 
-def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
+def test_recommendations_from_an_old_lake_are_replaced_for_a_new_one(
     movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, check = tmp_path / "new", recommending.check_table_folder
@@ -146,7 +146,7 @@ def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
 
 
 @pytest.mark.faults
-def test_five_hundred_occupations_do_no_harm(
+def test_recommend_accepts_five_hundred_occupations(
     spark: SparkSession, movierate: Movierate, fast: Path, tmp_path: Path
 ) -> None:
     rows = tiny_rows(users=600, movies=9)

@@ -125,7 +125,7 @@ def test_a_corrected_header_is_another_delivery_and_another_order_or_partitionin
     assert "unchanged" not in score(movierate, home, *arguments).out
 
 
-def test_a_delivery_is_told_by_its_columns_and_by_what_is_kept_of_a_rejected_line(
+def test_other_columns_or_another_rejected_line_make_another_delivery(
     spark: SparkSession, settings: Settings
 ) -> None:
     schema = "raw string, user_id string, movie_id string, at string"
@@ -173,7 +173,7 @@ def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
     assert len(rows(spark, scores)) == 2
 
 
-def test_scores_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
+def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
     spark: SparkSession,
     movierate: Movierate,
     home: Path,
@@ -239,9 +239,7 @@ def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
         assert of_day == rows(spark, one)
 
 
-def test_a_table_of_requests_is_parted_by_its_run_date(
-    movierate: Movierate, home: Path, tmp_path: Path
-) -> None:
+def test_a_table_of_requests_is_split_by_run_date(movierate: Movierate, home: Path, tmp_path: Path) -> None:
     asked, scores = tmp_path / "table.csv", tmp_path / "scores"
     lines = [
         "user_id,movie_id,run_date",
@@ -321,7 +319,7 @@ def test_a_column_in_large_letters_is_refused_by_name(
     assert f"column {name}: write {name.lower()} in small letters" in outcome.err
 
 
-def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_the_others(
+def test_many_deliveries_are_counted_by_one_job_and_a_damaged_one_does_not_stop_the_others(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
     days = [date(2000, 12, day) for day in range(1, 13)]

@@ -148,7 +148,7 @@ def joined(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, JOINED)
 
 
-def test_every_slot_has_a_name_a_person_understands(spark: SparkSession, settings: Settings) -> None:
+def test_every_slot_has_a_readable_name(spark: SparkSession, settings: Settings) -> None:
     features = settings.features.model_copy(update={"zip3_min_users": 4})
     rows = joined(spark)
     model = feature_pipeline(features, with_month=False).fit(rows)
@@ -204,7 +204,7 @@ def test_demographics_that_are_all_unknown_still_make_features(
     assert "gender=unknown" in feature_names(model.transform(nobody).schema)
 
 
-def test_the_month_is_a_feature_only_when_it_was_seen_twice() -> None:
+def test_the_month_is_a_feature_only_with_two_years_of_data() -> None:
     start = datetime(2000, 4, 25, tzinfo=UTC)
     assert not uses_month("auto", start, datetime(2002, 4, 24, tzinfo=UTC))
     assert uses_month("auto", start, datetime(2002, 4, 25, tzinfo=UTC))

@@ -44,7 +44,7 @@ def test_a_pair_is_promoted_with_its_interval_support_and_limit() -> None:
     assert promoted.figure == "differences"
 
 
-def test_a_group_that_likes_everything_more_is_no_reason_to_promote() -> None:
+def test_a_group_that_likes_everything_more_is_not_promoted_to() -> None:
     generous = {**PAIR, "group_difference": 0.11}  # within the interval
     texts = [insight.text for insight in exploration_insights(exploration([generous], []), shrinkage=8.0)]
     assert not any(text.startswith("Promote") for text in texts)

@@ -67,7 +67,7 @@ def rank_auc(score: pd.Series, liked: pd.Series) -> float:
     return float((score.rank()[liked].sum() - ones * (ones + 1) / 2) / (ones * others))
 
 
-def test_every_rating_asked_for_is_there_once(ratings: pd.DataFrame) -> None:
+def test_the_requested_number_of_ratings_is_written(ratings: pd.DataFrame) -> None:
     assert len(ratings) == RATINGS
     assert not ratings.duplicated(["user", "movie"]).any()
 
@@ -217,7 +217,7 @@ def test_files_are_the_same_in_any_partitioning(spark: SparkSession, world: Worl
     assert contents(tmp_path) == contents(world.out)
 
 
-def test_another_seed_over_a_former_simulation_gives_another_world(
+def test_another_seed_replaces_an_earlier_simulation(
     spark: SparkSession, world: World, tmp_path: Path
 ) -> None:
     for name, content in contents(world.out).items():
@@ -256,7 +256,7 @@ def test_sizes_and_seeds_out_of_range_are_refused(
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failure_leaves_the_former_simulation_and_no_new_folder(
+def test_a_failure_leaves_the_earlier_simulation_and_no_new_folder(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_spark: SparkSession, work: Path, *_sizes: object, **_options: object) -> dict[str, Any]:
@@ -274,7 +274,7 @@ def test_a_failure_leaves_the_former_simulation_and_no_new_folder(
     assert not (tmp_path / "new").exists()
 
 
-def test_what_a_killed_run_left_behind_is_taken_over(tmp_path: Path) -> None:
+def test_a_folder_left_by_a_killed_run_is_used_again(tmp_path: Path) -> None:
     left = tmp_path / ".simulation" / "rated"
     left.mkdir(parents=True)
     (tmp_path / "ratings.dat").write_text("published, but without its truth", encoding="utf-8")

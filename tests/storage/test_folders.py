@@ -37,7 +37,7 @@ LEFT_BY_KILLED_RUNS = (
 )
 
 
-def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
+def test_the_output_of_a_killed_run_is_accepted(tmp_path: Path) -> None:
     for name in LEFT_BY_KILLED_RUNS:
         (tmp_path / name).mkdir()
     check_table_folder(tmp_path, "--scores", SCORES, {"_rejected"})
@@ -46,7 +46,7 @@ def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "run_date=yesterday", "0123456789abcdef"])
-def test_somebody_elses_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
     refused = rf"--out .* holds something else \({name}\): name a new folder"
     with pytest.raises(InputError, match=refused):
@@ -86,7 +86,7 @@ ROWS, DATED_ROWS = StructType([X]), StructType([X, DATE])
         ([X], [], r"\(x bigint\) lies there"),
     ],
 )
-def test_a_table_that_is_for_something_else_is_refused(
+def test_a_table_with_another_schema_is_refused(
     tmp_path: Path, lies_there: list[StructField], partition_by: list[str], found: str
 ) -> None:
     new_table(tmp_path / "t", StructType(lies_there), partition_by=partition_by)
@@ -95,14 +95,14 @@ def test_a_table_that_is_for_something_else_is_refused(
         check_table_folder(tmp_path / "t", "--out", DATED_ROWS)
 
 
-def test_order_and_nulls_make_no_other_table(tmp_path: Path) -> None:
+def test_column_order_and_nullability_do_not_matter(tmp_path: Path) -> None:
     new_table(
         tmp_path / "t", StructType([DATE, StructField("x", LongType(), False)]), partition_by=["run_date"]
     )
     check_table_folder(tmp_path / "t", "--out", DATED_ROWS)
 
 
-def test_a_lake_with_a_table_that_is_for_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_lake_with_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
     new_table(tmp_path / "lake" / "users", ROWS, partition_by=[])
     with pytest.raises(InputError, match=r"--lake .*users: a table of \(x bigint\) lies there"):
         check_lake_folder(tmp_path / "lake")
@@ -166,7 +166,7 @@ def test_a_control_file_is_on_the_disk_before_it_has_its_name_and_its_name_after
     assert done == ["sync .ledger.json.UNIQUE", "name ledger.json, of 3 bytes", "sync lake"]
 
 
-def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_failure(
+def test_a_folder_that_cannot_be_flushed_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really = os.open
@@ -237,7 +237,7 @@ def test_a_table_of_a_lake_is_not_cleared_without_its_ledger(tmp_path: Path) -> 
         vacuum_folder(tmp_path / "lake" / "users", retention_hours=0)
 
 
-def test_a_log_that_cannot_be_listed_for_now_is_not_taken_for_none(
+def test_a_log_that_cannot_be_listed_is_not_taken_for_a_missing_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new_table(tmp_path / "t", ROWS, partition_by=[])
