@@ -1,9 +1,9 @@
 """Where the log of ratings is cut in time: what is learnt for a block comes from the blocks before it only.
 
-The borders follow from earlier ratings alone: the first one lies after ``first`` ratings, and each further one
-where the log has grown by ``growth``. So no border moves when the log grows, and there are few of them however
-long it gets: what is learnt anew at each of them costs, with doublings, about twice as much as at the last one.
-Others are *forced*: where training ends, for one, so that what was learnt then is as new as can be.
+The borders follow from earlier ratings alone: the first one lies after ``first`` ratings, and each further
+one where the log has grown by ``growth``. So no border moves when the log grows, and there are few of them
+however long it gets: with doublings, what is learnt anew at each of them costs about twice as much in all as
+at the last one. Others are *forced*: where training ends, for one, so that nothing older is used later.
 
 Block 0 lies before the first border, and nothing is known in it.
 """
@@ -38,8 +38,8 @@ def borders(second: Ints, ratings: Ints, *, first: int, growth: float, forced: C
     """The first second of each block but block 0, ascending.
 
     ``second`` are epoch seconds, ascending, each once, and ``ratings`` how many ratings each of them has. A
-    border is a whole second: the one after that in which its rating was made, so that all of a second's ratings
-    lie in one block. ``forced`` seconds are borders, too, and change no other.
+    border is a whole second: the one after that in which its rating was made, so that all of a second's
+    ratings lie in one block. ``forced`` seconds are borders, too, and change no other.
     """
     reached = np.cumsum(ratings, dtype=np.int64)
     total = int(reached[-1]) if len(reached) else 0
