@@ -2,8 +2,8 @@
 
 Ridge regressions in turn, users from movies' vectors and movies from users' (alternating least squares:
 Koren, Bell and Volinsky, Matrix factorization techniques for recommender systems, IEEE Computer 2009; here
-the ridge is not multiplied by the number of ratings). Movies' vectors are learnt from the blocks before; a
-user's vector is solved anew at each row, from the ratings that it looks at and the vectors of the row's block.
+the ridge is not multiplied by the number of ratings). Movies' vectors are learnt from the blocks before. A
+user's vector is solved anew at each row, from the ratings that it looks at and its block's vectors.
 
 Normal equations are sums of whole numbers, in :data:`UNITS`: the same in any order and partitioning. Each is
 solved alone by LAPACK, which gives the same bits whatever else is solved in its batch.
@@ -44,7 +44,7 @@ def first_vectors(movie_id: Ints) -> Floats:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
         mixed = np.bitwise_xor(mixed, np.right_shift(mixed, np.uint64(shift)))
         mixed = np.multiply(mixed, np.uint64(factor), dtype=np.uint64)
-    return np.asarray((mixed >> np.uint64(11)).astype(np.float64) / 2**53 * 0.4 - 0.2)
+    return np.asarray(np.right_shift(mixed, np.uint64(11)).astype(np.float64) / 2**53 * 0.4 - 0.2)
 
 
 def learnt(deviations: Sequence[sp.csr_array], vectors: Floats, *, sweeps: int) -> Floats:
@@ -124,7 +124,7 @@ def user_vectors(ratings: Lookback, residual: Ints, vectors: Floats, rows: Rows)
     """
     found = np.zeros((len(rows), RANK))
     known = np.flatnonzero(rows.end > rows.start)
-    lead = runs(rows.start[known], rows.end[known])
+    lead = runs(rows.start[known], rows.end[known], rows.level[known])
     states = rows[known[lead[:-1]]]
     solutions = np.zeros((len(states), RANK))
     users, terms = runs(states.start), _terms(vectors)

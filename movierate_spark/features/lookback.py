@@ -89,7 +89,7 @@ def batches(sizes: Ints, *, at_most: int) -> Iterator[slice]:
         begin = end
 
 
-def runs(*ordered: Ints) -> Ints:
+def runs(*ordered: Ints | Floats) -> Ints:
     """Where a row differs from the one before in any of the arrays, and, last, how many rows there are."""
     size = len(ordered[0])
     is_new = np.zeros(size, dtype=bool)
