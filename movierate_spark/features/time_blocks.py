@@ -11,6 +11,7 @@ Block 0 lies before the first border, and nothing is known in it.
 from __future__ import annotations
 
 from collections.abc import Collection
+from itertools import count, takewhile
 
 import numpy as np
 
@@ -27,11 +28,8 @@ def ratings_before_borders(total: int, *, first: int, growth: float) -> Ints:
     """
     if first < 1 or growth <= 1:
         raise ValueError(f"first {first} and growth {growth:g}: first is at least 1, and growth above 1")
-    borders, wanted = [], float(first)
-    while int(wanted) <= total:
-        borders.append(int(wanted))
-        wanted *= growth
-    return np.unique(np.array(borders, dtype=np.int64))
+    found = list(takewhile(lambda ratings: ratings <= total, (int(first * growth**k) for k in count())))
+    return np.unique(np.array(found, dtype=np.int64))
 
 
 def borders(second: Ints, ratings: Ints, *, first: int, growth: float, forced: Collection[int] = ()) -> Ints:

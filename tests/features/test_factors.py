@@ -24,7 +24,7 @@ from movierate_spark.features.factors import (
 from movierate_spark.features.pairs import DEVIATION_UNITS
 
 lasts = st.integers(1, 6)
-in_small_batches = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 deviation_tables = st.lists(
     st.dictionaries(st.integers(0, MOVIES - 1), st.integers(-3000, 3000)), min_size=1, max_size=8
 )
@@ -57,6 +57,7 @@ def test_first_vectors_follow_from_the_movies_id_alone() -> None:
     assert abs(first_vectors(np.arange(10_000)).mean()) < 0.001
 
 
+@unhurried
 @given(deviation_tables)
 def test_a_sweep_is_that_of_plain_ridge_regressions(users: list[dict[int, int]]) -> None:
     vectors = vectors_of()[:MOVIES]
@@ -72,7 +73,7 @@ def test_a_sweep_is_that_of_plain_ridge_regressions(users: list[dict[int, int]])
         assert found[movie] == pytest.approx(ridge(known, values, RIDGE_MOVIE), abs=1e-7)
 
 
-@in_small_batches
+@unhurried
 @given(deviation_tables, st.lists(st.integers(0, 2), min_size=8, max_size=8), st.permutations(range(8)))
 def test_a_sweep_is_the_same_to_the_bit_however_users_are_dealt_out(
     monkeypatch: pytest.MonkeyPatch, users: list[dict[int, int]], task: list[int], order: list[int]
@@ -106,7 +107,7 @@ def test_planted_taste_is_found() -> None:
 # ---- as of a row --------------------------------------------------------------------------------
 
 
-@in_small_batches
+@unhurried
 @given(logs, requests, lasts, st.sampled_from([1, 10, 16_384]))
 def test_a_users_vector_is_a_ridge_regression_of_what_he_looks_back_at(
     monkeypatch: pytest.MonkeyPatch,
@@ -129,6 +130,7 @@ def test_a_users_vector_is_a_ridge_regression_of_what_he_looks_back_at(
     )
 
 
+@unhurried
 @given(logs, requests, lasts, st.sets(st.integers(0, 4)))
 def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
     log: list[Rating], asked: list[tuple[int, int, int]], last: int, some: set[int]
@@ -142,6 +144,7 @@ def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
             assert found.setdefault(i, value) == value
 
 
+@unhurried
 @given(logs, logs, requests, lasts)
 def test_a_score_knows_nothing_of_its_second_and_later_ones(
     log: list[Rating], other: list[Rating], asked: list[tuple[int, int, int]], last: int

@@ -12,7 +12,7 @@ from movierate_spark.features.neighbours import DOUBT, SUPPORT, Neighbours, scor
 from movierate_spark.features.pairs import PairSums, add_block, deviations, no_pairs
 
 lasts = st.integers(1, 6)
-in_small_batches = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def summed(
@@ -66,7 +66,7 @@ def test_a_re_rating_stands_in_the_earlier_ones_place_from_its_block_on() -> Non
     assert after.counts[:2, :2].tolist() == [[1, 1], [1, 1]]
 
 
-@in_small_batches
+@unhurried
 @given(logs, lasts, st.integers(0, 3), st.integers(0, MOVIES), st.sampled_from([1, 7, 8_000_000]))
 def test_sums_are_those_of_a_plain_loop(
     monkeypatch: pytest.MonkeyPatch, log: list[Rating], last: int, block: int, cut: int, at_once: int
@@ -83,6 +83,7 @@ def test_sums_are_those_of_a_plain_loop(
         assert found.counts.tolist() == counts[movies.start : movies.stop].tolist()
 
 
+@unhurried
 @given(logs, lasts, st.sets(st.integers(0, 3)))
 def test_sums_are_the_same_however_users_are_dealt_out(log: list[Rating], last: int, some: set[int]) -> None:
     whole = summed(log, last=last, until_block=3)
@@ -91,6 +92,7 @@ def test_sums_are_the_same_however_users_are_dealt_out(log: list[Rating], last: 
     assert whole.counts.tolist() == (parts[0].counts + parts[1].counts).tolist()
 
 
+@unhurried
 @given(logs, logs, lasts, st.integers(0, 2))
 def test_sums_before_a_block_know_nothing_of_it(
     log: list[Rating], other: list[Rating], last: int, block: int
@@ -150,6 +152,7 @@ def test_of_equal_weights_the_movies_that_come_first_are_kept() -> None:
     assert weight.tolist() == [0.5, 0.2, 0.2, 0.1]
 
 
+@unhurried
 @given(
     st.lists(st.lists(st.integers(0, 3), min_size=6, max_size=6), min_size=1, max_size=5), st.integers(1, 8)
 )
@@ -187,7 +190,7 @@ def test_a_score_is_the_weighted_mean_above_the_users_level() -> None:
     assert found == pytest.approx([first, both], abs=1e-12)
 
 
-@in_small_batches
+@unhurried
 @given(logs, requests, lasts, st.integers(1, 6), st.integers(0, 5), st.sampled_from([1, 40, 4_000_000]))
 def test_scores_are_those_of_a_plain_loop(
     monkeypatch: pytest.MonkeyPatch,
@@ -213,6 +216,7 @@ def test_scores_are_those_of_a_plain_loop(
         assert found[i] == pytest.approx(above / (total + DOUBT), abs=1e-12)
 
 
+@unhurried
 @given(logs, requests, lasts, st.sets(st.integers(0, 4)))
 def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
     log: list[Rating], asked: list[tuple[int, int, int]], last: int, some: set[int]

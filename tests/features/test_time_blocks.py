@@ -4,12 +4,13 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from movierate_spark.features.time_blocks import borders, ratings_before_borders, time_block
 
 log = st.dictionaries(st.integers(0, 200), st.integers(1, 30), min_size=1)
+unhurried = settings(deadline=None)
 rule = st.tuples(st.integers(1, 20), st.sampled_from([1.1, 1.5, 2.0, 3.0]))
 
 
@@ -47,6 +48,7 @@ def test_growth_below_one_would_never_end() -> None:
         ratings_before_borders(10, first=1, growth=1.0)
 
 
+@unhurried
 @given(log, st.dictionaries(st.integers(0, 500), st.integers(1, 30)), rule)
 def test_borders_stay_when_the_log_grows(
     log: dict[int, int], later: dict[int, int], rule: tuple[int, float]
@@ -60,6 +62,7 @@ def test_borders_stay_when_the_log_grows(
     assert set(before) <= set(after)
 
 
+@unhurried
 @given(log, rule)
 def test_each_border_is_the_first_second_after_enough_ratings(
     log: dict[int, int], rule: tuple[int, float]
@@ -69,11 +72,12 @@ def test_each_border_is_the_first_second_after_enough_ratings(
         second
         for second in range(max(log) + 2)
         for have, had in [[sum(n for s, n in log.items() if s < b) for b in (second, second - 1)]]
-        if any(had < int(first * growth**k) <= have for k in range(200))
+        if any(had < int(first * growth**k) <= have for k in range(80))
     ]
     assert cut(log, first, growth) == known
 
 
+@unhurried
 @given(log, rule)
 def test_blocks_are_few_and_in_order(log: dict[int, int], rule: tuple[int, float]) -> None:
     found = cut(log, *rule)
