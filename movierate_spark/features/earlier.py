@@ -41,7 +41,7 @@ class Earlier:
         """
         positions = np.flatnonzero(counted[self.order])
         start, end = np.searchsorted(positions, self.start), np.searchsorted(positions, self.end)
-        replaced_at = _next_of_same(item[self.order][positions])
+        replaced_at = next_of_same(item[self.order][positions])
         return Recent(self, positions, start, end, replaced_at)
 
     def _in_row_order(self, ordered: Ints) -> Ints:
@@ -70,53 +70,75 @@ class Recent:
         begin = np.maximum(self.start, self.end - last)
         running = _running(ordered)
         count, total = self.end - begin, running[self.end] - running[begin]
-        replaced = _running((self.replaced_at < len(self.positions)).astype(np.int64))
-        rows = np.flatnonzero(replaced[self.end] > replaced[begin])
+        rows = _touched(self.replaced_at, begin, self.end)
         if len(rows):
-            count[rows], total[rows] = _last_not_replaced(
-                ordered, self.replaced_at, self.start[rows], self.end[rows], last=last
+            count[rows], total[rows], _ = _last_standing(
+                running, self.replaced_at, self.start[rows], self.end[rows], last=last
             )
         return self.past._in_row_order(count), self.past._in_row_order(total)
 
 
-def _last_not_replaced(
-    values: Ints, replaced_at: Ints, start: Ints, end: Ints, *, last: int
-) -> tuple[Ints, Ints]:
-    """Count and sum of the last ``last`` values before each ``end`` that are not replaced before it.
+def begins(start: Ints, end: Ints, replaced_at: Ints, *, last: int) -> Ints:
+    """For each row: the place at which its last ``last`` values begin, of those not replaced before ``end``.
 
-    Each row searches backwards from its end. Where all values of a block are replaced, it skips the block,
-    whose length is a power of two. So the number of steps depends on the values counted, not on those
-    replaced.
+    ``replaced_at`` is, for each value, the place of the one that replaces it, the number of values where none
+    does. A row whose past holds fewer begins at its ``start``.
     """
-    latest, offset = _block_maxima(replaced_at)
+    begin = np.maximum(start, end - last)
+    rows = _touched(replaced_at, begin, end)
+    if len(rows):
+        nothing = np.zeros(len(replaced_at) + 1, dtype=np.int64)
+        begin[rows] = _last_standing(nothing, replaced_at, start[rows], end[rows], last=last)[2]
+    return begin
+
+
+def _touched(replaced_at: Ints, begin: Ints, end: Ints) -> Ints:
+    """The rows that have a value from ``begin`` to ``end`` that is replaced some time."""
+    replaced = _running((replaced_at < len(replaced_at)).astype(np.int64))
+    return np.flatnonzero(replaced[end] > replaced[begin])
+
+
+def _last_standing(
+    running: Ints, replaced_at: Ints, start: Ints, end: Ints, *, last: int
+) -> tuple[Ints, Ints, Ints]:
+    """The last ``last`` values before each ``end``, of those not replaced before it: count, sum, begin.
+
+    ``running`` are the sums before each place. Each row goes back from its end, past whole powers of two of
+    places at a time where all of them stand or all of them are replaced.
+    """
+    latest, offset = _extremes(np.maximum, replaced_at)
+    soonest, _ = _extremes(np.minimum, replaced_at)
     place, level = end - 1, np.zeros_like(end)
-    count, total = np.zeros_like(end), np.zeros_like(end)
+    count, total, begin = np.zeros_like(end), np.zeros_like(end), end.copy()
     active = np.flatnonzero(place >= start)
     while len(active):
         at, height = place[active], level[active]
-        is_current = latest[offset[height] + (at >> height)] >= end[active]
-        counts = is_current & (height == 0)
-        count[active[counts]] += 1
-        total[active[counts]] += values[at[counts]]
-        passed = counts | ~is_current
-        at = np.where(passed, at - (1 << height), at)
-        may_climb = ~is_current & ((at + 1) % (2 << height) == 0)
-        place[active], level[active] = at, np.where(passed, height + may_climb, height - 1)
-        active = active[(at >= start[active]) & (count[active] < last)]
-    return count, total
+        size, run = 1 << height, offset[height] + (at >> height)
+        fits = (count[active] + size <= last) & (at - size + 1 >= start[active])
+        stands = fits & (soonest[run] >= end[active])
+        passed = stands | (latest[run] < end[active])
+        below = np.where(passed, at - size, at)
+        counted, first = active[stands], below[stands] + 1
+        count[counted] += size[stands]
+        total[counted] += running[at[stands] + 1] - running[first]
+        begin[counted] = first
+        may_climb = passed & ((below + 1) % (2 * size) == 0)
+        place[active], level[active] = below, np.where(passed, height + may_climb, height - 1)
+        active = active[(below >= start[active]) & (count[active] < last)]
+    return count, total, np.where(count < last, start, begin)
 
 
-def _block_maxima(values: Ints) -> tuple[Ints, Ints]:
-    """The maxima of complete blocks of 1, 2, 4, ... values, concatenated; the offset of each length."""
+def _extremes(of: np.ufunc, values: Ints) -> tuple[Ints, Ints]:
+    """The extreme of each whole run of 1, 2, 4, ... values, one after the other; where each length begins."""
     levels = [values]
     while len(levels[-1]) > 1:
-        in_pairs = levels[-1][: len(levels[-1]) // 2 * 2]
-        levels.append(in_pairs.reshape(-1, 2).max(axis=1))
+        whole = levels[-1][: len(levels[-1]) // 2 * 2]
+        levels.append(of.reduce(whole.reshape(-1, 2), axis=1))
     return np.concatenate(levels), np.cumsum([0, *map(len, levels)])
 
 
-def _next_of_same(item: Ints) -> Ints:
-    """For each index, the next index of the same item; the number of items if there is none."""
+def next_of_same(item: Ints) -> Ints:
+    """For each place the next one of the same item; the number of places where there is none."""
     order = np.argsort(item, kind="stable")
     following = np.append(order[1:], len(item))
     is_last = np.append(item[order][1:] != item[order][:-1], True)[: len(item)]
