@@ -69,7 +69,7 @@ def looked_at(log: list[Rating], user: int, end: int, *, last: int) -> list[int]
     return sorted(latest.values())[-last:]
 
 
-def pairs(log: list[Rating], *, last: int, until_block: int) -> list[tuple[int, int]]:
+def pairs(log: list[Rating], *, last: int, until_block: int, far_apart: int = 99) -> list[tuple[int, int]]:
     """Places of the pairs that stand after a block, the earlier rating first."""
     block = blocks(log)
     made = [place for place in range(len(log)) if block[place] <= until_block]
@@ -81,5 +81,7 @@ def pairs(log: list[Rating], *, last: int, until_block: int) -> list[tuple[int, 
     for later in made:
         earlier = looked_at(log, log[later].user, later, last=last)
         others = [p for p in earlier if log[p].movie != log[later].movie]
-        found += [(p, later) for p in (*others, later) if stands[p] and stands[later]]
+        found += [
+            (p, later) for p in (*others, later) if stands[p] and stands[later] and later - p <= far_apart
+        ]
     return found

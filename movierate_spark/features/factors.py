@@ -27,7 +27,7 @@ UNITS = 2**30
 PRODUCT_UNITS = UNITS * DEVIATION_UNITS
 SPREAD_RATINGS = 10.0
 SOLVED_AT_ONCE = 8_192  # at 2 KiB
-PLACES_AT_ONCE = 16_384  # at 3 KiB
+PLACES_AT_ONCE = 2_048  # at 4 KiB: running sums are made in the processor's cache
 _UPPER = np.triu_indices(RANK)
 SQUARES = len(_UPPER[0])
 _SQUARE = np.zeros((RANK, RANK), dtype=np.int64)

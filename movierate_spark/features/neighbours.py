@@ -50,7 +50,7 @@ def weights(sums: PairSums, squares: Ints) -> Iterator[tuple[int, Floats]]:
     """
     movies = sums.counts.shape[1]
     norm = np.sqrt(np.where(squares > 0, squares, np.inf))
-    for rows in batches(np.full(len(sums.counts), movies), at_most=CELLS_AT_ONCE // 4):
+    for rows in batches(np.full(len(sums.counts), movies), at_most=CELLS_AT_ONCE // 16):
         own = np.arange(sums.first + rows.start, sums.first + rows.stop)
         cosine = np.maximum(sums.products[rows], 0) / (norm[own, None] * norm)
         counts = sums.counts[rows]

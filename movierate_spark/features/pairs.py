@@ -1,15 +1,15 @@
 """Sums over the users who have rated both of two movies: exact, and learnt block by block.
 
 Two ratings of a user are a *pair* from the later one's second on, if that one looks back as far as the
-earlier one (:mod:`movierate_spark.features.lookback`). When a rating is replaced, its pairs are taken back. A
-rating is a pair with itself, too: the sums of a movie with itself are those of its own ratings.
+earlier one (:mod:`movierate_spark.features.lookback`), over at most :data:`FAR_APART` ratings. When a rating
+is replaced, its pairs are taken back. A rating is a pair with itself, too: the sums of a movie with itself
+are those of its own ratings.
 
 What is added are whole numbers, so that sums are the same in any order and whichever users lie in which task.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,8 +22,9 @@ from movierate_spark.features.lookback import Indices, Lookback, batches, expand
 
 DEVIATION_UNITS = 2**10
 """Of a star: a product has 26 bits at most, which leaves room for 2**37 users who have rated both."""
-PAIRS_AT_ONCE = 8_000_000  # at 50 bytes
-Cells = NDArray[Any]
+FAR_APART = 2_000
+"""In places. Further back than the last 500 places looks only who has re-rated movies among them."""
+PAIRS_AT_ONCE = 8_000_000  # at 60 bytes
 
 
 @dataclass(frozen=True)
@@ -38,16 +39,9 @@ class PairSums:
     products: NDArray[np.int64]
     counts: Indices
 
-    @property
-    def has(self) -> Callable[[Indices], NDArray[np.bool_]]:
+    def has(self, movie: Indices) -> NDArray[np.bool_]:
         """Whether movies are among the rows."""
-        return lambda movie: (movie >= self.first) & (movie < self.first + len(self.counts))
-
-    def add(self, row: Indices, column: Indices, product: Ints, count: Ints | int) -> None:
-        """Add to cells, which may be named several times; ``row`` is a movie of :attr:`has`."""
-        cell = (row.astype(np.int64) - self.first) * self.counts.shape[1] + column
-        np.add.at(self.products.reshape(-1), cell, product)
-        np.add.at(self.counts.reshape(-1), cell, count)
+        return (movie >= self.first) & (movie < self.first + len(self.counts))
 
 
 def no_pairs(first: int, end: int, *, movies: int) -> PairSums:
@@ -68,17 +62,8 @@ def add_block(sums: PairSums, ratings: Lookback, deviation: Ints, time_block: In
     never falls within a user. Memory is bounded by :data:`PAIRS_AT_ONCE`, besides the sums and the ratings.
     """
     begin, end = _within_user(ratings, time_block == block)
-    replaced = ratings.replaced_at < len(ratings.user)
-    re_rates = np.logical_or.reduceat(replaced, ratings.starts[:-1]) if len(replaced) else replaced
-    amended = re_rates[ratings.user]
-    active = (end > begin) & (np.arange(len(end)) < end)
-    _add_looked_at(sums, ratings, deviation, np.flatnonzero(active & ~amended), begin, end)
-    rows = np.flatnonzero(active & amended)
-    if len(rows):
-        formed = np.maximum(rows, begin[rows]), np.minimum(ratings.leaves[rows], end[rows])
-        _add_each(sums, ratings, deviation, rows, *formed, sign=1)
-        undone = rows, np.minimum(ratings.leaves[rows], end[rows])
-        _add_each(sums, ratings, deviation, rows, *undone, sign=-1, gone=(begin, end))
+    _add_standing(sums, ratings, deviation, begin, end)
+    _add_replaced(sums, ratings, deviation, begin, end)
 
 
 def _within_user(ratings: Lookback, chosen: NDArray[np.bool_]) -> tuple[Ints, Ints]:
@@ -89,72 +74,78 @@ def _within_user(ratings: Lookback, chosen: NDArray[np.bool_]) -> tuple[Ints, In
     return place[ratings.user], (place + count)[ratings.user]
 
 
-def _add_looked_at(
-    sums: PairSums, ratings: Lookback, deviation: Ints, rows: Ints, begin: Ints, end: Ints
-) -> None:
-    """Add pairs of users without re-ratings as sparse products: a rating's partners follow on each other.
+def _partners(ratings: Lookback, place: Ints) -> tuple[Ints, Ints]:
+    """Between which places all the partners of some ratings lie."""
+    until = np.minimum(ratings.leaves[place], ratings.replaced_at[place])
+    return np.maximum(ratings.begin[place], place - FAR_APART), np.minimum(until, place + FAR_APART + 1)
+
+
+def _add_standing(sums: PairSums, ratings: Lookback, deviation: Ints, begin: Ints, end: Ints) -> None:
+    """Add the pairs of ratings that are never replaced: whatever lies between two partners is one, too.
 
     Ratings with the same partners, such as all those of a user with few, share a row of the right factor.
     """
-    rows = rows[sums.has(ratings.movie[rows])]
-    first = np.where(rows < begin[rows], begin[rows], ratings.begin[rows])
-    last = np.minimum(ratings.leaves[rows], end[rows])
-    rows, first, last = (values[last > first] for values in (rows, first, last))
+    stands = ratings.replaced_at == len(ratings.user)
+    number = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(stands)])
+    standing = np.flatnonzero(stands)
+    movie, value = ratings.movie[standing], deviation[standing]
+    place = standing[(standing < end[standing]) & (begin[standing] < end[standing]) & sums.has(movie)]
+    since, until = _partners(ratings, place)
+    first = number[np.where(place < begin[place], begin[place], since)]
+    last = number[np.minimum(until, end[place])]
+    own, first, last = (values[first < last] for values in (number[place], first, last))
     lead = runs(first, last)
-    group = np.repeat(np.arange(len(lead) - 1), np.diff(lead))
     first, last = first[lead[:-1]], last[lead[:-1]]
     for batch in batches(last - first, at_most=PAIRS_AT_ONCE):
         partner, offset = expanded(first[batch], last[batch])
-        own = slice(lead[batch.start], lead[batch.stop])
-        left = ratings.movie[rows[own]].astype(np.int64) - sums.first, group[own] - batch.start
-        _add_product(sums, left, deviation[rows[own]], ratings.movie[partner], deviation[partner], offset)
+        some = own[lead[batch.start] : lead[batch.stop]]
+        group = np.repeat(np.arange(len(offset) - 1), np.diff(lead[batch.start : batch.stop + 1]))
+        left, right = (movie[some].astype(np.int64) - sums.first, group), (movie[partner], offset)
+        _add_product(sums.products, (value[some], left), (value[partner], right))
+        ones = np.ones(max(len(some), len(partner)), np.int32)
+        _add_product(sums.counts, (ones[: len(some)], left), (ones[: len(partner)], right))
 
 
 def _add_product(
-    sums: PairSums, left: tuple[Ints, Ints], own: Ints, columns: Indices, others: Ints, offset: Ints
+    target: NDArray[Any],
+    left: tuple[NDArray[Any], tuple[Ints, Ints]],
+    right: tuple[NDArray[Any], tuple[Indices, Ints]],
 ) -> None:
-    """Add ``left`` (movie, group) times (group, ``columns``), once with values and once with ones."""
-    groups = len(offset) - 1
-    ones = np.ones(max(len(own), len(others)), np.int32)
-    factors: list[tuple[Cells, Cells, Cells]] = [
-        (sums.products, own, others),
-        (sums.counts, ones[: len(own)], ones[: len(others)]),
-    ]
-    for target, values, partners in factors:
-        by_group = sp.csr_array((partners, columns, offset), shape=(groups, target.shape[1]))
-        by_movie = sp.csr_array((values, left), shape=(len(target), groups))
-        found = by_movie @ by_group
-        row = np.repeat(np.arange(len(target)) * target.shape[1], np.diff(found.indptr))
-        target.reshape(-1)[row + found.indices] += found.data
+    """Add values at (row, group) times values in groups of columns."""
+    groups = len(right[1][1]) - 1
+    by_row = sp.csr_array(left, shape=(len(target), groups))
+    by_group = sp.csr_array((right[0], *right[1]), shape=(groups, target.shape[1]))
+    found = by_row @ by_group
+    row = np.repeat(np.arange(len(target)) * target.shape[1], np.diff(found.indptr))
+    np.add.at(target.reshape(-1), row + found.indices, found.data)  # faster than [...] +=
 
 
-def _add_each(
-    sums: PairSums,
-    ratings: Lookback,
-    deviation: Ints,
-    rows: Ints,
-    first: Ints,
-    last: Ints,
-    *,
-    sign: int,
-    gone: tuple[Ints, Ints] | None = None,
+def _add_replaced(sums: PairSums, ratings: Lookback, deviation: Ints, begin: Ints, end: Ints) -> None:
+    """Add or take back, one by one, the pairs with a rating that is replaced some time."""
+    replaced_at, none = ratings.replaced_at, len(ratings.user)
+    rows = np.flatnonzero((replaced_at < none) & (np.arange(none) < end) & (begin < end))
+    first, last = _partners(ratings, rows)
+    last = np.minimum(last, end[rows])
+    for batch in batches(last - first, at_most=PAIRS_AT_ONCE // 4):
+        other, offset = expanded(first[batch], last[batch])
+        one = np.repeat(rows[batch], np.diff(offset))
+        earlier, later = np.minimum(one, other), np.maximum(one, other)
+        is_pair = (later < _partners(ratings, earlier)[1]) | (earlier == later)
+        is_pair &= (replaced_at[other] == none) | (one <= other)  # two replaced ratings meet twice
+        gone = np.minimum(replaced_at[one], replaced_at[other])
+        change = (later >= begin[one]).astype(np.int32) - ((gone >= begin[one]) & (gone < end[one]))
+        changed = np.flatnonzero(is_pair & (change != 0))
+        i, j, change = one[changed], other[changed], change[changed]
+        _add_cells(sums, ratings.movie, deviation, i, j, change)
+        apart = i != j
+        _add_cells(sums, ratings.movie, deviation, j[apart], i[apart], change[apart])
+
+
+def _add_cells(
+    sums: PairSums, movie: Indices, deviation: Ints, one: Ints, other: Ints, change: Indices
 ) -> None:
-    """Add the pairs of each row with the later places from ``first`` to ``last``, one by one.
-
-    With ``gone``, only those of which a rating is replaced from its place of ``gone`` on, up to the other.
-    """
-    last = np.maximum(first, last)
-    for batch in batches(last - first, at_most=PAIRS_AT_ONCE):
-        later, offset = expanded(first[batch], last[batch])
-        earlier = np.repeat(rows[batch], np.diff(offset))
-        kept = later != ratings.replaced_at[earlier]
-        if gone is not None:
-            replaced_at = np.minimum(ratings.replaced_at[earlier], ratings.replaced_at[later])
-            kept &= (replaced_at >= gone[0][earlier]) & (replaced_at < gone[1][earlier])
-        earlier, later = earlier[kept], later[kept]
-        for one, other in ((earlier, later), (later, earlier)):
-            inside = sums.has(ratings.movie[one])
-            if one is later:  # a rating's pair with itself counts once
-                inside &= earlier != later
-            i, j = one[inside], other[inside]
-            sums.add(ratings.movie[i], ratings.movie[j], sign * deviation[i] * deviation[j], sign)
+    kept = sums.has(movie[one])
+    one, other, change = one[kept], other[kept], change[kept]
+    cell = (movie[one].astype(np.int64) - sums.first) * sums.counts.shape[1] + movie[other]
+    np.add.at(sums.products.reshape(-1), cell, change * deviation[one] * deviation[other])
+    np.add.at(sums.counts.reshape(-1), cell, change)

@@ -67,13 +67,27 @@ def test_a_re_rating_stands_in_the_earlier_ones_place_from_its_block_on() -> Non
 
 
 @unhurried
-@given(logs, lasts, st.integers(0, 3), st.integers(0, MOVIES), st.sampled_from([1, 7, 8_000_000]))
+@given(
+    logs,
+    lasts,
+    st.integers(0, 3),
+    st.integers(0, MOVIES),
+    st.sampled_from([1, 7, 8_000_000]),
+    st.sampled_from([2, 4, 99]),
+)
 def test_sums_are_those_of_a_plain_loop(
-    monkeypatch: pytest.MonkeyPatch, log: list[Rating], last: int, block: int, cut: int, at_once: int
+    monkeypatch: pytest.MonkeyPatch,
+    log: list[Rating],
+    last: int,
+    block: int,
+    cut: int,
+    at_once: int,
+    far_apart: int,
 ) -> None:
     monkeypatch.setattr(pair_sums, "PAIRS_AT_ONCE", at_once)
+    monkeypatch.setattr(pair_sums, "FAR_APART", far_apart)
     products, counts = np.zeros((MOVIES, MOVIES), int), np.zeros((MOVIES, MOVIES), int)
-    for i, j in pairs(log, last=last, until_block=block):
+    for i, j in pairs(log, last=last, until_block=block, far_apart=far_apart):
         for a, b in {(i, j), (j, i)}:
             products[log[a].movie, log[b].movie] += log[a].value * log[b].value
             counts[log[a].movie, log[b].movie] += 1
