@@ -82,6 +82,11 @@ class FeatureSettings(Section):
 
     month: Literal["auto", "always", "never"]
     history: bool
+    collaborative: bool
+    history_max: Count
+    neighbours_max: Count
+    time_block_first: Count
+    time_block_growth: Annotated[float, Field(gt=1)]
     zip3_min_users: Count
     genre_min_movies: Count
     shrinkage_user: Annotated[float, Field(gt=0)]
@@ -89,6 +94,11 @@ class FeatureSettings(Section):
     shrinkage_taste: Annotated[float, Field(gt=0)]
     shrinkage_group: Annotated[float, Field(gt=0)]
     task_max_rows: Count
+
+    @property
+    def uses_taste(self) -> bool:
+        """Whether the model has the columns of people with the same taste, which are part of the history."""
+        return self.history and self.collaborative
 
 
 class TrainSettings(Section):

@@ -12,7 +12,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
 
-SUMS = ["n", "tenths", "likes"]
+SUMS = ["n", "tenths", "likes", "squares"]
 EVENT_COLUMNS = ("replaced", "withdrawn_at")
 
 
@@ -48,8 +48,8 @@ def _event(at: Column, rating: Column, replaced: Column, withdrawn_at: Column) -
 def added(min_rating: float) -> dict[str, Column]:
     """What a row adds to the totals :data:`SUMS` of later rows: whole numbers, 0 for a request or withdrawal.
 
-    ``n`` counts ratings, ``tenths`` are tenths of stars, ``likes`` count likes. A re-rating adds nothing to
-    ``n``, and its difference from the replaced rating to the others.
+    ``n`` counts ratings, ``tenths`` are tenths of stars, ``likes`` count likes, ``squares`` are squared
+    tenths. A re-rating adds nothing to ``n``, and its difference from the replaced rating to the others.
     """
     rating, replaced = F.col("rating"), F.col("replaced")
     is_no_withdrawal = F.col("withdrawn_at").isNull()
@@ -57,6 +57,7 @@ def added(min_rating: float) -> dict[str, Column]:
         "n": rating.isNotNull().cast("long") - replaced.isNotNull().cast("long"),
         "tenths": _tenths(rating) - _tenths(replaced),
         "likes": _like(rating, min_rating) - _like(replaced, min_rating),
+        "squares": _tenths(rating) * _tenths(rating) - _tenths(replaced) * _tenths(replaced),
     }
     return {name: F.when(is_no_withdrawal, value).otherwise(F.lit(0)) for name, value in sums.items()}
 

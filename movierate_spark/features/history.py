@@ -27,14 +27,23 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
+from movierate_spark.features.taste import TASTE_COLUMNS, TaskRows, taste_history
+from movierate_spark.features.taste_tables import TasteTables
 
 GROUPS = ("gender", "age_group", "occupation")
 RECENT_RATINGS = (5, 20, 50)
-MOVIE_COLUMNS = ("movie_count", "movie_mean", "movie_like_rate", *(f"{group}_movie" for group in GROUPS))
+MOVIE_COLUMNS = (
+    "movie_count",
+    "movie_mean",
+    "movie_like_rate",
+    "movie_spread",
+    *(f"{group}_movie" for group in GROUPS),
+)
 USER_COLUMNS = (
     "user_count",
     "user_mean",
     "user_like_rate",
+    "user_spread",
     "user_residual",
     *(f"user_recent_{last}" for last in RECENT_RATINGS),
     "user_genre",
@@ -44,6 +53,8 @@ PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
 COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
 COUNTS = ("movie_count", "user_count")
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
+SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
+"""The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
 ROWS_PER_BATCH = 65_536
 
 Columns = dict[str, Ints | Floats]
@@ -59,7 +70,7 @@ def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
     dated = timeline.withColumns({"day": F.to_date("at"), **added(min_rating)})
     totals = dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in SUMS))
     earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
-    n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS)
+    n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS[:3])
     # One like and one other rating more: a like rate of 0 or 1 would have no finite log odds.
     priors = totals.select(
         "day",
@@ -85,20 +96,18 @@ def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
 def with_history(
     rows: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
 ) -> DataFrame:
-    """Add :data:`MOVIE_COLUMNS` and :data:`USER_COLUMNS` to a timeline with priors and attributes.
+    """Both passes: :func:`with_movie_history`, then :func:`with_user_history`."""
+    return with_user_history(
+        with_movie_history(rows, task_layouts, settings, min_rating=min_rating), settings
+    )
 
-    The result has a row per rating and request; withdrawals and :data:`EVENT_COLUMNS` are dropped.
-    ``*_count`` are numbers of ratings. ``*_mean`` (stars) and ``*_like_rate`` (fractions) are shrunk towards
-    the priors. The other columns are mean differences in stars, shrunk towards 0:
 
-    * ``user_residual``: the user's ratings minus the movies' means, each mean as of its rating;
-    * ``user_recent_5``, ``_20`` and ``_50``: the same over the user's last 5, 20 and 50 ratings only;
-    * ``user_genre``: the user's residuals for movies of one of the row's genres minus ``user_residual``,
-      averaged over these genres; ``user_decade``: the same for the movie's decade;
-    * ``gender_movie``, ``age_group_movie``, ``occupation_movie``: the movie's ratings by users of the same
-      gender (age group, occupation) minus the movie's mean.
+def with_movie_history(
+    rows: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
+) -> DataFrame:
+    """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and attributes.
 
-    They are 0 if the attribute is unknown or there are no earlier ratings.
+    The rows, with those that carry earlier totals and ratings, lie in the tasks of the pass by user.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
     by_movie = in_segments(events, task_layouts["movie_id"], within=GROUPS, sums=SUMS)
@@ -109,13 +118,37 @@ def with_history(
         task_layouts["user_id"],
         within=("genres", "year"),
         sums=[*SUMS, "residual"],
-        recent=max(RECENT_RATINGS),
+        recent=max(*RECENT_RATINGS, settings.history_max if settings.uses_taste else 0),
     )
-    with_user = _by_key(
-        task_layouts["user_id"].spread(by_user), partial(user_history, settings=settings), USER_COLUMNS
-    )
-    columns = [name for name in rows.columns if name not in EVENT_COLUMNS]
-    return with_user.where(F.col("withdrawn_at").isNull()).select(*columns, *MOVIE_COLUMNS, *USER_COLUMNS)
+    return task_layouts["user_id"].spread(by_user)
+
+
+def with_user_history(
+    rows: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None
+) -> DataFrame:
+    """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`with_movie_history`.
+
+    The result has a row per rating and request; withdrawals and the passes' own columns are dropped, but for
+    ``residual``: the rating's stars above the movie's mean, in units of 1 / :data:`RESIDUAL_UNITS`.
+
+    ``*_count`` are numbers of ratings. ``*_mean`` (stars) and ``*_like_rate`` (fractions) are shrunk towards
+    the priors. ``*_spread`` is the standard deviation of the ratings (stars), shrunk towards 1. The other
+    columns are mean differences in stars, shrunk towards 0:
+
+    * ``user_residual``: the user's ratings minus the movies' means, each mean as of its rating;
+    * ``user_recent_5``, ``_20`` and ``_50``: the same over the user's last 5, 20 and 50 ratings only;
+    * ``user_genre``: the user's residuals for movies of one of the row's genres minus ``user_residual``,
+      averaged over these genres; ``user_decade``: the same for the movie's decade;
+    * ``gender_movie``, ``age_group_movie``, ``occupation_movie``: the movie's ratings by users of the same
+      gender (age group, occupation) minus the movie's mean.
+
+    They are 0 if the attribute is unknown or there are no earlier ratings. The taste columns are those of
+    :func:`movierate_spark.features.taste.taste_history`.
+    """
+    added_columns = [*USER_COLUMNS, *(TASTE_COLUMNS if tables else ())]
+    user_pass = partial(user_history, settings=settings, tables=tables)
+    with_user = _by_key(rows, user_pass, added_columns).where(F.col("withdrawn_at").isNull())
+    return with_user.drop(*EVENT_COLUMNS, *PLACE, *SUMS, "second")
 
 
 # ---- one task's rows ----------------------------------------------------------------------------
@@ -129,8 +162,9 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     movie = _histories(rows, "movie_id")
     second = _integers(rows, "second")
     past = earlier(movie, second)
-    n, tenths, likes = (_integers(rows, name) for name in SUMS)
-    columns = _means("movie", past, rows, n, tenths, likes, shrinkage=settings.shrinkage_movie)
+    sums = [_integers(rows, name) for name in SUMS]
+    n, tenths = sums[:2]
+    columns = _means("movie", past, rows, sums, shrinkage=settings.shrinkage_movie)
     mean = columns["movie_mean"]
     for group in GROUPS:
         people = earlier(_groups(movie, _codes(rows, group)), second)
@@ -143,17 +177,16 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
 
 
-def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
-    """:data:`USER_COLUMNS`, from rows with ``residual``."""
+def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None) -> Columns:
+    """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
     user = _histories(rows, "user_id")
     second = _integers(rows, "second")
     kind = _integers(rows, "kind")
     past = earlier(user, second, _integers(rows, "movie_id"))
     is_rating = _known(rows, "rating") & ~_known(rows, "withdrawn_at") & (kind != TOTALS)
-    n, tenths, likes, residual = (
-        np.where(kind == RECENT, 0, _integers(rows, name)) for name in (*SUMS, "residual")
-    )
-    columns = _means("user", past, rows, n, tenths, likes, shrinkage=settings.shrinkage_user)
+    *sums, residual = (np.where(kind == RECENT, 0, _integers(rows, name)) for name in (*SUMS, "residual"))
+    n = sums[0]
+    columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
     count = past.totals(n)
     level = past.totals(residual) / RESIDUAL_UNITS / (count + settings.shrinkage_user)
     columns["user_residual"] = level
@@ -177,18 +210,29 @@ def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     genres = np.bincount(row, minlength=rows.num_rows)
     summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
     columns["user_genre"] = summed / np.maximum(genres, 1)
+    if tables:
+        task_rows = TaskRows(
+            user=user,
+            movie_id=_integers(rows, "movie_id"),
+            second=second,
+            residual=_integers(rows, "residual") / RESIDUAL_UNITS,
+            level=level,
+            count=past.totals(n),
+            is_scored=(kind == ORDINARY) & ~_known(rows, "withdrawn_at"),
+        )
+        columns |= taste_history(task_rows, recent, tables, last=settings.history_max)
     return columns
 
 
-def _means(
-    side: str, past: Earlier, rows: pa.Table, n: Ints, tenths: Ints, likes: Ints, *, shrinkage: float
-) -> Columns:
-    count = past.totals(n)
+def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, shrinkage: float) -> Columns:
+    count, tenths, likes, squares = (past.totals(values) for values in sums)
     prior_mean, prior_like_rate = (np.asarray(rows[name].fill_null(0.0)) for name in PRIOR_COLUMNS)
+    about_mean = squares / 100 - np.square(tenths / 10) / np.maximum(count, 1)
     return {
         f"{side}_count": count,
-        f"{side}_mean": shrunk(past.totals(tenths) / 10, count, prior=prior_mean, shrinkage=shrinkage),
-        f"{side}_like_rate": shrunk(past.totals(likes), count, prior=prior_like_rate, shrinkage=shrinkage),
+        f"{side}_mean": shrunk(tenths / 10, count, prior=prior_mean, shrinkage=shrinkage),
+        f"{side}_like_rate": shrunk(likes, count, prior=prior_like_rate, shrinkage=shrinkage),
+        f"{side}_spread": np.sqrt(shrunk(about_mean, count, prior=SPREAD_PRIOR, shrinkage=SPREAD_SHRINKAGE)),
     }
 
 

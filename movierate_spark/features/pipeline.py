@@ -16,6 +16,7 @@ from movierate_spark.features.transformers import (
     MultiHot,
     RareLevels,
     ReleaseFeatures,
+    TasteFeatures,
 )
 
 
@@ -42,8 +43,10 @@ def feature_pipeline(settings: FeatureSettings, *, with_month: bool) -> Pipeline
     indexed = [f"{name}_index" for name in CATEGORIES]
     encoded = [f"{name}_vector" for name in CATEGORIES]
     history: list[Transformer] = [HistoryFeatures()] if settings.history else []
+    history += [TasteFeatures()] if settings.uses_taste else []
     numbers = [*calendar.output_columns(), *ReleaseFeatures.OUTPUT]
     numbers += HistoryFeatures.OUTPUT if settings.history else ()
+    numbers += TasteFeatures.OUTPUT if settings.uses_taste else ()
     stages: list[Estimator[Any] | Transformer] = [
         calendar,
         ReleaseFeatures(inputCols=["at", "year"]),

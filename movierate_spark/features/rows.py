@@ -10,19 +10,34 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
-from movierate_spark.features.history import layouts, with_history, with_priors
+from movierate_spark.features.history import layouts, with_movie_history, with_priors, with_user_history
+from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
 
 def feature_rows(
-    lake: Lake, settings: FeatureSettings, *, min_rating: float, requests: DataFrame | None = None
+    lake: Lake,
+    settings: FeatureSettings,
+    *,
+    min_rating: float,
+    requests: DataFrame | None = None,
+    tables: TasteTables | None = None,
 ) -> DataFrame:
     """Rows with history and attributes: a row per rating or, with ``requests``, a row per request only.
 
     ``requests`` have user_id, movie_id and ``at`` (not null); their other columns are kept. The rows also get
-    ``user_known`` and ``movie_known``: whether there is any earlier rating.
+    ``user_known`` and ``movie_known``: whether there is any earlier rating. With ``tables`` they get the taste
+    columns.
     """
+    by_user = rows_by_user(lake, settings, min_rating=min_rating, requests=requests)
+    return complete_rows(by_user, settings, tables=tables)
+
+
+def rows_by_user(
+    lake: Lake, settings: FeatureSettings, *, min_rating: float, requests: DataFrame | None = None
+) -> DataFrame:
+    """What :func:`complete_rows` needs of :func:`feature_rows`, for use with several tables."""
     timeline = events(lake.ratings, has_re_ratings=lake.has_re_ratings)
     if requests is not None:
         marked = requests.withColumn("is_request", F.lit(True))
@@ -32,8 +47,15 @@ def feature_rows(
     task_layouts = layouts(timeline, settings)
     prior = with_priors(timeline, min_rating=min_rating)
     attributed = with_attributes(prior, lake.users, lake.movies)
-    history = with_history(attributed, task_layouts, settings, min_rating=min_rating)
-    rows = history if requests is None else history.where("is_request").drop("is_request")
+    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating)
+
+
+def complete_rows(
+    by_user: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None
+) -> DataFrame:
+    """The rows of :func:`feature_rows`, from those of :func:`rows_by_user`."""
+    history = with_user_history(by_user, settings, tables=tables).drop("residual")
+    rows = history if "is_request" not in history.columns else history.where("is_request").drop("is_request")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
 

@@ -128,6 +128,21 @@ class HistoryFeatures(Transformer, _Stage):
         return dataset.withColumns(columns)
 
 
+class TasteFeatures(Transformer, _Stage):
+    """Add the taste columns as terms for a linear model of log odds.
+
+    ``taste_expected`` is how far the rating is expected to lie above the mean of all ratings, from the user's
+    level, the movie's mean and the factors, in units of the spread of the user's and the movie's ratings.
+    """
+
+    OUTPUT = ("user_neighbours", "user_factors", "taste_expected")
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        above = F.col("user_residual") + F.col("movie_mean") - F.col("prior_mean") + F.col("user_factors")
+        spread = F.col("user_spread") * F.col("movie_spread")
+        return dataset.withColumn("taste_expected", above / spread)
+
+
 class _LearnsFrequent(Estimator[Any], HasInputCol, HasOutputCol, _Stage):
     """An estimator that learns the values which enough distinct values of ``unitCol`` (users, say) have."""
 
@@ -214,5 +229,5 @@ class MultiHotModel(_KeepsFrequent):
         return dataset.withColumn(output, vector).withMetadata(output, metadata)
 
 
-SAVED = (CalendarCycles, ReleaseFeatures, HistoryFeatures, RareLevelsModel, MultiHotModel)
+SAVED = (CalendarCycles, ReleaseFeatures, HistoryFeatures, TasteFeatures, RareLevelsModel, MultiHotModel)
 """The custom stages in a fitted pipeline."""
