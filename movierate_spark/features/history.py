@@ -151,6 +151,19 @@ def with_user_history(
     return with_user.drop(*EVENT_COLUMNS, *PLACE, *SUMS, "second")
 
 
+def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
+    """The ratings of :func:`with_movie_history` with ``user_residual`` only, which is all that tables need.
+
+    Columns: user_id, movie_id, ``at``, rating, ``residual`` and ``user_residual``.
+    """
+    columns = ["user_id", "movie_id", "at", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
+    leveled = _by_key(
+        rows.select(*columns, "n", "residual"), partial(levels, settings=settings), ["user_residual"]
+    )
+    ratings = leveled.where(F.col("rating").isNotNull() & F.col("withdrawn_at").isNull())
+    return ratings.select("user_id", "movie_id", "at", "rating", "residual", "user_residual")
+
+
 # ---- one task's rows ----------------------------------------------------------------------------
 
 
@@ -187,8 +200,7 @@ def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables 
     *sums, residual = (np.where(kind == RECENT, 0, _integers(rows, name)) for name in (*SUMS, "residual"))
     n = sums[0]
     columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
-    count = past.totals(n)
-    level = past.totals(residual) / RESIDUAL_UNITS / (count + settings.shrinkage_user)
+    level = _level(past, n, residual, settings)
     columns["user_residual"] = level
     recent = past.recent(is_rating, _groups(user, _codes(rows, "movie_id")))
     for last in RECENT_RATINGS:
@@ -222,6 +234,19 @@ def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables 
         )
         columns |= taste_history(task_rows, recent, tables, last=settings.history_max)
     return columns
+
+
+def levels(rows: pa.Table, settings: FeatureSettings) -> Columns:
+    """``user_residual`` alone, as :func:`user_history` has it."""
+    past = earlier(_histories(rows, "user_id"), _integers(rows, "second"))
+    is_earlier_rating = _integers(rows, "kind") == RECENT  # which the totals hold, too
+    n, residual = (np.where(is_earlier_rating, 0, _integers(rows, name)) for name in ("n", "residual"))
+    return {"user_residual": _level(past, n, residual, settings)}
+
+
+def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) -> Floats:
+    """The user's mean residual before each row, in stars, shrunk towards 0."""
+    return past.totals(residual) / RESIDUAL_UNITS / (past.totals(n) + settings.shrinkage_user)
 
 
 def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, shrinkage: float) -> Columns:

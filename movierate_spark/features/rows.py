@@ -27,7 +27,7 @@ def feature_rows(
     """Rows with history and attributes: a row per rating or, with ``requests``, a row per request only.
 
     ``requests`` have user_id, movie_id and ``at`` (not null); their other columns are kept. The rows also get
-    ``user_known`` and ``movie_known``: whether there is any earlier rating. With ``tables`` they get the taste
+    ``user_known`` and ``movie_known``: whether there is any earlier rating; with ``tables``, also the taste
     columns.
     """
     by_user = rows_by_user(lake, settings, min_rating=min_rating, requests=requests)

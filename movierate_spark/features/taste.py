@@ -20,9 +20,9 @@ TASTE_COLUMNS = ("user_neighbours", "user_factors")
 class TaskRows:
     """The rows of a task, each of which has an entry in every array.
 
-    ``user`` numbers the histories, ``second`` is the epoch second, ``residual`` the rating's in stars, ``level``
-    the user's mean residual before the row (stars), ``count`` the number of ratings. ``is_scored`` tells
-    ratings and requests from rows that only carry totals or earlier ratings.
+    ``user`` numbers the histories, ``second`` is the epoch second, ``residual`` the rating's (stars),
+    ``level`` the user's mean residual before the row (stars), ``count`` the number of ratings. ``is_scored``
+    tells ratings and requests from rows that only carry totals or earlier ratings.
     """
 
     user: Ints
@@ -39,7 +39,7 @@ def taste_history(rows: TaskRows, recent: Recent, tables: TasteTables, *, last: 
 
     ``user_neighbours`` is how far the user rated the movie's neighbours above the level, in stars, times the
     log of 1 + the number of ratings. ``user_factors`` is the product of the user's and the movie's vector, in
-    stars. Both are 0 in block 0, for movies that the tables don't have, and for users without earlier ratings.
+    stars. Both are 0 in block 0, for movies that the tables don't have, and without earlier ratings.
     """
     order = recent.past.order
     rated = order[recent.positions]

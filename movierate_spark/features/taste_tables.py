@@ -41,9 +41,9 @@ class BlockTables:
 class TasteTables:
     """The tables of all time blocks but block 0, in which nothing is known.
 
-    ``movie_id`` are the movies' ids, ascending. ``begins`` are the first seconds of block 1, 2, ..., and ``blocks`` their tables. A table takes 8 bytes for each
-    neighbour and 128 bytes for each vector: 60,000 movies with 200 neighbours take 100 MB. A task holds those
-    of one block at a time.
+    ``movie_id`` are the movies' ids, ascending. ``begins`` are the first seconds of block 1, 2, ..., and
+    ``blocks`` their tables. A table takes 8 bytes for each neighbour and 128 bytes for each vector: 60,000
+    movies with 200 neighbours take 100 MB.
     """
 
     movie_id: Ints
@@ -60,6 +60,11 @@ class TasteTables:
         inside = np.minimum(place, max(len(self.movie_id) - 1, 0))
         is_known = self.movie_id[inside] == movie_id if len(self.movie_id) else np.zeros(len(place), bool)
         return np.where(is_known, inside, len(self.movie_id)).astype(np.int32)
+
+    def until(self, second: int) -> TasteTables:
+        """The tables of the blocks that begin up to an epoch second."""
+        count = int(np.searchsorted(self.begins, second, side="right"))
+        return TasteTables(self.movie_id, self.begins[:count], self.blocks[:count])
 
     def of_block(self, block: int) -> BlockTables:
         """The tables of block 1, 2, ..."""

@@ -22,11 +22,12 @@ from typing import Any, cast
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.pipeline import PipelineSharedReadWrite
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
 from movierate_spark.features import transformers
+from movierate_spark.features.taste_tables import TasteTables, read_tables, write_tables
 from movierate_spark.model import scoring
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Manifest, problem_with
@@ -37,7 +38,7 @@ from movierate_spark.storage.run_records import library_versions
 from movierate_spark.storage.tables import pattern_of
 
 MANIFEST = "bundle.json"
-PIPELINE = "pipeline"
+PIPELINE, TASTE = "pipeline", "taste"
 STAGES = "stages"
 UID = "[A-Za-z][A-Za-z0-9]*_[0-9a-f]{12}"
 """A stage's name of Spark's making: nothing in it leads out of the folder of stages."""
@@ -91,6 +92,18 @@ class Bundle:
         """
         return load_pipeline(self.path, self.manifest)
 
+    @cached_property
+    def tables(self) -> TasteTables | None:
+        """What the taste columns are computed with; loaded once. None for a model without these columns.
+
+        Raises:
+            InputError: its files have changed since the bundle was opened.
+        """
+        if not self.features.uses_taste:
+            return None
+        folder = _check(self.path, self.manifest).parent / TASTE
+        return read_tables(SparkSession.active(), folder, kept=self.features.neighbours_max)
+
     def transform(self, rows: DataFrame) -> DataFrame:
         """The rows with the pipeline's columns.
 
@@ -125,7 +138,9 @@ def is_version(name: str) -> bool:
     return re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", name) is not None
 
 
-def save_bundle(path: Path, pipeline: PipelineModel, content: Mapping[str, Any]) -> Bundle:
+def save_bundle(
+    path: Path, pipeline: PipelineModel, content: Mapping[str, Any], *, tables: TasteTables | None = None
+) -> Bundle:
     """Write the pipeline into a sub-folder of its own, then ``bundle.json``; nothing stays if that fails.
 
     ``content`` is the manifest's but for the version, the libraries' versions and the files.
@@ -140,6 +155,8 @@ def save_bundle(path: Path, pipeline: PipelineModel, content: Mapping[str, Any])
     folder.mkdir(parents=True)  # fails where the folder is another training's
     try:
         pipeline.write().save(str(folder / PIPELINE))
+        if tables is not None:
+            write_tables(tables, folder / TASTE)
         files = digests(path, folder)
         manifest = unnamed.model_copy(update={"version": version, "folder": version, "files": files})
         text = as_json(manifest.content())

@@ -53,7 +53,7 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
 def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
     """The input of the bundle's pipeline: a row per pair, or without ``pairs`` per rating, with ``label``."""
     min_rating = bundle.manifest.label.min_rating
-    rows = feature_rows(lake, bundle.features, min_rating=min_rating, requests=pairs)
+    rows = feature_rows(lake, bundle.features, min_rating=min_rating, requests=pairs, tables=bundle.tables)
     return rows if pairs is not None else labelled(rows, min_rating=min_rating)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +19,12 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.evaluation.segments import measure
 from movierate_spark.evaluation.threshold import best_threshold
+from movierate_spark.features.history import RESIDUAL_UNITS, with_levels
+from movierate_spark.features.learning import learn
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
-from movierate_spark.features.rows import before, feature_rows, labelled
+from movierate_spark.features.rows import before, complete_rows, labelled, rows_by_user
+from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.baselines import fit_baselines
@@ -65,20 +70,17 @@ def train_model(
     lake = before(lake, until)
     first, end = _interval(lake, until)
     month = uses_month(settings.features.month, first, end)
-    min_rating = settings.label.min_rating
-    rows = labelled(feature_rows(lake, settings.features, min_rating=min_rating), min_rating=min_rating)
-    rows = laid_out(rows, partitions=settings.train.partitions).persist()
-    try:
-        with progress.step("features of every rating"):
-            split = _split(rows, settings)
+    with ExitStack() as stack:
+        source = stack.enter_context(_training_rows(lake, settings, progress, end=end))
+        split, rows = source.split, stack.enter_context(_persisted(source.measured()))
         fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
-        published, seen_until = fitted, utc(split.test)
+        published, seen_until, tables = fitted, utc(split.test), source.tables_before_tune()
         if settings.train.refit:
+            tables = source.tables
             with progress.step("fit again on every rating"):
-                published, seen_until = _refit(rows, fitted, settings, with_month=month), end
+                every = stack.enter_context(_persisted(source.every()))
+                published, seen_until = _refit(every, fitted, settings, with_month=month), end
         rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
-    finally:
-        rows.unpersist()
     training = {
         "from": first.isoformat(),
         "until": seen_until.isoformat(),
@@ -94,7 +96,66 @@ def train_model(
         "with_month": month,
         "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
     }
-    return bundles.save_bundle(target, published.pipeline, made_of | _described(fitted, published, settings))
+    content = made_of | _described(fitted, published, settings)
+    return bundles.save_bundle(target, published.pipeline, content, tables=tables)
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The labelled feature rows of all ratings, and where they are split.
+
+    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`; ``tables`` those of the
+    taste columns up to the end of training, None for a model without these columns.
+    """
+
+    by_user: DataFrame
+    settings: Settings
+    split: TimeSplit
+    tables: TasteTables | None
+
+    def tables_before_tune(self) -> TasteTables | None:
+        """What the measured model knows: nothing is learnt from the ratings that it is tuned or tested on."""
+        return None if self.tables is None else self.tables.until(self.split.tune)
+
+    def measured(self) -> DataFrame:
+        """The rows as the measured model sees them."""
+        return self._rows(self.tables_before_tune())
+
+    def every(self) -> DataFrame:
+        """The rows as the model that is fitted on all of them sees them."""
+        return self._rows(self.tables)
+
+    def _rows(self, tables: TasteTables | None) -> DataFrame:
+        rows = complete_rows(self.by_user, self.settings.features, tables=tables)
+        labelled_rows = labelled(rows, min_rating=self.settings.label.min_rating)
+        return laid_out(labelled_rows, partitions=self.settings.train.partitions)
+
+
+@contextmanager
+def _training_rows(
+    lake: Lake, settings: Settings, progress: Progress, *, end: datetime
+) -> Iterator[TrainingRows]:
+    min_rating = settings.label.min_rating
+    with _persisted(rows_by_user(lake, settings.features, min_rating=min_rating)) as by_user:
+        ratings = with_levels(by_user, settings.features)
+        with _persisted(labelled(ratings, min_rating=min_rating)) as ratings:
+            with progress.step("history of every rating"):
+                split = _split(ratings, settings)
+            tables = None
+            if settings.features.uses_taste:
+                with progress.step("neighbours and factors of every movie"):
+                    borders = [split.tune, int(end.timestamp())]
+                    tables = learn(ratings, settings.features, residual_units=RESIDUAL_UNITS, forced=borders)
+        yield TrainingRows(by_user, settings, split, tables)
+
+
+@contextmanager
+def _persisted(rows: DataFrame) -> Iterator[DataFrame]:
+    kept = rows.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
 
 
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
