@@ -1,7 +1,7 @@
-"""Spark's private calls, each with the reason for it: what to check when Spark is upgraded.
+"""All uses of Spark's private API, each with its reason: check them when Spark is upgraded.
 
-None of them can be had under Spark Connect. Nothing else calls what Spark names with an underscore; the
-methods that its classes leave to their heirs (``_fit``, ``_transform``) are no calls.
+None of them works with Spark Connect. No other module calls a name of Spark with an underscore. Overriding
+methods such as ``_fit`` or ``_transform`` in subclasses does not count.
 """
 
 from __future__ import annotations
@@ -21,37 +21,37 @@ if TYPE_CHECKING:
 
 
 def ensure_jvm() -> None:
-    """Reach the driver's JVM without starting Spark in it.
+    """Connect to the driver's JVM without starting a Spark context.
 
-    ``SparkConf`` reads what ``spark-submit`` was given from the JVM, and only a context that is started
-    reaches it publicly.
+    ``SparkConf`` reads the options of ``spark-submit`` from the JVM. The public API connects to the JVM only
+    by starting a context.
     """
     SparkContext._ensure_initialized()
 
 
 def in_uris(spark: SparkSession, paths: Iterable[Path]) -> list[str]:
-    """Paths as they stand in the URIs of ``_metadata.file_path``.
+    """Paths as in the URIs of ``_metadata.file_path``, without scheme and host.
 
-    Hadoop writes these, and it alone knows which characters it escapes.
+    Hadoop makes these URIs, and Python has no function that escapes the same characters.
     """
     jvm: Any = spark._jvm
     return [jvm.org.apache.hadoop.fs.Path(str(path)).toUri().getRawPath() for path in paths]
 
 
 def is_spark_throwable(error: Any) -> bool:
-    """Whether a Java exception has Spark's name for what went wrong.
+    """Whether a Java exception is a ``SparkThrowable``, which has Spark's error class.
 
-    py4j needs the gateway to tell a Java object's class, and PySpark keeps it to itself.
+    py4j needs the gateway to check a Java object's class, and in PySpark the gateway is private.
     """
     return bool(is_instance_of(SparkContext._gateway, error, "org.apache.spark.SparkThrowable"))
 
 
 def set_initial_model(estimator: LogisticRegression, coefficients: Sequence[float], intercept: float) -> None:
-    """Let a fit start from these coefficients, one for each feature; where it can't, nothing is done.
+    """Make a fit start from these coefficients, one per feature; do nothing if Spark can't.
 
-    PySpark has no parameter for it: the estimator in the JVM has a method that is private in Scala only.
+    PySpark has no parameter for it. The estimator in the JVM has a method that is private only in Scala.
     """
-    # Half a second to load, which jobs without a model do without.
+    # Imported here, as it takes half a second and jobs without a model do not need it.
     from pyspark.ml.common import _py2java
     from pyspark.ml.linalg import Vectors
 

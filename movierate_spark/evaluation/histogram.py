@@ -1,4 +1,4 @@
-"""How many rows have which probability, for ROC and calibration to be drawn."""
+"""The histogram of probabilities, for the plots of ROC and calibration."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pyspark.sql import functions as F
 def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
     """One row per (keys, hundredth of probability): ``liked``, ``disliked``, and ``expected`` likes.
 
-    ``people`` is the lesser of how many people liked and how many did not. ``first`` and ``last`` are the
-    hundredths' ends. ``rows`` have the keys, user_id, label and probability.
+    ``first`` and ``last`` are the ends of the hundredth. ``people`` is the smaller of two numbers of users:
+    those who liked a movie, and those who did not. Hundredths without rows are left out.
+    ``rows`` have the keys, user_id, label and probability.
     """
     liked, p = F.col("label").cast("boolean"), F.col("probability")
     hundredth = F.least(F.floor(p * 100), F.lit(99))

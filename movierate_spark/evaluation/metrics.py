@@ -1,7 +1,7 @@
-"""How good probabilities are: every metric exact, computed in Spark for any number of groups at once.
+"""Metrics of probabilities: exact, and computed in Spark for any number of groups at once.
 
-All metrics are functions of the *score curve*: for each distinct probability of a group, how many
-liked and disliked rows have it, and how many have a higher one. Liked is the positive class.
+All metrics are functions of the *score curve*: for each distinct probability in a group, the numbers of liked
+and disliked rows with this probability, and with a higher one. Liked is the positive class.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ SIDES = ("liked", "disliked")
 
 
 def score_curve(rows: DataFrame, *keys: str) -> DataFrame:
-    """One row per (keys, probability): ``liked``, ``disliked``, and both with a higher probability.
+    """One row per (keys, probability) with numbers of rows: liked and disliked at it, above it and in total.
 
-    ``rows`` have the keys (never null), ``probability`` and ``label`` (1 or true: liked). Ranks within
-    a thousandth of the probability come from a window, those above it from small totals, so that no
-    task sorts a whole group; one shuffle serves the counts and the window.
+    The columns are ``liked``, ``disliked``, ``liked_above``, ``disliked_above``, ``all_liked`` and
+    ``all_disliked``. ``rows`` have the keys (not null), ``probability`` and ``label`` (1 or true: liked).
+    Rows are ranked by a window within a thousandth of the probability, to which small totals of the higher
+    thousandths are added. So no task sorts a complete group, and one shuffle serves counts and window.
     """
     liked = F.col("label").cast("boolean")
     pieces = rows.select(
@@ -45,7 +46,7 @@ def score_curve(rows: DataFrame, *keys: str) -> DataFrame:
 
 
 def _offsets(totals: DataFrame, *keys: str) -> DataFrame:
-    """For each piece: what lies in higher pieces of its group, and in the whole group."""
+    """For each piece: the numbers of rows in higher pieces of its group, and in the group."""
     group = Window.partitionBy(*keys)
     higher = group.orderBy(F.desc("piece")).rowsBetween(Window.unboundedPreceding, -1)
     return totals.select(
@@ -61,14 +62,17 @@ def _total(column: str, window: Any) -> Column:
 
 
 def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
-    """Metrics of each group: one dict per key combination, with the keys, counts and :data:`METRICS`.
+    """Metrics of each group: one dict per key combination, sorted by the keys.
 
-    ``rows`` have the keys, ``probability``, ``label`` and ``decision_threshold``, the same in all of a group.
-    A metric that is not defined (AUC of a single class, precision where nothing is called liked)
-    is None. Formulas: AUC is the chance that a liked row is ranked above a disliked one, ties half
-    (Hanley and McNeil 1982); AUC-PR is average precision, the sum of precision over steps in recall;
-    ECE is the mean distance of like rate and probability over 20 bins of equal count, weighted by
-    rows (Naeini et al. 2015).
+    Each dict has the keys, :data:`METRICS`, the counts ``rows``, ``positives`` and ``confusion``, and
+    ``decision_threshold``. The argument ``rows`` has the keys (not null), ``probability``, ``label`` and
+    ``decision_threshold``, which is constant in a group. A metric that is not defined is None: the AUC of a
+    single class, or precision if no row is predicted liked.
+
+    AUC is the probability that a liked row is ranked above a disliked one; a tie counts half (Hanley and
+    McNeil 1982). AUC-PR is average precision, the sum of precision times the step in recall. ECE is the mean
+    absolute difference of like rate and probability over 20 bins of equal count, weighted by rows (Naeini et
+    al. 2015).
     """
     curve = score_curve(rows, *keys, "decision_threshold")
     bins = curve.groupBy(*keys, "decision_threshold", _bin().alias("bin")).agg(*_sums())
@@ -79,9 +83,9 @@ def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
 
 
 def _bin() -> Column:
-    """Which of 20 bins of equal count a probability falls into; ties share the bin of their middle."""
-    here = F.col("liked") + F.col("disliked")
-    middle = F.col("liked_above") + F.col("disliked_above") + here / 2
+    """The bin of a probability, of 20 with equal counts; tied rows share the bin of their middle."""
+    tied = F.col("liked") + F.col("disliked")
+    middle = F.col("liked_above") + F.col("disliked_above") + tied / 2
     return F.floor(middle * ECE_BINS / (F.col("all_liked") + F.col("all_disliked")))
 
 
@@ -139,10 +143,10 @@ def _metrics(sums: Row) -> dict[str, Any]:
     }
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None
 
 
 def difference(one: float | None, other: float | None) -> float | None:
-    """One metric minus another; None where either is not defined."""
+    """One metric minus another; None if either is not defined."""
     return None if one is None or other is None else one - other

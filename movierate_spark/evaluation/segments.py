@@ -1,4 +1,4 @@
-"""Metrics of a model overall, by segment and by who is new, and of the baselines on the same rows."""
+"""Metrics of a model overall, by segment and for cold starts, and of the baselines on the same rows."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ def measure(
 ) -> Measurement:
     """Metrics of labelled rows with ``logit``, attributes and history: see :func:`evaluate`."""
     predictions = with_baselines(with_probability(rows, calibration), baselines)
-    cuts = {name: baseline.decision_threshold for name, baseline in baselines.items()}
-    return evaluate(predictions, decision_threshold=decision_threshold, baseline_thresholds=cuts)
+    thresholds = {name: baseline.decision_threshold for name, baseline in baselines.items()}
+    return evaluate(predictions, decision_threshold=decision_threshold, baseline_thresholds=thresholds)
 
 
 def evaluate(
     predictions: DataFrame, *, decision_threshold: float, baseline_thresholds: Mapping[str, float]
 ) -> Measurement:
-    """Metrics of the model overall, by segment and by who is new, and of the baselines on the same rows.
+    """Metrics of the model overall, by segment and for cold starts, and of the baselines on the same rows.
 
-    ``predictions`` have a row per rating: ``label``, ``p_like``, the segments' attributes,
-    ``user_known``, ``movie_known`` and a probability column named after each baseline. Unknown
-    attributes are a segment of their own; a film counts in each of its genres.
+    ``predictions`` have a row per rating: ``user_id``, ``label``, ``p_like``, the attributes of the segments,
+    ``user_known``, ``movie_known``, and a probability column named after each baseline. Unknown attributes
+    are the segment "unknown". A movie counts in each of its genres. Baselines have no metrics by segment.
     """
     models = {MODEL: ("p_like", decision_threshold)}
-    models |= {name: (name, cut) for name, cut in baseline_thresholds.items()}
+    models |= {name: (name, threshold) for name, threshold in baseline_thresholds.items()}
     groups = metrics_by(by_group(predictions, models), "scope", "value", "model")
     by_key = {
         (group["scope"], group["value"], group["model"]): {
@@ -65,10 +65,10 @@ def evaluate(
 
 
 def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
-    """A row per prediction, model and group that it counts in.
+    """A row per prediction, model and group of the prediction.
 
-    Columns ``user_id, label, scope, value, model, probability, decision_threshold``; ``models`` name the
-    column of each one's probability and its threshold. Only :data:`MODEL` is counted by segment.
+    The columns are ``user_id, label, scope, value, model, probability, decision_threshold``. ``models`` maps
+    names to the column of the probability and the threshold. Only :data:`MODEL` has groups by segment.
     """
     state = F.concat_ws(
         "/",
@@ -85,8 +85,8 @@ def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
         for segment in ("gender", "age_group", "occupation")
     ]
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
-    by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, decision_threshold))
+    names = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
+    by_genre = F.transform(names, lambda genre: _group("genre", genre, MODEL, column, decision_threshold))
     exploded = F.explode(F.concat(F.array(*groups), by_genre)).alias("group")
     return predictions.select("user_id", "label", exploded).select("user_id", "label", "group.*")
 
@@ -102,6 +102,6 @@ def _group(scope: str, value: Column, model: str, column: str, decision_threshol
 
 
 def comparison(metrics: Measurement, names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:
-    """The model's metrics beside those of each baseline, for a table."""
+    """The metrics ``names`` of the model and of each baseline, for a table."""
     sources: dict[str, Figures] = {MODEL: metrics, **metrics.baselines}
     return {label: [source.metric(name) for name in names] for label, source in sources.items()}

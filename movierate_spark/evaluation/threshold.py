@@ -1,4 +1,4 @@
-"""From which probability on a rating is called liked."""
+"""The decision threshold: the probability from which on a rating is predicted liked."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from movierate_spark.evaluation.metrics import score_curve
 
 
 def best_threshold(rows: DataFrame, *, maximise: Literal["accuracy", "f1"]) -> float:
-    """The probability from which rows are called liked that is best on these rows.
+    """The threshold that maximises a metric on ``rows``, which have ``probability`` and ``label``.
 
-    Of equally good ones that closest to 0.5, then the smaller. Where calling nothing liked is best,
-    1.0: no probability of a logistic model reaches it.
+    It is one of their probabilities; of equally good ones the closest to 0.5, then the smaller. It is 1.0
+    (above any probability of a logistic model) if accuracy is best with no row predicted liked.
     """
     curve = score_curve(rows.withColumn("all", F.lit(0)), "all")
     tp = F.col("liked_above") + F.col("liked")

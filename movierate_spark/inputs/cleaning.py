@@ -1,4 +1,4 @@
-"""Valid lines to typed rows: unreadable attributes become unknown, repeated keys leave one row."""
+"""Cleaning: valid lines become typed rows, one per key. Unreadable attributes become unknown."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from movierate_spark import schemas
 from movierate_spark.columns import any_of, lookup, one_decimal_number, present, whole_number
 from movierate_spark.config import CleanSettings
 
-# The upper end of each group in years, as in MovieLens 1M's README.
+# The highest age of each group in years, as in MovieLens 1M's README.
 AGE_GROUPS = ((17, "under 18"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (49, "45-49"), (55, "50-55"))
 OLDEST_GROUP = "56+"
 NO_GENRES = "(no genres listed)"
 
 
 def clean_ratings(valid: DataFrame) -> DataFrame:
-    """One row per (user, movie, second): of several the highest rating stays."""
+    """One row per (user, movie, second): the highest rating, if there are several."""
     typed = valid.select(
         whole_number(F.col("user_id")).alias("user_id"),
         whole_number(F.col("movie_id")).alias("movie_id"),
@@ -30,7 +30,7 @@ def clean_ratings(valid: DataFrame) -> DataFrame:
 
 
 def clean_users(valid: DataFrame, *, settings: CleanSettings) -> DataFrame:
-    """One row per user: of a repeated id the greatest raw line stays."""
+    """One row per user. If an id is repeated, the row with the greatest ``raw`` is kept; unknown is null."""
     typed = valid.select(
         whole_number(F.col("user_id")).alias("user_id"),
         lookup(F.upper("gender"), {name.upper(): name for name in settings.genders}).alias("gender"),
@@ -43,7 +43,7 @@ def clean_users(valid: DataFrame, *, settings: CleanSettings) -> DataFrame:
 
 
 def clean_movies(valid: DataFrame) -> DataFrame:
-    """One row per movie: of a repeated id the greatest raw line stays."""
+    """One row per movie. If an id is repeated, the row with the greatest ``raw`` is kept."""
     typed = valid.select(
         whole_number(F.col("movie_id")).alias("movie_id"),
         "title",
@@ -55,14 +55,14 @@ def clean_movies(valid: DataFrame) -> DataFrame:
 
 
 def greatest_raw(rows: DataFrame, key: str) -> DataFrame:
-    """One row per key: the one whose ``raw`` is greatest by its bytes."""
+    """One row per key: the one with the greatest ``raw``, compared by bytes."""
     others = [name for name in rows.columns if name not in (key, "raw")]
-    kept = rows.groupBy(key).agg(F.max(F.struct("raw", *others)).alias("kept"))
-    return kept.select(key, *(f"kept.{name}" for name in others))
+    greatest = rows.groupBy(key).agg(F.max(F.struct("raw", *others)).alias("greatest"))
+    return greatest.select(key, *(f"greatest.{name}" for name in others))
 
 
 def age_group(age: Column, *, age_max: int) -> Column:
-    """The group of an age in years from 1 to ``age_max``, or of a group's own name; else null."""
+    """The age group of an age in years (1 to ``age_max``) or of a group's name in any case; else null."""
     years = whole_number(age)
     by_years = reduce(
         lambda rest, group: F.when(years <= group[0], F.lit(group[1])).otherwise(rest),
@@ -81,19 +81,19 @@ def zip3(zip_code: Column) -> Column:
 
 
 def release_year(title: Column) -> Column:
-    """The last year in parentheses of a title, the first of a span of years; else null."""
+    """The last year in parentheses in a title, or the first of a range such as (1994-1998); else null."""
     return plausible_year(F.regexp_extract(title, r"(?s)\A.*\((\d{4})(?:[-\u2013]\d{0,4})?\)", 1))
 
 
 def plausible_year(text: Column) -> Column:
-    """A year from 1870 (no film is older) to 2100; else null."""
+    """The year if it is from 1870 (no film is older) to 2100; else null."""
     year = whole_number(text)
     return F.when(year.between(1870, 2100), year.cast("int"))
 
 
 def genre_list(text: Column) -> Column:
-    """The genres of a ``|``-separated list, each once; unknown is an empty array, never null."""
-    cut = F.split(F.coalesce(text, F.lit("")), r"\|", -1)
-    trimmed = F.transform(cut, lambda genre: F.trim(genre))  # F.trim itself would take the index too
-    named = F.filter(trimmed, lambda genre: (F.length(genre) > 0) & (F.lower(genre) != NO_GENRES))
-    return F.array_distinct(named)
+    """The distinct genres of a ``|``-separated list; an empty array if unknown, never null."""
+    parts = F.split(F.coalesce(text, F.lit("")), r"\|", -1)
+    trimmed = F.transform(parts, lambda genre: F.trim(genre))  # F.trim itself would also take the index
+    genres = F.filter(trimmed, lambda genre: (F.length(genre) > 0) & (F.lower(genre) != NO_GENRES))
+    return F.array_distinct(genres)

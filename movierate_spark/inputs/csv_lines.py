@@ -1,4 +1,4 @@
-"""CSV files with a header: tables of the csv format, and requests."""
+"""CSV files with a header: tables in the csv format, and requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
     """A table in the csv format; the settings name its columns and the separator.
 
     Raises:
-        InputError: the header lacks a column, or names one twice.
+        InputError: the header lacks a column or repeats a name, or the gzip file is damaged.
     """
     header = read_header(path, settings.separator)
     titles: dict[str, str] = dict(getattr(settings.columns, table))
@@ -28,33 +28,36 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
             f"{path}: missing column(s) {', '.join(missing)}; its first line is {_described(header)}."
             f" Name them in conf under [input.columns.{table}], or the separator under [input]"
         )
-    check_each_named_once(str(path), header)
+    check_each_named_once(path, header)
     lines = read_lines(spark, path)
     return by_header(lines, header, COLUMNS[table], titles, separator=settings.separator)
 
 
 def _described(header: Sequence[str]) -> str:
-    # A first line with numbers is no header but somebody's row, which is nobody's business.
+    # A first line with numbers is a data row, not a header: it must not appear in a message.
     is_row = any(re.fullmatch(r"[\d.,:-]+", name) for name in header)
     return "no header" if is_row else f"the header {', '.join(header)}"
 
 
-def check_each_named_once(where: str, header: Sequence[str]) -> None:
-    """Refuse a header that has a name twice, as nobody can tell which column is meant; '' is no name.
+def check_each_named_once(path: Path, header: Sequence[str], *, argument: str | None = None) -> None:
+    """Refuse a header that repeats a name, as the column would be ambiguous; columns may lack a name.
 
     Raises:
-        InputError: it has.
+        InputError: a name is repeated; ``argument`` is the parameter that named the file.
     """
     repeated = [name for name, times in Counter(header).items() if name and times > 1]
     if repeated:
-        raise InputError(f"{where}: its header names {', '.join(repeated)} more than once: leave one of each")
+        names = ", ".join(repeated)
+        raise InputError(
+            f"{path}: its header names {names} more than once: leave one of each", argument=argument
+        )
 
 
 def read_header(path: Path, separator: str) -> list[str]:
-    """The names in a file's first line; quotes around a name are cut.
+    """The names in a file's first line, without surrounding spaces and quotes.
 
     Raises:
-        InputError: a gzip file that is damaged there already.
+        InputError: the gzip file is damaged in its first line.
     """
     return [name.strip().strip('"') for name in first_line(path).split(separator)]
 
@@ -67,9 +70,9 @@ def by_header(
     *,
     separator: str,
 ) -> DataFrame:
-    """The named columns of all lines but the file's first, as :func:`with_columns` has them.
+    """The columns ``names`` of all lines except the header, as in :func:`with_columns`.
 
-    ``titles`` are what the header calls them; a column that it lacks is null.
+    ``titles`` maps them to their names in the header; a column that is not in the header is null.
     """
     split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
     columns = {
@@ -81,21 +84,21 @@ def by_header(
 def csv_fields(line: Column, separator: str) -> Column:
     """The fields of a CSV line as an array; ``""`` inside quotes is a quote.
 
-    Cut at the quotes, every second piece lies inside them: separators there are hidden behind a
-    character that Unicode keeps out of text, and the rest is a plain split. Linear in the line's
-    length, which a regular expression for quoted fields is not.
+    The line is split at its quotes, so that every second piece is inside quotes. Separators in these pieces
+    are replaced by U+FFFF, which is not a character of text, until the line has been split at the others.
+    The time is linear in the line's length; with a regular expression for quoted fields it would not be.
     """
-    hidden = "\uffff"
+    placeholder = "\uffff"
     pattern = re.escape(separator)
     pieces = F.transform(
         F.split(line, '"', -1),
-        lambda piece, i: F.when(i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(hidden))).otherwise(
+        lambda piece, i: F.when(i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(placeholder))).otherwise(
             piece
         ),
     )
     quoted = F.transform(
         F.split(F.array_join(pieces, '"'), pattern, -1),
-        lambda field: _unquoted(F.replace(field, F.lit(hidden), F.lit(separator))),
+        lambda field: _unquoted(F.replace(field, F.lit(placeholder), F.lit(separator))),
     )
     return F.when(F.contains(line, F.lit('"')), quoted).otherwise(F.split(line, pattern, -1))
 

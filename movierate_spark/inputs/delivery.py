@@ -1,4 +1,4 @@
-"""What people deliver: three files in one of the formats that :data:`FORMATS` knows."""
+"""A delivery: the files of ratings, movies and optionally users, in one of :data:`FORMATS`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from movierate_spark.inputs.parquet_records import read_parquet
 
 @dataclass(frozen=True)
 class Format:
-    """One of the ways in which three files are delivered.
+    """A format of deliveries.
 
-    ``files`` are the names that a table's file may have, ``beside`` those of files that are read with them.
-    ``read`` returns a table's lines, see :mod:`movierate_spark.inputs.lines`.
+    ``files`` are the possible file names of each table, also with ``.gz``; ``beside`` are names of further
+    files that are read if they exist. ``read`` returns a table's lines: see
+    :mod:`movierate_spark.inputs.lines`. With ``takes_folders``, a table may be a folder.
     """
 
     name: str
@@ -68,7 +69,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Delivery:
-    """The files of one delivery, by table; users may be missing."""
+    """A delivery: the path of each table. There may be no users."""
 
     format: Format
     paths: Mapping[str, Path]
@@ -76,40 +77,41 @@ class Delivery:
 
     @property
     def rating_scale(self) -> tuple[float, float]:
-        """The lowest and the highest rating: the settings' where they say, else the format's."""
+        """The lowest and the highest rating: from the settings if set, else the format's."""
         low, high = self.format.rating_scale
-        chosen_low, chosen_high = self.settings.rating_min, self.settings.rating_max
-        return (low if chosen_low is None else chosen_low, high if chosen_high is None else chosen_high)
+        low_set, high_set = self.settings.rating_min, self.settings.rating_max
+        return (low if low_set is None else low_set, high if high_set is None else high_set)
 
     @property
     def files(self) -> list[Path]:
-        """All that is read: the tables' files, and what names their columns."""
+        """Everything that is read: the tables' files or folders, and the format's further files."""
         folder = self.paths["ratings"].parent
         beside = [folder / name for name in self.format.beside if (folder / name).is_file()]
         return [*self.paths.values(), *beside]
 
     def read(self, spark: SparkSession, table: str) -> DataFrame:
-        """The table's lines, all of them: see :mod:`movierate_spark.inputs.lines`."""
+        """All lines of a table: see :mod:`movierate_spark.inputs.lines`."""
         return self.format.read(spark, table, self.paths[table], self.settings)
 
 
 def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) -> Delivery:
-    """The files in ``folder``, their format told by their names unless it is given.
+    """The delivery in ``folder``. With ``format_name`` "auto", the file names give the format.
 
     Raises:
-        InputError: no such folder, no or several known sets of files, a missing or an empty file.
+        InputError: there is no such folder; its files match no format or several; a file is there both plain
+            and gzipped, missing, or empty; or there is a folder where the format has a file.
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"--input {folder} {what}: name the folder that holds the three files")
+        raise InputError(f"{folder} {what}: name the folder that holds the three files", argument="source")
     formats = [FORMATS[format_name]] if format_name != "auto" else list(FORMATS.values())
     matches = [(each, paths) for each in formats if (paths := _paths(folder, each))]
     if not matches:
         names = " or ".join("/".join(each.files[table][0] for table in TABLES) for each in formats)
-        raise InputError(f"--input {folder}: none of {names} found; it holds {_listing(folder)}")
+        raise InputError(f"{folder}: none of {names} found; it holds {_listing(folder)}", argument="source")
     if len(matches) > 1:
         names = " and ".join(each.name for each, _ in matches)
-        raise InputError(f"--input {folder}: files of {names} lie there; name one with --format")
+        raise InputError(f"{folder}: files of {names} lie there; name the format of one", argument="source")
     format_, paths = matches[0]
     _check_files(folder, format_, paths)
     return Delivery(format_, paths, settings)
@@ -120,7 +122,7 @@ def _paths(folder: Path, format_: Format) -> dict[str, Path]:
     for table, names in format_.files.items():
         present = [name for name in (*names, *(f"{name}.gz" for name in names)) if (folder / name).exists()]
         if len(present) > 1:
-            raise InputError(f"--input {folder}: both {' and '.join(present)} found; leave one")
+            raise InputError(f"{folder}: both {' and '.join(present)} found; leave one", argument="source")
         if present:
             paths[table] = folder / present[0]
     for path in paths.values():
@@ -133,7 +135,7 @@ def _check_files(folder: Path, format_: Format, paths: Mapping[str, Path]) -> No
     for table in ("ratings", "movies"):
         if table not in paths:
             name = format_.files[table][0]
-            raise InputError(f"--input {folder}: {name} is missing ({format_.name} format)")
+            raise InputError(f"{folder}: {name} is missing ({format_.name} format)", argument="source")
     for path in paths.values():
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): deliver it again")

@@ -1,9 +1,9 @@
-"""A delivered file to a frame of its lines as text: nothing is judged or lost here.
+"""The lines of delivered files as text. Lines are neither checked nor dropped here.
 
-Every reader of a format returns one row per line (per record of a Parquet file), CSV headers aside, with
-``raw`` (the line as text), ``source_file`` (its name), ``complete`` (the number of fields is right)
-and the table's :data:`COLUMNS` as strings, codes by their names; null where a line is too short or a code
-is unknown.
+The readers of all formats return one row per line (Parquet: per record), without CSV headers. The columns are
+``raw`` (the line as text), ``source_file`` (the file's name), ``complete`` (whether the number of fields is
+right) and the table's :data:`COLUMNS` as strings. Codes are replaced by their names. A value is null if the
+line is too short or the code is unknown.
 """
 
 from __future__ import annotations
@@ -32,30 +32,34 @@ COLUMNS = {
 TABLES = tuple(COLUMNS)
 CHUNK = 1 << 20
 DAMAGED = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorrect )"
-"""How Hadoop names what is wrong with a gzip file."""
+"""Hadoop's error messages for a damaged gzip file."""
 
 
 @contextmanager
 def whole(path: Path) -> Iterator[None]:
-    """Refuse a gzip file that the block finds cut off or damaged: whoever reads it to its end is told so.
+    """Turn the errors of reading a damaged gzip file, raised in the block, into an InputError.
+
+    Damage is noticed only when the block reads as far as the damage, so at the latest at the end of the file.
 
     Raises:
-        InputError: it does not end as it should, or its checksum is another.
+        InputError: the gzip file is cut off or damaged.
     """
     try:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error, Py4JJavaError, PySparkException) as error:
-        is_told_by_spark = isinstance(error, Py4JJavaError | PySparkException)
-        if path.suffix != ".gz" or (is_told_by_spark and not re.search(DAMAGED, str(error))):
+        is_from_spark = isinstance(error, Py4JJavaError | PySparkException)
+        if path.suffix != ".gz" or (is_from_spark and not re.search(DAMAGED, str(error))):
             raise
         raise InputError(f"{path}: the gzip file is damaged or cut off: deliver it again") from error
 
 
 def first_line(path: Path) -> str:
-    """The first line of a text file, plain or gzip, as :func:`read_lines` has it; no Spark is needed for it.
+    """The first line of a text file (plain or gzip), as in :func:`read_lines` but without Spark.
+
+    At most a mebibyte is read.
 
     Raises:
-        InputError: a gzip file that is damaged there already.
+        InputError: the gzip file is damaged in its first line.
     """
     with whole(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
         line = re.split(rb"[\r\n]", content.readline(CHUNK), maxsplit=1)[0]
@@ -66,12 +70,12 @@ def first_line(path: Path) -> str:
 
 
 def read_lines(spark: SparkSession, path: Path) -> DataFrame:
-    """One row per line of a text file, plain or gzip: ``raw``, ``source_file``, ``first``.
+    """One row per line of a text file (plain or gzip): ``raw``, ``source_file``, ``first``.
 
-    ``first`` marks the file's first line. Blank lines stay.
+    ``first`` is true for the file's first line. Blank lines are kept.
     """
     lines = reader(spark).text(pattern_of(path))
-    # Spark numbers the rows of a partition in order, and a file's first split opens a partition.
+    # Spark numbers the rows of a partition in order, and a file's first split is the first in its partition.
     row_in_partition = F.monotonically_increasing_id().bitwiseAND(F.lit((1 << 33) - 1))
     return lines.select(
         decoded(F.col("value")).alias("raw"),
@@ -83,13 +87,13 @@ def read_lines(spark: SparkSession, path: Path) -> DataFrame:
 def with_columns(
     lines: DataFrame, names: Iterable[str], columns: Mapping[str, Column], *, complete: Column
 ) -> DataFrame:
-    """``raw``, ``source_file``, ``complete`` and the names' columns as text; null where a name has none."""
+    """``raw``, ``source_file``, ``complete`` and the columns ``names`` as text; null for missing columns."""
     texts = [columns.get(name, F.lit(None)).cast("string").alias(name) for name in names]
     return lines.select("raw", "source_file", complete.alias("complete"), *texts)
 
 
 def by_position(lines: DataFrame, table: str, fields: Column, names: tuple[str, ...]) -> DataFrame:
-    """A table whose ``fields`` (an array, made of ``raw``) have these names, in this order."""
+    """A table's lines, from ``fields`` (an array column) whose elements are called ``names``."""
     split = lines.withColumn("fields", fields)
     columns = {name: F.get("fields", F.lit(i)) for i, name in enumerate(names)}
     return with_columns(split, COLUMNS[table], columns, complete=F.size("fields") == len(names))

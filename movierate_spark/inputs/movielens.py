@@ -1,4 +1,4 @@
-"""MovieLens 1M's and 100K's layouts and codes; later releases of MovieLens are CSV."""
+"""The file layouts and codes of MovieLens 1M and 100K. Later releases of MovieLens are CSV files."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ML_1M_OCCUPATIONS = (
     "writer",
 )
 GENRE_NAMES = "u.genre"
-# u.item has a flag for each, in this order, which u.genre repeats.
+# The order of the genre flags in u.item, if there is no u.genre.
 ML_100K_GENRES = [
     "unknown",
     "Action",
@@ -64,21 +64,22 @@ ML_100K_GENRES = [
 
 
 def read_ml_1m(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
-    """A table in MovieLens 1M's layout: ``::`` between fields; users' codes are given by their names."""
+    """A table in MovieLens 1M's layout: ``::`` between fields. Users' codes are replaced by their names."""
     names = {"movies": ("movie_id", "title", "genres")}.get(table, COLUMNS[table])
     lines = by_position(read_lines(spark, path), table, F.split("raw", "::", -1), names)
     return with_names_of_codes(lines) if table == "users" else lines
 
 
 def with_names_of_codes(users: DataFrame) -> DataFrame:
-    """Users whose ``age`` and ``occupation`` are MovieLens 1M's codes, by their names; null if unknown."""
+    """Replace MovieLens 1M's codes in ``age`` and ``occupation`` by their names; null for unknown codes."""
     occupations = {str(code): name for code, name in enumerate(ML_1M_OCCUPATIONS)}
-    named = {"age": lookup(F.col("age"), ML_1M_AGES), "occupation": lookup(F.col("occupation"), occupations)}
-    return users.withColumns(named)
+    return users.withColumns(
+        {"age": lookup(F.col("age"), ML_1M_AGES), "occupation": lookup(F.col("occupation"), occupations)}
+    )
 
 
 def read_ml_100k(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
-    """A table in MovieLens 100K's layout: tabs or ``|`` between fields, a flag for each genre."""
+    """A table in MovieLens 100K's layout: tabs or ``|`` between fields, and a flag for each genre."""
     lines = read_lines(spark, path)
     if table == "ratings":
         return by_position(lines, table, F.split("raw", "\t", -1), COLUMNS["ratings"])
@@ -90,7 +91,7 @@ def read_ml_100k(spark: SparkSession, table: str, path: Path, _: InputSettings) 
 
 
 def _ml_100k_movies(split: DataFrame, genres: list[str]) -> DataFrame:
-    """Movies from ``fields``: id, title, release date, video release date, address, a flag for each genre."""
+    """Movies from ``fields``: id, title, release date, video release date, URL, a flag for each genre."""
     flags = [
         F.when(F.trim(F.get("fields", F.lit(5 + i))) == "1", F.lit(name))
         for i, name in enumerate(genres)
@@ -106,10 +107,10 @@ def _ml_100k_movies(split: DataFrame, genres: list[str]) -> DataFrame:
 
 
 def _genre_names(spark: SparkSession, path: Path) -> list[str]:
-    """The genres in the order of their flags, from ``u.genre`` (``name|number``) where it lies there."""
+    """The genres in the order of their flags, from ``u.genre`` (``name|number``) if it exists."""
     if not path.is_file():
         return ML_100K_GENRES
-    cut = F.split("raw", r"\|")
-    number = F.get(cut, F.lit(1)).try_cast("int")
-    rows = read_lines(spark, path).select(number.alias("number"), F.get(cut, F.lit(0)).alias("name"))
+    fields = F.split("raw", r"\|")
+    number = F.get(fields, F.lit(1)).try_cast("int")
+    rows = read_lines(spark, path).select(number.alias("number"), F.get(fields, F.lit(0)).alias("name"))
     return [row["name"] for row in rows.where("number is not null").sort("number", "name").head(1000)]

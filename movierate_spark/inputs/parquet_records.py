@@ -1,4 +1,4 @@
-"""Records of Parquet files and Delta tables as text, as if they were lines."""
+"""Records of Parquet files and Delta tables as text, in the same form as lines of text files."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ from movierate_spark.storage.tables import (
 
 
 def read_parquet(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
-    """A table with the lake's column names; ``raw`` is the record as JSON.
+    """A table in the parquet format, which has the lake's column names; ``raw`` is the record as JSON.
 
     Raises:
-        InputError: a column is missing, or the files are no Parquet.
+        InputError: a column is missing, or the records can't be read: see :func:`parquet_records`.
     """
     lake_names = {"age": "age_group", "zip": "zip3"}
-    wanted = {name: lake_names.get(name, name) for name in COLUMNS[table]}
-    lines = parquet_lines(path, parquet_records(spark, path), wanted, {"year"})
-    # A whole code of the same three digits: the lake keeps no others.
+    columns = {name: lake_names.get(name, name) for name in COLUMNS[table]}
+    lines = parquet_lines(path, parquet_records(spark, path), columns, {"year"})
+    # Cleaning takes five digits and keeps three.
     return lines.withColumn("zip", F.concat("zip", F.lit("00"))) if table == "users" else lines
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a path is a Parquet file, or a folder that holds some or a Delta table."""
+    """Whether a path is a Parquet file, a folder with Parquet files, or a Delta table."""
     if path.is_dir():
         return is_delta_table(path) or any(file.suffix == ".parquet" for file in visible_files(path))
     with path.open("rb") as file:
@@ -48,32 +48,33 @@ def is_parquet(path: Path) -> bool:
 
 
 def parquet_records(spark: SparkSession, path: Path) -> DataFrame:
-    """All columns of a Parquet file, a folder of some or a Delta table, and ``SOURCE_FILE``.
+    """All columns of a Parquet file, a folder of Parquet files or a Delta table, and ``SOURCE_FILE``.
 
-    Columns that sub-folders are named for are text: ``zip3=012`` is no number.
+    Columns that are given by the names of sub-folders are text, as ``zip3=012`` is not a number.
 
     Raises:
-        InputError: no Parquet lies there, or some of it lies where Spark would pass it over.
+        InputError: there is no Parquet, Spark would ignore some of the files or columns, or the Delta table
+            has a feature that is not supported.
     """
     if not is_parquet(path):
         raise InputError(f"{path}: no Parquet there")
     if is_delta_table(path):
         return read_delta(spark, path)
-    of_folders = _columns_of_folders(path)
+    folder_columns = _columns_of_folders(path)
     _check_same_columns(path)
     records = reader(spark).parquet(pattern_of(path))
-    if of_folders:
-        texts = {name: StructField(name, StringType()) for name in of_folders}
+    if folder_columns:
+        texts = {name: StructField(name, StringType()) for name in folder_columns}
         schema = StructType([texts.get(field.name, field) for field in records.schema.fields])
         records = reader(spark).schema(schema).parquet(pattern_of(path))
     return records.select("*", source_file().alias(SOURCE_FILE))
 
 
 def _check_same_columns(path: Path) -> None:
-    """Refuse files of which some have a column that others lack: Spark takes the columns of one of them.
+    """Refuse Parquet files with different columns, as Spark takes the columns from only one of them.
 
     Raises:
-        InputError: names a file of each kind.
+        InputError: the columns differ; the message names two such files.
     """
     files = sorted(visible_files(path)) if path.is_dir() else []
     kinds = {frozenset(pq.read_schema(file).names): file for file in reversed(files)}
@@ -86,10 +87,10 @@ def _check_same_columns(path: Path) -> None:
 
 
 def _columns_of_folders(path: Path) -> list[str]:
-    """The columns that sub-folders are named for, as ``run_date=2000-12-31``; none where there are no such.
+    """The columns in the names of sub-folders such as ``run_date=2000-12-31``; empty without sub-folders.
 
     Raises:
-        InputError: files lie at more than one depth, or in sub-folders with other names.
+        InputError: files are at different depths, or the sub-folders are not all named for the same columns.
     """
     files = sorted(file.relative_to(path) for file in visible_files(path)) if path.is_dir() else []
     by_depth = {len(file.parts): str(file) for file in reversed(files)}
@@ -107,16 +108,17 @@ def _columns_of_folders(path: Path) -> list[str]:
     return [unquote(name) for parts in names for name, _ in parts]
 
 
-def parquet_lines(path: Path, records: DataFrame, wanted: Mapping[str, str], optional: set[str]) -> DataFrame:
-    """One row per record: ``raw`` as JSON, ``source_file``, ``complete`` and the wanted columns as text.
+def parquet_lines(path: Path, records: DataFrame, names: Mapping[str, str], optional: set[str]) -> DataFrame:
+    """One row per record: ``raw`` as JSON, ``source_file``, ``complete``, and the keys of ``names`` as text.
 
-    ``wanted`` gives the file's name of each column; an optional one may be missing and is null then.
+    ``names`` maps columns to their names in the file. Times become epoch seconds, arrays are joined by
+    ``|``. An ``optional`` column that is missing is null.
 
     Raises:
-        InputError: a column is missing.
+        InputError: a column that is not optional is missing.
     """
     found = [name for name in records.columns if name != SOURCE_FILE]
-    missing = [column for name, column in wanted.items() if column not in found and name not in optional]
+    missing = [column for name, column in names.items() if column not in found and name not in optional]
     if missing:
         raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(found)}")
     types = dict(records.dtypes)
@@ -124,7 +126,7 @@ def parquet_lines(path: Path, records: DataFrame, wanted: Mapping[str, str], opt
         (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(
             name
         )
-        for name, column in wanted.items()
+        for name, column in names.items()
     ]
     raw = F.to_json(F.struct(*found)).alias("raw")
     return records.select(raw, F.col(SOURCE_FILE).alias("source_file"), F.lit(True).alias("complete"), *texts)

@@ -82,7 +82,7 @@ def open_table(path: Path) -> OpenedTable:
     return OpenedTable(path, DeltaTable(delta_location(path)) if is_delta_table(path) else None)
 
 
-def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -> None:
+def check_purpose(table: OpenedTable, schema: StructType, *, argument: str | None = None) -> None:
     """Refuse a table that is for something else than rows of ``schema``, parted by run date if they have one.
 
     Raises:
@@ -100,11 +100,13 @@ def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -
         if old in found.names and renamed == _columns(schema):
             raise InputError(
                 f"{table.path}: a table of version 0.1, in which {new} is called {old}: name a new folder,"
-                " and run the command again for what it held (scores: movierate score --from --to)"
+                " and run the command again for what it held (scores: score its run dates again)",
+                argument=argument,
             )
     raise InputError(
-        f"{f'{option} ' if option else ''}{table.path}: a table of {_described(found, parted_by)} lies there;"
-        f" expected one of {_described(schema, expected)}: name another folder"
+        f"{table.path}: a table of {_described(found, parted_by)} lies there;"
+        f" expected one of {_described(schema, expected)}: name another folder",
+        argument=argument,
     )
 
 

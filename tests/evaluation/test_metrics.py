@@ -16,7 +16,7 @@ def frame(spark: SparkSession, p: np.ndarray, y: np.ndarray, threshold: float = 
 
 
 def reference(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """The metrics by their definitions, pair by pair."""
+    """The metrics by their definitions; AUC is counted over all pairs."""
     liked, disliked = p[y], p[~y]
     pairs = (liked[:, None] > disliked).sum() + 0.5 * (liked[:, None] == disliked).sum()
     steps = [(y[p >= cut].sum(), y[p >= cut].mean()) for cut in np.unique(p)[::-1]]

@@ -17,23 +17,23 @@ def test_segments_baselines_and_newcomers_are_measured_on_the_same_rows(spark: S
         (2, 1.0, 0.8, 0.6, None, "18-24", "writer", [], False, True),
         (3, 0.0, 0.4, 0.6, "M", "18-24", "writer", None, False, True),
     ]
-    found = evaluate(
+    metrics = evaluate(
         spark.createDataFrame(rows, schema), decision_threshold=0.5, baseline_thresholds={"always_like": 0.0}
     )
-    assert (found.rows, found.auc, found.accuracy) == (4, 1.0, 1.0)
-    assert {name: group.rows for name, group in found.segments["gender"].items()} == {
+    assert (metrics.rows, metrics.auc, metrics.accuracy) == (4, 1.0, 1.0)
+    assert {name: group.rows for name, group in metrics.segments["gender"].items()} == {
         "F": 2,
         "M": 1,
         "unknown": 1,
     }
-    assert {name: group.rows for name, group in found.segments["genre"].items()} == {
+    assert {name: group.rows for name, group in metrics.segments["genre"].items()} == {
         "Drama": 1,
         "War": 2,
         "unknown": 2,
     }
-    assert found.baselines["always_like"].auc == 0.5
-    assert found.baselines["always_like"].recall == 1.0
-    assert {name: group.rows for name, group in found.cold_start.items()} == {
+    assert metrics.baselines["always_like"].auc == 0.5
+    assert metrics.baselines["always_like"].recall == 1.0
+    assert {name: group.rows for name, group in metrics.cold_start.items()} == {
         "known user/known movie": 2,
         "new user/known movie": 2,
     }

@@ -17,8 +17,8 @@ def test_the_threshold_is_the_best_of_all_cuts(spark: SparkSession) -> None:
     y = random.uniform(size=300) < p**2
     rows = frame(spark, p, y)
     accuracies = {cut: ((p >= cut) == y).mean() for cut in p}
-    chosen = best_threshold(rows, maximise="accuracy")
-    assert accuracies[chosen] == max(accuracies.values())
+    threshold = best_threshold(rows, maximise="accuracy")
+    assert accuracies[threshold] == max(accuracies.values())
     f1 = {cut: 2 * (y & (p >= cut)).sum() / ((p >= cut).sum() + y.sum()) for cut in p}
     assert f1[best_threshold(rows, maximise="f1")] == max(f1.values())
 

@@ -44,7 +44,8 @@ def test_a_column_that_a_header_names_twice_is_named(
     spark: SparkSession, tmp_path: Path, settings: Settings
 ) -> None:
     write(tmp_path / "ratings.csv", ['userId,movieId,rating,timestamp,"rating"', "1,2,5,978300760,1"])
-    write(tmp_path / "movies.csv", ["movieId,title,genres,,", "2,Heat (1995),Drama,,"])  # no names, no doubt
+    # Columns without a name are not ambiguous.
+    write(tmp_path / "movies.csv", ["movieId,title,genres,,", "2,Heat (1995),Drama,,"])
     delivery = find_delivery(tmp_path, format_name="auto", settings=settings.input)
     with pytest.raises(InputError, match=r"ratings.csv: its header names rating more than once: leave one"):
         delivery.read(spark, "ratings")

@@ -14,9 +14,9 @@ from movierate_spark.inputs.delivery import find_delivery
 
 def test_formats_are_told_apart_by_their_file_names(tmp_path: Path, settings: Settings) -> None:
     folders = [ml_1m(tmp_path / "a"), ml_100k(tmp_path / "b"), csv_without_users(tmp_path / "c")]
-    found = [find_delivery(folder, format_name="auto", settings=settings.input) for folder in folders]
-    assert [delivery.format.name for delivery in found] == ["ml-1m", "ml-100k", "csv"]
-    assert [set(delivery.paths) for delivery in found][2] == {"ratings", "movies"}
+    deliveries = [find_delivery(folder, format_name="auto", settings=settings.input) for folder in folders]
+    assert [delivery.format.name for delivery in deliveries] == ["ml-1m", "ml-100k", "csv"]
+    assert [set(delivery.paths) for delivery in deliveries][2] == {"ratings", "movies"}
 
 
 def test_gzip_reads_like_the_plain_file(spark: SparkSession, tmp_path: Path, settings: Settings) -> None:

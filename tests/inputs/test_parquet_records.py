@@ -22,15 +22,15 @@ def parquet(path: Path, **columns: list[object]) -> None:
 def test_columns_that_folders_of_parquet_are_named_for_are_read_as_text(
     spark: SparkSession, tmp_path: Path, settings: Settings
 ) -> None:
-    asked = tmp_path / "requests"
-    parquet(asked / "run_date=2000-12-30" / "a.parquet", user_id=[1], movie_id=[2])
-    parquet(asked / "run_date=2000-12-31" / "b.parquet", user_id=[3], movie_id=[4])
-    parquet(asked / "_temporary" / "c.parquet", user_id=[5], movie_id=[6])
-    parquet(asked / ".hidden" / "d.parquet", user_id=[7], movie_id=[8])
-    found = read_requests(spark, asked)
-    rows = found.lines.select("user_id", "movie_id", "day").sort("user_id").collect()
+    source = tmp_path / "requests"
+    parquet(source / "run_date=2000-12-30" / "a.parquet", user_id=[1], movie_id=[2])
+    parquet(source / "run_date=2000-12-31" / "b.parquet", user_id=[3], movie_id=[4])
+    parquet(source / "_temporary" / "c.parquet", user_id=[5], movie_id=[6])
+    parquet(source / ".hidden" / "d.parquet", user_id=[7], movie_id=[8])
+    requests = read_requests(spark, source)
+    rows = requests.lines.select("user_id", "movie_id", "day").sort("user_id").collect()
     assert [tuple(row) for row in rows] == [("1", "2", "2000-12-30"), ("3", "4", "2000-12-31")]
-    assert found.is_dated
+    assert requests.is_dated
     null = "__HIVE_DEFAULT_PARTITION__"
     for i, folder in enumerate((f"occupation={null}/zip3=012", "occupation=clerical%2Fadmin/zip3=940")):
         parquet(tmp_path / "users" / folder / "x.parquet", user_id=[i], gender=["F"], age_group=["25-34"])
@@ -50,16 +50,16 @@ def test_parquet_files_with_different_columns_are_refused(spark: SparkSession, t
 
 def test_files_behind_a_link_are_seen_as_spark_sees_them(spark: SparkSession, tmp_path: Path) -> None:
     parquet(tmp_path / "elsewhere" / "b.parquet", user_id=[3], movie_id=[4])
-    asked = tmp_path / "asked"
-    parquet(asked / "run_date=2000-12-30" / "a.parquet", user_id=[1], movie_id=[2])
-    (asked / "run_date=2000-12-31").symlink_to(tmp_path / "elsewhere")
-    before = digest_of(asked)
-    assert read_requests(spark, asked).lines.count() == 2
+    source = tmp_path / "requests"
+    parquet(source / "run_date=2000-12-30" / "a.parquet", user_id=[1], movie_id=[2])
+    (source / "run_date=2000-12-31").symlink_to(tmp_path / "elsewhere")
+    before = digest_of(source)
+    assert read_requests(spark, source).lines.count() == 2
     parquet(tmp_path / "elsewhere" / "b.parquet", user_id=[9], movie_id=[9])
-    assert digest_of(asked) != before
-    parquet(asked / "c.parquet", user_id=[1], movie_id=[2])
+    assert digest_of(source) != before
+    parquet(source / "c.parquet", user_id=[1], movie_id=[2])
     with pytest.raises(InputError, match="files lie at different depths"):
-        read_requests(spark, asked)
+        read_requests(spark, source)
 
 
 def test_parquet_that_would_be_passed_over_is_refused_by_name(spark: SparkSession, tmp_path: Path) -> None:
@@ -74,8 +74,8 @@ def test_parquet_that_would_be_passed_over_is_refused_by_name(spark: SparkSessio
     with pytest.raises(InputError, match=r"\(a.parquet and run_date=2000-12-31/b.parquet\)"):
         read_requests(spark, mixed)
     for folders in (("one", "two"), ("user_id=1", "run_date=2000-12-31"), ("a=1", "two")):
-        asked = tmp_path / "-".join(folders)
+        source = tmp_path / "-".join(folders)
         for folder in folders:
-            parquet(asked / folder / "x.parquet", user_id=[1], movie_id=[2])
+            parquet(source / folder / "x.parquet", user_id=[1], movie_id=[2])
         with pytest.raises(InputError, match=r"its sub-folders \(that of .*/x.parquet\) are not all named"):
-            read_requests(spark, asked)
+            read_requests(spark, source)
