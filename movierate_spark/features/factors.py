@@ -171,6 +171,14 @@ def _running(values: Ints) -> Ints:
     return found
 
 
+def squares_about(level: Floats, count: Ints, total: Floats, squares: Floats) -> Floats:
+    """The sum of squared distances from ``level`` of ``count`` residuals: from their sum and that of squares.
+
+    So it is exact up to the last step, also where the sums come from the segments of a heavy user's history.
+    """
+    return np.maximum(squares - 2 * level * total + count * level**2, 0.0)
+
+
 def spread(squares: Floats, count: Ints) -> Floats:
     """How far ratings lie off what was expected of them: the root of their mean square, in stars.
 
