@@ -111,7 +111,7 @@ class Bundle:
         return self.pipeline.transform(rows)
 
     def predict(self, lake: Lake, pairs: DataFrame, *, reasons: int = 5) -> DataFrame:
-        """How likely each pair's user is to like the movie: see :func:`movierate_spark.model.scoring.predict`.
+        """How likely each user is to like the movie: see :func:`movierate_spark.model.scoring.predict`.
 
         Raises:
             InputError: the lake has other columns than those the bundle was fitted on.
