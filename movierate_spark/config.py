@@ -188,7 +188,7 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
     """
     for file in files:
         if not file.is_file():
-            raise InputError(f"--config {file}: no such file")
+            raise InputError(f"{file}: no such file", argument="files")
     _check_environment()
     layers = [conf_dir() / "base.toml", conf_dir() / f"{profile}.toml", *files]
 

@@ -8,9 +8,18 @@ class MovierateError(Exception):
 
 
 class InputError(MovierateError):
-    """Bad usage or bad input. The message says where, what was found and what to do."""
+    """Bad usage or bad input. The message says where, what was found and what to do.
+
+    ``argument`` is the parameter of the Python API that the message is about: "lake", "model", "requests",
+    "out", ... It is None if there is no single one, as for a setting. The command line puts the name of the
+    option before the message.
+    """
 
     exit_status = 2
+
+    def __init__(self, message: str, *, argument: str | None = None) -> None:
+        super().__init__(message)
+        self.argument = argument
 
 
 class ConflictError(MovierateError):

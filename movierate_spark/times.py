@@ -16,8 +16,8 @@ def in_utc(time: datetime) -> datetime:
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def parse_time(text: str, option: str, *, now: datetime) -> datetime:
-    """The time (UTC) that a text stands for; ``option`` is its name in error messages.
+def parse_time(text: str, argument: str, *, now: datetime) -> datetime:
+    """The time (UTC) that a text stands for; an error names it as ``argument``.
 
     Raises:
         InputError: the text is no time, or the time is after ``now``.
@@ -30,10 +30,13 @@ def parse_time(text: str, option: str, *, now: datetime) -> datetime:
             time = in_utc(datetime.fromisoformat(cleaned))
     except (ValueError, OverflowError, OSError) as error:
         raise InputError(
-            f"{option} {text}: give epoch seconds or ISO 8601, such as 2000-12-02T23:47:24Z"
+            f"{text}: give epoch seconds or ISO 8601, such as 2000-12-02T23:47:24Z",
+            argument=argument,
         ) from error
     if time > now:
-        raise InputError(f"{option} {text} is {time.isoformat()}, in the future: give a time that has passed")
+        raise InputError(
+            f"{text} is {time.isoformat()}, in the future: give a time that has passed", argument=argument
+        )
     return time
 
 

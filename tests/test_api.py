@@ -78,6 +78,7 @@ def test_each_job_is_a_call_that_prints_nothing(
     assert mr.explore(lake, str(tmp_path / "exploration")).read_text().startswith("<!doctype html>")
     best = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31")
     assert best.groupBy("user_id").count().where("count <> 2").isEmpty()
-    with pytest.raises(mr.InputError, match=r"since 2999-01-01 is .*, in the future"):
+    with pytest.raises(mr.InputError, match=r"^2999-01-01 is .*, in the future") as refused:
         mr.evaluate(bundle, lake, since="2999-01-01")
+    assert refused.value.argument == "since"
     assert capsys.readouterr().out == ""

@@ -27,7 +27,10 @@ from movierate_spark.cli import (  # noqa: F401  # isort: skip
 )
 from movierate_spark.cli.app import app
 from movierate_spark.cli.run import Run
-from movierate_spark.errors import MovierateError
+from movierate_spark.errors import InputError, MovierateError
+
+OPTIONS = {"source": "input", "files": "config"}
+"""Options that are not called like the parameter of the Python API."""
 
 
 def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:
@@ -49,6 +52,8 @@ def _status(command: Callable[[], Any], words: Sequence[str]) -> int:
         return exit_.exit_code
     except TyperException as error:
         return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
+    except InputError as error:
+        return _fail(name, _with_option(error), error.exit_status)
     except MovierateError as error:
         return _fail(name, str(error), error.exit_status)
     except KeyboardInterrupt:
@@ -57,6 +62,16 @@ def _status(command: Callable[[], Any], words: Sequence[str]) -> int:
         from movierate_spark.cli.failures import describe
 
         return _fail(name, describe(error), 1)
+
+
+def _with_option(error: InputError) -> str:
+    """The message, after the option that it is about."""
+    return str(error) if error.argument is None else f"{option_of(error.argument)} {error}"
+
+
+def option_of(argument: str) -> str:
+    """The option that sets a parameter of the Python API."""
+    return f"--{OPTIONS.get(argument, argument).replace('_', '-')}"
 
 
 def _fail(name: str, message: str, status: int) -> int:

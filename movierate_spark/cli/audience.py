@@ -38,7 +38,7 @@ def audience(
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
 
-    second = time_of(at, "--at")
+    second = time_of(at, "at")
     if (movie is None) == (genres is None and year is None):
         raise InputError("name a movie with --movie, or a new one with --genres and --year")
     film = workflows.Film(movie, [name for name in (genres or "").split("|") if name], year)

@@ -60,9 +60,9 @@ def evaluate(
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
 
-    start, end = time_of(since, "--since"), time_of(until, "--until")
+    start, end = time_of(since, "since"), time_of(until, "until")
     if start is None or (end is not None and end <= start):
-        raise InputError(f"--until {until} is not after --since {since}")
+        raise InputError(f"{until} is not after --since {since}", argument="until")
     run = Run("evaluate", config)
     read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)

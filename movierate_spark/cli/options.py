@@ -44,31 +44,33 @@ def row_counts(texts: Iterable[str]) -> dict[str, int]:
     for text in texts:
         table, _, number = text.rpartition("=")
         if table not in TABLES or not number.isascii() or not number.isdigit():
-            raise InputError(f"--expect-rows {text}: give it as ratings=1000209 ({', '.join(TABLES)})")
+            raise InputError(
+                f"{text}: give it as ratings=1000209 ({', '.join(TABLES)})", argument="expect_rows"
+            )
         counts[table] = int(number)
     return counts
 
 
-def time_of(text: str | None, option: str) -> datetime | None:
+def time_of(text: str | None, argument: str) -> datetime | None:
     """The time (UTC) that a text stands for; None if there is no text. It must have passed."""
-    return None if text is None else parse_time(text, option, now=datetime.now(UTC))
+    return None if text is None else parse_time(text, argument, now=datetime.now(UTC))
 
 
 def days_of(run_date: str | None, first: str | None, last: str | None) -> list[date]:
     """The run date, or all days from the first to the last."""
     if run_date is not None and first is None and last is None:
-        return [day_of(run_date, "--run-date")]
+        return [day_of(run_date, "run_date")]
     if run_date is not None or first is None or last is None:
         raise InputError("name a day with --run-date, or several with --from and --to")
-    begin, end = day_of(first, "--from"), day_of(last, "--to")
+    begin, end = day_of(first, "from"), day_of(last, "to")
     if end < begin:
-        raise InputError(f"--to {last} is before --from {first}")
+        raise InputError(f"{last} is before --from {first}", argument="to")
     return [begin + timedelta(days=i) for i in range((end - begin).days + 1)]
 
 
-def day_of(text: str, option: str) -> date:
+def day_of(text: str, argument: str) -> date:
     """The day that a text (YYYY-MM-DD) stands for."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"{option} {text}: give a day as YYYY-MM-DD") from error
+        raise InputError(f"{text}: give a day as YYYY-MM-DD", argument=argument) from error

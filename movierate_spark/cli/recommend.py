@@ -31,7 +31,7 @@ def recommend(
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
 
-    second = time_of(at, "--at")
+    second = time_of(at, "at")
     run = Run("recommend", config)
     read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)

@@ -19,7 +19,7 @@ def train(
     from movierate_spark.cli.output import show_metrics
     from movierate_spark.storage.lake import open_lake, read_ledger
 
-    end = time_of(until, "--until")
+    end = time_of(until, "until")
     run = Run("train", config)
     read_ledger(lake)  # fails before Spark starts if there is no lake
     with run.spark() as spark, run.recorded(model) as record:

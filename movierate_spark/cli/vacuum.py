@@ -35,7 +35,7 @@ def vacuum(
     from movierate_spark.progress import plain_console
 
     if not math.isfinite(retention_hours):
-        raise InputError(f"--retention-hours {retention_hours}: give a number of hours")
+        raise InputError(f"{retention_hours}: give a number of hours", argument="retention_hours")
     console = plain_console(soft_wrap=True)
     for folder in folders:
         removed = workflows.vacuum_folder(

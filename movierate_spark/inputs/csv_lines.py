@@ -28,7 +28,7 @@ def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSetting
             f"{path}: missing column(s) {', '.join(missing)}; its first line is {_described(header)}."
             f" Name them in conf under [input.columns.{table}], or the separator under [input]"
         )
-    check_each_named_once(str(path), header)
+    check_each_named_once(path, header)
     lines = read_lines(spark, path)
     return by_header(lines, header, COLUMNS[table], titles, separator=settings.separator)
 
@@ -39,15 +39,18 @@ def _described(header: Sequence[str]) -> str:
     return "no header" if is_row else f"the header {', '.join(header)}"
 
 
-def check_each_named_once(where: str, header: Sequence[str]) -> None:
+def check_each_named_once(path: Path, header: Sequence[str], *, argument: str | None = None) -> None:
     """Refuse a header that repeats a name, as the column would be ambiguous; columns may lack a name.
 
     Raises:
-        InputError: a name is repeated; ``where`` begins the message.
+        InputError: a name is repeated; ``argument`` is the parameter that named the file.
     """
     repeated = [name for name, times in Counter(header).items() if name and times > 1]
     if repeated:
-        raise InputError(f"{where}: its header names {', '.join(repeated)} more than once: leave one of each")
+        names = ", ".join(repeated)
+        raise InputError(
+            f"{path}: its header names {names} more than once: leave one of each", argument=argument
+        )
 
 
 def read_header(path: Path, separator: str) -> list[str]:

@@ -103,15 +103,15 @@ def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) ->
     """
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
-        raise InputError(f"--input {folder} {what}: name the folder that holds the three files")
+        raise InputError(f"{folder} {what}: name the folder that holds the three files", argument="source")
     formats = [FORMATS[format_name]] if format_name != "auto" else list(FORMATS.values())
     matches = [(each, paths) for each in formats if (paths := _paths(folder, each))]
     if not matches:
         names = " or ".join("/".join(each.files[table][0] for table in TABLES) for each in formats)
-        raise InputError(f"--input {folder}: none of {names} found; it holds {_listing(folder)}")
+        raise InputError(f"{folder}: none of {names} found; it holds {_listing(folder)}", argument="source")
     if len(matches) > 1:
         names = " and ".join(each.name for each, _ in matches)
-        raise InputError(f"--input {folder}: files of {names} lie there; name one with --format")
+        raise InputError(f"{folder}: files of {names} lie there; name the format of one", argument="source")
     format_, paths = matches[0]
     _check_files(folder, format_, paths)
     return Delivery(format_, paths, settings)
@@ -122,7 +122,7 @@ def _paths(folder: Path, format_: Format) -> dict[str, Path]:
     for table, names in format_.files.items():
         present = [name for name in (*names, *(f"{name}.gz" for name in names)) if (folder / name).exists()]
         if len(present) > 1:
-            raise InputError(f"--input {folder}: both {' and '.join(present)} found; leave one")
+            raise InputError(f"{folder}: both {' and '.join(present)} found; leave one", argument="source")
         if present:
             paths[table] = folder / present[0]
     for path in paths.values():
@@ -135,7 +135,7 @@ def _check_files(folder: Path, format_: Format, paths: Mapping[str, Path]) -> No
     for table in ("ratings", "movies"):
         if table not in paths:
             name = format_.files[table][0]
-            raise InputError(f"--input {folder}: {name} is missing ({format_.name} format)")
+            raise InputError(f"{folder}: {name} is missing ({format_.name} format)", argument="source")
     for path in paths.values():
         if path.is_file() and path.stat().st_size == 0:
             raise InputError(f"{path} is empty (0 bytes): deliver it again")

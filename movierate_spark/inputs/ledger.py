@@ -39,7 +39,7 @@ def check_rejected(path: Path, table: str, counts: TableCounts, *, max_fraction:
         raise InputError(
             f"{path}: {counts.rejected} of {counts.read} {table} rejected, more than"
             f" validate.max_rejected_fraction {max_fraction:g} ({rules})."
-            " Nothing was published: mend the file, or name the format with --format"
+            " Nothing was published: mend the file, or name its format"
         )
     if not counts.accepted:
         why = f"all were rejected ({rules})" if rules else "it holds none"

@@ -75,7 +75,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
             :func:`movierate_spark.inputs.parquet_records.parquet_records`.
     """
     if not path.exists():
-        raise InputError(f"--requests {path}: no such file")
+        raise InputError(f"{path}: no such file", argument="requests")
     stamp = _stamp_of(path)
     if is_parquet(path):
         records = parquet_records(spark, path)
@@ -85,18 +85,20 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
         return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
     if path.is_dir():
         raise InputError(
-            f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
+            f"{path}: a folder without Parquet files; name a CSV file or a Parquet folder",
+            argument="requests",
         )
     if path.stat().st_size == 0:
-        raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
+        raise InputError(f"{path} is empty (0 bytes): an empty delivery has a header", argument="requests")
     header = read_header(path, separator)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise InputError(
-            f"--requests {path}: missing column(s) {', '.join(missing)}; the first line must name"
-            " user_id, movie_id and optionally at and run_date"
+            f"{path}: missing column(s) {', '.join(missing)}; the first line must name"
+            " user_id, movie_id and optionally at and run_date",
+            argument="requests",
         )
-    check_each_named_once(f"--requests {path}", header)
+    check_each_named_once(path, header, argument="requests")
     _check_case(path, header)
     lines = by_header(read_lines(spark, path), header, COLUMNS, SAME_NAMES, separator=separator)
     is_dated = RUN_DATE in header
@@ -106,7 +108,9 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
 def _check_case(path: Path, header: Sequence[str]) -> None:
     """Refuse names such as ``At`` or ``Run_Date``, which would be ignored like any other column."""
     if odd := [name for name in header if name.lower() in COLUMNS and name not in COLUMNS]:
-        raise InputError(f"--requests {path}: column {odd[0]}: write {odd[0].lower()} in small letters")
+        raise InputError(
+            f"{path}: column {odd[0]}: write {odd[0].lower()} in small letters", argument="requests"
+        )
 
 
 def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:

@@ -105,8 +105,9 @@ class Bundle:
         for name, kind in self.manifest.signature.items():
             if types.get(name) != kind:
                 raise InputError(
-                    f"--model {self.path}: it reads {name} ({kind}), and the rows have"
-                    f" {types.get(name, 'no such column')}: prepare the lake again, or train again"
+                    f"{self.path}: it reads {name} ({kind}), and the rows have"
+                    f" {types.get(name, 'no such column')}: prepare the lake again, or train again",
+                    argument="model",
                 )
         return self.pipeline.transform(rows)
 
@@ -228,10 +229,14 @@ def open_bundle(path: Path) -> Bundle:
         content = (path / MANIFEST).read_bytes()
         manifest = Manifest.parse(content)
     except FileNotFoundError as error:
-        raise InputError(f"--model {path}: no bundle there ({MANIFEST} is missing): run train") from error
+        raise InputError(
+            f"{path}: no bundle there ({MANIFEST} is missing): run train", argument="model"
+        ) from error
     except (OSError, ValueError) as error:
         problem = problem_with(error)
-        raise InputError(f"--model {path}: {MANIFEST} can't be read ({problem}): train again") from error
+        raise InputError(
+            f"{path}: {MANIFEST} can't be read ({problem}): train again", argument="model"
+        ) from error
     _check(path, manifest)
     return Bundle(path, manifest, sha256(content))
 
@@ -252,7 +257,9 @@ def _check(path: Path, manifest: Manifest) -> Path:
         if entry.is_symlink():
             raise _stranger(path, f"its files lie behind {entry.relative_to(path)}, a symbolic link")
     if not is_version(folder.name) or folder.parent != path or digests(path, folder) != manifest.files:
-        raise InputError(f"--model {path}: its files are not those that were published: train again")
+        raise InputError(
+            f"{path}: its files are not those that were published: train again", argument="model"
+        )
     _check_classes(path, folder / PIPELINE)
     return folder / PIPELINE
 
@@ -280,7 +287,8 @@ def _check_class(path: Path, stage: Path, allowed: Set[str]) -> None:
 
 def _stranger(path: Path, what: str) -> InputError:
     return InputError(
-        f"--model {path}: {what}, which no bundle of ours holds: do not use it, and train again"
+        f"{path}: {what}, which no bundle of ours holds: do not use it, and train again",
+        argument="model",
     )
 
 
@@ -319,4 +327,4 @@ def check_model_folder(path: Path) -> None:
         InputError: the path is a file, or a folder with other content.
     """
     allowed = set(entries(path)) if (path / MANIFEST).is_file() else set(filter(is_version, entries(path)))
-    check_folder(path, "--model", allowed)
+    check_folder(path, "model", allowed)

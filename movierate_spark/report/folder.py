@@ -21,10 +21,12 @@ def check_free(path: Path, allowed: Collection[str]) -> None:
     Raises:
         InputError: the path is a file, or a folder with other content.
     """
-    check_folder(path, "--out", allowed)
+    check_folder(path, "out", allowed)
     figures = path / FIGURES
     if figures.exists() and not (figures.is_dir() and (path / PAGE).is_file()):
-        raise InputError(f"--out {path}: its {FIGURES} are not those of a report: name a new folder")
+        raise InputError(
+            f"{path}: its {FIGURES} are not those of a report: name a new folder", argument="out"
+        )
 
 
 def leave_report(target: Path, report: Report) -> None:

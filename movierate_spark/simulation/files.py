@@ -76,9 +76,9 @@ def simulate(
     """
     sizes = sizes_for(ratings)
     if not 0 <= re_ratings <= 1:
-        raise InputError(f"--re-ratings: {re_ratings} is out of range. Give a share from 0 to 1.")
+        raise InputError(f"{re_ratings} is out of range. Give a share from 0 to 1.", argument="re_ratings")
     if not 0 <= seed < 2**63:
-        raise InputError(f"--seed: {seed} is out of range. Give a whole number from 0 to 2^63 - 1.")
+        raise InputError(f"{seed} is out of range. Give a whole number from 0 to 2^63 - 1.", argument="seed")
     with workspace(out) as work:
         truth = {"seed": seed, "sizes": sizes._asdict(), "label_threshold": truth_of.THRESHOLD}
         truth |= {"re_ratings": re_ratings, "effects": truth_of.effects()}
@@ -95,7 +95,9 @@ def sizes_for(ratings: int) -> Sizes:
         InputError: fewer than 1,000 or more than 1e9 ratings.
     """
     if not FEWEST <= ratings <= MOST:
-        raise InputError(f"--ratings: {ratings} is out of range. Give a number from {FEWEST:,} to {MOST:,}.")
+        raise InputError(
+            f"{ratings} is out of range. Give a number from {FEWEST:,} to {MOST:,}.", argument="ratings"
+        )
     return Sizes(ratings, max(20, round(ratings / 165)), round(3883 * (ratings / 1e6) ** 0.25))
 
 
@@ -296,7 +298,9 @@ def workspace(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"{out}: {error.strerror}. Name a folder that can be written with --out.") from error
+        raise InputError(
+            f"{out}: {error.strerror}. Name a folder that can be written.", argument="out"
+        ) from error
     try:
         yield work
     finally:
@@ -312,12 +316,12 @@ def refuse_other_contents(out: Path) -> None:
         InputError: ``out`` is a file, or holds other files.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file. Name a new or empty folder with --out.")
+        raise InputError(f"{out}: is a file. Name a new or empty folder.", argument="out")
     is_simulation = (out / TRUTH).is_file() or (out / WORK).is_dir()
     if not is_simulation and out.exists() and (names := sorted(path.name for path in out.iterdir())):
         raise InputError(
-            f"{out}: holds {names[0]} but no {TRUTH}, so it is not a simulation. "
-            "Name a new or empty folder with --out."
+            f"{out}: holds {names[0]} but no {TRUTH}, so it is not a simulation. Name a new or empty folder.",
+            argument="out",
         )
 
 

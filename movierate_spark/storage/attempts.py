@@ -140,5 +140,5 @@ def check_files(attempt: Attempt) -> None:
         if not path.is_file() or path.stat().st_size != file.size:
             raise MovierateError(
                 f"{path}: gone or changed since this run wrote it, so nothing was published: has somebody"
-                " cleared the table's folder (vacuum --even-recent)? Run it again"
+                " cleared the table's folder, or vacuumed even recent files? Run it again"
             )

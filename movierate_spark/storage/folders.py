@@ -27,31 +27,33 @@ def check_lake_folder(path: Path) -> None:
         InputError: the path is a file, a folder with other content, or has a table with another schema.
     """
     tables = {name for name in schemas.LAKE if (path / name).is_dir()}
-    check_folder(path, "--lake", {LEDGER, *tables})
+    check_folder(path, "lake", {LEDGER, *tables})
     for name in tables:
-        check_table_folder(path / name, "--lake", schemas.LAKE[name])
+        check_table_folder(path / name, "lake", schemas.LAKE[name])
 
 
-def check_table_folder(path: Path, option: str, schema: StructType, allowed: Collection[str] = ()) -> None:
+def check_table_folder(path: Path, argument: str, schema: StructType, allowed: Collection[str] = ()) -> None:
     """Refuse a folder that holds anything but a table of ``schema`` and the names ``allowed``.
 
     Raises:
         InputError: the path is a file, a folder with other content, or a table with another schema.
     """
-    check_purpose(open_table(path), schema, option=option)
+    check_purpose(open_table(path), schema, argument=argument)
     if not is_delta_table(path):
         killed = {name for name in entries(path) if KILLED.fullmatch(name)}
-        check_folder(path, option, {*killed, *allowed})
+        check_folder(path, argument, {*killed, *allowed})
 
 
-def check_folder(path: Path, option: str, allowed: Collection[str] = ()) -> None:
+def check_folder(path: Path, argument: str, allowed: Collection[str] = ()) -> None:
     """Refuse a folder that holds anything but run records and the names ``allowed``.
 
     Raises:
         InputError: the path is a file, or a folder with other content.
     """
     if path.exists() and not path.is_dir():
-        raise InputError(f"{option} {path} is a file: name a folder")
+        raise InputError(f"{path} is a file: name a folder", argument=argument)
     other_names = [name for name in entries(path) if name not in {RUNS, *allowed}]
     if other_names:
-        raise InputError(f"{option} {path} holds something else ({other_names[0]}): name a new folder")
+        raise InputError(
+            f"{path} holds something else ({other_names[0]}): name a new folder", argument=argument
+        )

@@ -77,10 +77,14 @@ def read_ledger(path: Path) -> tuple[Ledger, bytes]:
         content = (path / LEDGER).read_bytes()
         return Ledger.parse(content), content
     except FileNotFoundError as error:
-        raise InputError(f"--lake {path}: no lake there ({LEDGER} is missing): run prepare") from error
+        raise InputError(
+            f"{path}: no lake there ({LEDGER} is missing): run prepare", argument="lake"
+        ) from error
     except (OSError, ValueError) as error:
         problem = problem_with(error)
-        raise InputError(f"--lake {path}: {LEDGER} can't be read ({problem}): run prepare again") from error
+        raise InputError(
+            f"{path}: {LEDGER} can't be read ({problem}): run prepare again", argument="lake"
+        ) from error
 
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:

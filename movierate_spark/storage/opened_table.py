@@ -82,7 +82,7 @@ def open_table(path: Path) -> OpenedTable:
     return OpenedTable(path, DeltaTable(delta_location(path)) if is_delta_table(path) else None)
 
 
-def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -> None:
+def check_purpose(table: OpenedTable, schema: StructType, *, argument: str | None = None) -> None:
     """Refuse a table with another schema or other partitions than the run date, if ``schema`` has one.
 
     Raises:
@@ -90,21 +90,23 @@ def check_purpose(table: OpenedTable, schema: StructType, *, option: str = "") -
     """
     if table.delta is None:
         return
-    found = StructType.fromJson(json.loads(table.delta.schema().to_json()))
-    parted_by = table.delta.metadata().partition_columns
+    actual = StructType.fromJson(json.loads(table.delta.schema().to_json()))
+    partitioned_by = table.delta.metadata().partition_columns
     expected = [RUN_DATE] if RUN_DATE in schema.names else []
-    if parted_by == expected and _columns(found) == _columns(schema):
+    if partitioned_by == expected and _columns(actual) == _columns(schema):
         return
     for old, new in RENAMED:
-        renamed = {(new if name == old else name, kind) for name, kind in _columns(found)}
-        if old in found.names and renamed == _columns(schema):
+        renamed = {(new if name == old else name, kind) for name, kind in _columns(actual)}
+        if old in actual.names and renamed == _columns(schema):
             raise InputError(
                 f"{table.path}: a table of version 0.1, in which {new} is called {old}: name a new folder,"
-                " and run the command again for what it held (scores: movierate score --from --to)"
+                " and run the command again for what it held (scores: score its run dates again)",
+                argument=argument,
             )
     raise InputError(
-        f"{f'{option} ' if option else ''}{table.path}: a table of {_described(found, parted_by)} lies there;"
-        f" expected one of {_described(schema, expected)}: name another folder"
+        f"{table.path}: a table of {_described(actual, partitioned_by)} lies there;"
+        f" expected one of {_described(schema, expected)}: name another folder",
+        argument=argument,
     )
 
 
@@ -113,6 +115,6 @@ def _columns(schema: StructType) -> set[tuple[str, str]]:
     return {(field.name, field.dataType.simpleString()) for field in schema.fields}
 
 
-def _described(schema: StructType, parted_by: Sequence[str]) -> str:
+def _described(schema: StructType, partitioned_by: Sequence[str]) -> str:
     columns = ", ".join(f"{field.name} {field.dataType.simpleString()}" for field in schema.fields)
-    return f"({columns}) partitioned by {', '.join(parted_by)}" if parted_by else f"({columns})"
+    return f"({columns}) partitioned by {', '.join(partitioned_by)}" if partitioned_by else f"({columns})"

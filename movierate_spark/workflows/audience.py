@@ -64,11 +64,12 @@ def _everybody(lake: Lake) -> DataFrame:
 def _with_film(lake: Lake, film: Film) -> Lake:
     if film.movie_id is not None:
         if not lake.movies.where(F.col("movie_id") == film.movie_id).count():
-            raise InputError(f"--movie {film.movie_id}: no such movie in {lake.path}")
+            raise InputError(f"{film.movie_id}: no such movie in {lake.path}", argument="movie")
         return lake
     known = {row[0] for row in lake.movies.select(F.explode("genres")).distinct().collect()}
     if unknown := sorted(set(film.genres) - known):
-        raise InputError(f"--genres: no movie is of {unknown[0]}; there are {'|'.join(sorted(known))}")
+        given, there = "|".join(film.genres), "|".join(sorted(known))
+        raise InputError(f"{given}: no movie is of {unknown[0]}; there are {there}", argument="genres")
     spark = lake.movies.sparkSession
     row = [(NEW_MOVIE, "new movie", film.year, list(film.genres))]
     new = spark.createDataFrame(row, "movie_id long, title string, year int, genres array<string>")

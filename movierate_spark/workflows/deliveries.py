@@ -55,7 +55,7 @@ class ScoringRequest:
         """
         paths = list(self.by_path())
         if len(paths) == 1 and not paths[0].exists():
-            raise InputError(f"--requests {paths[0]}: no such file")
+            raise InputError(f"{paths[0]}: no such file", argument="requests")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,8 @@ def check_deliveries(request: ScoringRequest, outcomes: Sequence[RunDateOutcome]
         raise InputError(f"{len(refused)} of {len(outcomes)} run dates were refused: {', '.join(refused)}")
     if all(each.outcome == "no delivery" and not each.why for each in outcomes):
         raise InputError(
-            f"--requests {request.requested}: no delivery for any of the {len(outcomes)} run dates"
+            f"{request.requested}: no delivery for any of the {len(outcomes)} run dates",
+            argument="requests",
         )
 
 
@@ -159,8 +160,9 @@ def _read(spark: SparkSession, path: Path, run_dates: Sequence[date]) -> Request
     if delivery.is_dated or len(run_dates) == 1:
         return delivery
     return InputError(
-        f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
-        " name a file for each date with {date}"
+        f"{path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
+        " name a file for each date with {date}",
+        argument="requests",
     )
 
 
@@ -206,7 +208,7 @@ def _outcomes(
     delivery, counts_by_day = counted.delivery, counted.counts_by_day
     _check(path, counts_by_day, run_dates, request)
     if not delivery.is_as_it_was():
-        raise InputError(f"--requests {path} has changed while it was read: run score again")
+        raise InputError(f"{path} has changed while it was read: run score again", argument="requests")
     is_empty = not any(day_counts.rows for day_counts in counts_by_day.values())
     if delivery.is_dated and is_empty and len(request.run_dates) > 1:
         yield from (RunDateOutcome(day, "no delivery", str(path), why="no rows") for day in run_dates)
@@ -215,7 +217,7 @@ def _outcomes(
         day_counts = counts_by_day.get(day.isoformat() if delivery.is_dated else None, requests.NOTHING)
         if delivery.is_dated and not day_counts.rows and not is_empty:
             if len(request.run_dates) == 1:
-                raise InputError(f"--requests {path}: no row has the run_date {day}")
+                raise InputError(f"{path}: no row has the run_date {day}", argument="requests")
             yield RunDateOutcome(day, "no delivery", str(path))
         else:
             yield DueDelivery(day, delivery, day_counts, judge)
@@ -236,19 +238,20 @@ def _check(
 ) -> None:
     if DATE in request.requested and (others := _other_days(counts_by_day, run_dates)):
         raise InputError(
-            f"--requests {path}: rows of run_date {others[0]}, which is not the date in the file's name: put"
-            " them into the file of their date, or give one table for all dates, without {date} in its name"
+            f"{path}: rows of run_date {others[0]}, which is not the date in the file's name: put"
+            " them into the file of their date, or give one table for all dates, without {date} in its name",
+            argument="requests",
         )
     undated = sum(
         counts.rows for day, counts in counts_by_day.items() if day is not None and not _is_date(day)
     )
     if undated:
-        raise InputError(f"--requests {path}: {undated} rows have no run_date as YYYY-MM-DD")
+        raise InputError(f"{path}: {undated} rows have no run_date as YYYY-MM-DD", argument="requests")
     rows = sum(counts.rows for counts in counts_by_day.values())
     if request.expected_rows not in (None, rows):
         raise InputError(
-            f"--requests {path}: {rows} rows, but --expect-rows {request.expected_rows}: is the delivery"
-            " complete?"
+            f"{path}: {rows} rows, expected {request.expected_rows}: is the delivery complete?",
+            argument="requests",
         )
 
 

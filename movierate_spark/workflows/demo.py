@@ -41,7 +41,7 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) 
     Raises:
         InputError: ``out`` holds anything but a demo.
     """
-    check_folder(out, "--out", PARTS)
+    check_folder(out, "out", PARTS)
     with progress.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
     preparation = workflows.Preparation(out / "input")

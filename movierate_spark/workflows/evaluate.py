@@ -87,14 +87,16 @@ def evaluate_model(
     lake = before(lake, window.until)
     other = against
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
-    check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
+    check_table_folder(target / PREDICTIONS, "out", schemas.PREDICTIONS)
     table = open_table(target / PREDICTIONS)
     overlap = _check_models(window, bundle, other)
     predicted = predictions(lake, bundle, window).persist()
     try:
         with progress.step(f"predict ratings from {window.since.isoformat()} on"):
             if not predicted.count():
-                raise InputError(f"--since {window.since.isoformat()}: no ratings to evaluate in {lake.path}")
+                raise InputError(
+                    f"{window.since.isoformat()}: no ratings to evaluate in {lake.path}", argument="since"
+                )
         theirs = None if other is None else _for_metrics(predictions(lake, other, window), other)
         content = _metrics(predicted, bundle, theirs, settings, progress)
         if other is not None:
@@ -142,9 +144,10 @@ def _check_unseen(window: EvaluationWindow, bundle: Bundle) -> bool:
     overlap = window.since < bundle.training_end
     if overlap and not window.allow_overlap:
         raise InputError(
-            f"--since {window.since.isoformat()}: the model in {bundle.path} has seen ratings up to"
-            f" {bundle.training_end.isoformat()}; take a later time, train with --until, or say"
-            " --allow-overlap"
+            f"{window.since.isoformat()}: the model in {bundle.path} has seen ratings up to"
+            f" {bundle.training_end.isoformat()}; take a later time, train up to an earlier one, or allow"
+            " overlap",
+            argument="since",
         )
     return overlap
 

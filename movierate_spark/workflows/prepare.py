@@ -105,10 +105,8 @@ def _check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected:
     for name, rows in expected.items():
         delivered = counts[name].read - counts[name].blank if name in counts else 0
         if delivered != rows:
-            raise InputError(
-                f"{delivery.paths.get(name, name)}: {delivered} rows, but --expect-rows {name}={rows}: is the"
-                " delivery complete?"
-            )
+            path = delivery.paths.get(name, name)
+            raise InputError(f"{path}: {delivered} rows, expected {rows}: is the delivery complete?")
 
 
 def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Settings) -> DataFrame:

@@ -64,7 +64,7 @@ def recommend_movies(
         MovierateError: a user would get fewer recommendations than there are.
         ConflictError: another run has published recommendations there meanwhile.
     """
-    check_table_folder(target, "--out", schemas.RECOMMENDATIONS)
+    check_table_folder(target, "out", schemas.RECOMMENDATIONS)
     table = open_table(target)
     second = second_after_last(lake) if at is None else at
     options = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]

@@ -68,8 +68,8 @@ def score_requests(
         MovierateError: a delivery changed while it was read.
         ConflictError: another run has published one of these dates meanwhile.
     """
-    check_table_folder(target, "--scores", schemas.SCORES, {REJECTED})
-    check_table_folder(target / REJECTED, "--scores", schemas.REJECTED_REQUESTS)
+    check_table_folder(target, "scores", schemas.SCORES, {REJECTED})
+    check_table_folder(target / REJECTED, "scores", schemas.REJECTED_REQUESTS)
     tables = Tables(open_table(target), open_table(target / REJECTED))
     made_of = [lake.ledger_sha256, bundle.manifest_sha256, request.reasons, release_of("movierate-spark")]
 

@@ -222,7 +222,7 @@ def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
     assert outcome.status == 2
     assert f"2000-05-31: no delivery at {folder}/2000-05-31.csv\n" in outcome.out
     assert "2000-06-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
-    assert "2000-06-02: refused: --requests" in outcome.out
+    assert f"2000-06-02: refused: {folder}/2000-06-02.csv: missing column(s)" in outcome.out
     assert outcome.out.endswith("3 run dates: 1 no delivery, 1 refused, 1 scored\n")
     assert "1 of 3 run dates were refused: 2000-06-02" in outcome.err
     (folder / "2000-06-02.csv").unlink()
@@ -410,7 +410,7 @@ def test_a_delivery_of_another_size_than_stated_is_refused(
     before = listing(tmp_path)
     outcome = score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 4)
     assert outcome.status == 2
-    assert "3 rows, but --expect-rows 4: is the delivery complete?" in outcome.err
+    assert "3 rows, expected 4: is the delivery complete?" in outcome.err
     assert listing(tmp_path) == before
     assert score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 3).status == 0
 

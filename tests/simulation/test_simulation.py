@@ -231,7 +231,7 @@ def test_another_seed_replaces_an_earlier_simulation(
 
 def test_a_folder_with_something_else_is_refused_and_untouched(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"holds ratings\.dat but no truth\.json.*--out"):
+    with pytest.raises(InputError, match=r"holds ratings\.dat but no truth\.json.*Name a new or empty"):
         simulate(spark, tmp_path, ratings=1_000, seed=SEED)
     assert contents(tmp_path) == {"ratings.dat": b"1::1193::5::978300760\n"}
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.dat"]
@@ -247,12 +247,17 @@ def test_a_file_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.parametrize(("ratings", "seed"), [(999, 1), (1_000_000_001, 1), (1_000, -1), (1_000, 2**63)])
-def test_sizes_and_seeds_out_of_range_are_refused(
-    spark: SparkSession, tmp_path: Path, ratings: int, seed: int
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("ratings", 999), ("ratings", 1_000_000_001), ("seed", -1), ("seed", 2**63), ("re_ratings", 2)],
+)
+def test_sizes_seeds_and_shares_out_of_range_are_refused(
+    spark: SparkSession, tmp_path: Path, argument: str, value: int
 ) -> None:
-    with pytest.raises(InputError, match="out of range"):
-        simulate(spark, tmp_path / "out", ratings=ratings, seed=seed)
+    numbers = {"ratings": 1_000, "seed": 1, "re_ratings": 0} | {argument: value}
+    with pytest.raises(InputError, match=f"^{value} is out of range") as refused:
+        simulate(spark, tmp_path / "out", **numbers)
+    assert refused.value.argument == argument
     assert not (tmp_path / "out").exists()
 
 

@@ -99,6 +99,4 @@ def test_a_ledger_that_is_none_is_refused_in_one_line(tmp_path: Path, content: b
     (tmp_path / "ledger.json").write_bytes(content)
     with pytest.raises(InputError) as error:
         read_ledger(tmp_path)
-    assert str(error.value) == (
-        f"--lake {tmp_path}: ledger.json can't be read ({problem}): run prepare again"
-    )
+    assert str(error.value) == (f"{tmp_path}: ledger.json can't be read ({problem}): run prepare again")
