@@ -93,15 +93,6 @@ def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
     }
 
 
-def with_history(
-    rows: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
-) -> DataFrame:
-    """Both passes: :func:`with_movie_history`, then :func:`with_user_history`."""
-    return with_user_history(
-        with_movie_history(rows, task_layouts, settings, min_rating=min_rating), settings
-    )
-
-
 def with_movie_history(
     rows: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
 ) -> DataFrame:

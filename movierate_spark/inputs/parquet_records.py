@@ -117,10 +117,10 @@ def parquet_lines(path: Path, records: DataFrame, names: Mapping[str, str], opti
     Raises:
         InputError: a column that is not optional is missing.
     """
-    found = [name for name in records.columns if name != SOURCE_FILE]
-    missing = [column for name, column in names.items() if column not in found and name not in optional]
+    columns = [name for name in records.columns if name != SOURCE_FILE]
+    missing = [column for name, column in names.items() if column not in columns and name not in optional]
     if missing:
-        raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(found)}")
+        raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(columns)}")
     types = dict(records.dtypes)
     texts = [
         (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(
@@ -128,7 +128,7 @@ def parquet_lines(path: Path, records: DataFrame, names: Mapping[str, str], opti
         )
         for name, column in names.items()
     ]
-    raw = F.to_json(F.struct(*found)).alias("raw")
+    raw = F.to_json(F.struct(*columns)).alias("raw")
     return records.select(raw, F.col(SOURCE_FILE).alias("source_file"), F.lit(True).alias("complete"), *texts)
 
 

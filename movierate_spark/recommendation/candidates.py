@@ -1,7 +1,7 @@
-"""The movies that may be recommended, and what each adds to a user's log odds: read off *probes*.
+"""The movies that may be recommended, and their parts of the log odds, measured by *probes*.
 
-A probe is a pair of a user or a movie with one that nobody knows: what a pair has beyond its two sides is
-what it adds.
+Probes are artificial users and movies without ratings, with at most one known attribute. A part is a
+difference of the model's log odds for two pairs: with and without the movie, the user or the attribute.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 def may_be_recommended(
     movies: DataFrame, *, genres: Sequence[str], year_min: int | None, year_max: int | None
 ) -> DataFrame:
-    """The movies of one of the genres (any, where none is named) and of the years."""
+    """The movies with one of ``genres`` (any movie if empty), from ``year_min`` to ``year_max``, if given."""
     conditions: list[Column] = []
     if genres:
         conditions.append(F.arrays_overlap("genres", F.array(*map(F.lit, genres))))
@@ -38,10 +38,11 @@ def may_be_recommended(
 
 @dataclass(frozen=True)
 class Probes:
-    """What is asked of the model: movies that stand for a genre or a decade, users for a value of a group.
+    """Probe movies, each with one genre or one decade, and probe users, each with one value of a group.
 
-    Probe movies have the ids -1 (no genre, no year), -2, -3, ... for ``genres``, then for ``decades``
-    (first years); probe users -1 (nothing known), then ``values`` of the groups in order.
+    Probe movies have the ids -1 (no genre, no year), then -2, -3, ... for ``genres`` and ``decades`` (their
+    first years). Probe users have the ids -1 (nothing known), then -2, -3, ... for ``values``, pairs of group
+    and value.
     """
 
     genres: Sequence[str]
@@ -58,7 +59,7 @@ class Probes:
 
     @property
     def users(self) -> list[tuple[int | str | None, ...]]:
-        """Rows of probe users: user_id and the groups' values, the others unknown."""
+        """Rows of probe users: user_id, gender, age_group, occupation; None is unknown."""
         kinds = [("", ""), *self.values]
         return [
             (NOBODY - i, *(value if group == name else None for group in GROUPS))
@@ -68,10 +69,11 @@ class Probes:
 
 @dataclass(frozen=True)
 class MovieSide:
-    """The movies that may be recommended, ascending by id, and what each adds to a user's log odds.
+    """The movies that may be recommended, sorted by id, and their parts of the log odds.
 
-    ``own`` is the movie's part; ``by_taste`` (movies x genres and decades) weighs a user's tastes;
-    ``by_group`` (values x movies) is what a value of a group adds, its last row, for unknown, nothing.
+    ``own`` is the part of the movie alone. ``by_taste`` (movies x genres and decades) are the weights of a
+    user's tastes. ``by_group`` (values x movies) is the part of each value of a group; its last row, for
+    unknown, is 0.
     """
 
     movie_id: NDArray[np.int64]
@@ -88,17 +90,17 @@ def movie_side(
     logits: Floats,
     nobody: Floats,
 ) -> MovieSide:
-    """From ``logits`` (probe users x movies) and those of ``nobody``'s probe movie (probe users)."""
+    """The movies' parts, from ``logits`` (probe users x movies) and ``nobody`` (the same, probe movie -1)."""
     base = nobody[0]
     own = logits[0] - base
     by_group = logits[1:] - nobody[1:, None] - own[None, :]
     tastes = np.zeros((len(movie_id), len(probes.genres) + len(probes.decades)))
     genre_at = {genre: i for i, genre in enumerate(probes.genres)}
     decade_at = {first: len(probes.genres) + i for i, first in enumerate(probes.decades)}
-    for row, (of_movie, released) in enumerate(zip(genres, year, strict=True)):
-        for genre in of_movie:
-            tastes[row, genre_at[genre]] = 1 / len(of_movie)
-        if released is not None:
-            tastes[row, decade_at[released // 10 * 10]] = 1
+    for row, (movie_genres, movie_year) in enumerate(zip(genres, year, strict=True)):
+        for genre in movie_genres:
+            tastes[row, genre_at[genre]] = 1 / len(movie_genres)
+        if movie_year is not None:
+            tastes[row, decade_at[movie_year // 10 * 10]] = 1
     unknown = np.zeros((1, len(movie_id)))
     return MovieSide(movie_id, own, tastes, np.concatenate([by_group, unknown]))

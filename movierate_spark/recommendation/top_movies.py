@@ -1,10 +1,10 @@
-"""The best movies for every user by blocked matrix products, from log odds that the model itself gave.
+"""The best movies for every user, by matrix products in batches of users.
 
-The model's log odds are a sum of what depends on the user, on the movie, and on both: the user's taste for
-each of the movie's genres (averaged) and for its decade, and how people of his gender, age group and
-occupation rate the movie. Each of these parts is read off probes (see
-:mod:`movierate_spark.recommendation.candidates`). So nothing of the features is written twice, and the pairs
-that are scored one by one are few: not users times movies.
+The model's log odds are a sum of parts: of the user, of the movie, and of both. The last are the user's taste
+for the movie's genres (the mean over them) and for its decade, and how users of the same gender, age group
+and occupation rate the movie. The parts are measured by probes (see
+:mod:`movierate_spark.recommendation.candidates`). So the features are not implemented twice, and the model
+scores far fewer pairs than users times movies.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ USER_SIDE = StructType(
 def top_movies(users: DataFrame, side: MovieSide, nobody: Floats, *, count: int) -> DataFrame:
     """The ``count`` best unseen movies of each user: user_id, rank (1 is best), movie_id, logit.
 
-    ``users`` are as :data:`USER_SIDE`: the place of each group's value in the movie side (the last one where
-    unknown), the ``logits`` of the user with every probe movie, and the movies ``seen``. ``nobody`` are the
-    logits of nobody with them. Log odds are rounded to nine decimals; of equal ones the smaller id is first.
+    ``users`` have the columns :data:`USER_SIDE`: for each group, the row of the user's value in
+    ``side.by_group`` (the last row if unknown); the user's ``logits`` with every probe movie; and the movies
+    ``seen``. ``nobody`` are the logits of probe user -1 with the probe movies. Log odds are rounded to nine
+    decimals; movies with equal ones are sorted by id. Users with fewer unseen movies have fewer rows.
     """
     task = partial(_task, side=side, nobody=nobody, count=count)
     return users.mapInArrow(task, TOP)
@@ -54,10 +55,10 @@ def top_movies(users: DataFrame, side: MovieSide, nobody: Floats, *, count: int)
 def _task(
     batches: Iterator[pa.RecordBatch], side: MovieSide, nobody: Floats, count: int
 ) -> Iterator[pa.RecordBatch]:
-    at_once = max(CELLS_AT_ONCE // max(len(side.movie_id), 1), 1)
+    batch_size = max(CELLS_AT_ONCE // max(len(side.movie_id), 1), 1)
     for batch in batches:
-        for start in range(0, batch.num_rows, at_once):
-            yield _batch(batch.slice(start, at_once), side, nobody, count)
+        for start in range(0, batch.num_rows, batch_size):
+            yield _batch(batch.slice(start, batch_size), side, nobody, count)
 
 
 def _batch(users: pa.RecordBatch, side: MovieSide, nobody: Floats, count: int) -> pa.RecordBatch:
@@ -84,19 +85,19 @@ def _batch(users: pa.RecordBatch, side: MovieSide, nobody: Floats, count: int) -
     )
 
 
-def _places(wanted: NDArray[np.int64], ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    place = np.minimum(np.searchsorted(ids, wanted), max(len(ids) - 1, 0))
-    return place, ids[place] == wanted if len(ids) else np.zeros(len(wanted), dtype=bool)
+def _places(values: NDArray[np.int64], ids: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    place = np.minimum(np.searchsorted(ids, values), max(len(ids) - 1, 0))
+    return place, ids[place] == values if len(ids) else np.zeros(len(values), dtype=bool)
 
 
 def _best(scores: Floats, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Row and column of each row's ``count`` largest finite values, best first, equal ones by column."""
-    kept = min(count, scores.shape[1])
-    if not kept:
+    """Row and column of each row's ``count`` largest finite values, largest first, equal ones by column."""
+    size = min(count, scores.shape[1])
+    if not size:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    least = np.partition(scores, -kept, axis=1)[:, -kept]
+    least = np.partition(scores, -size, axis=1)[:, -size]
     row, column = np.nonzero((scores >= least[:, None]) & np.isfinite(scores))
     order = np.lexsort((column, -scores[row, column], row))
     row, column = row[order], column[order]
     rank = np.arange(len(row)) - np.searchsorted(row, row)
-    return row[rank < kept], column[rank < kept]
+    return row[rank < size], column[rank < size]

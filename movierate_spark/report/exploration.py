@@ -302,7 +302,7 @@ def _together(table: pd.DataFrame) -> Figure:
     chart = charts.heat_map(shares, form=".0%", title="Share of the row", diverging=False)
     text = "Of the movies in the genre of the row, the share that is also in the genre of the column."
     alt = f"Heat map of {len(shares)} genres by themselves."
-    title = "Genres in common"
+    title = "Genres that occur together"
     return Figure("genres_together", title, text, alt, chart, table, counts.reset_index())
 
 

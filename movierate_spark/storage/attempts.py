@@ -1,4 +1,4 @@
-"""Files of a table that nobody sees yet: Spark writes them into a fresh folder inside the table."""
+"""Attempts: files that Spark writes into a new folder inside a table, not visible before the commit."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from movierate_spark.storage.files import remove_if_empty
 from movierate_spark.storage.tables import RUN_DATE, log_entries
 
 ATTEMPT = "attempt"
-"""What a commit's entry in the log calls the folder that its files were written to."""
+"""The key of an attempt's folder in the commit's entry in the log."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Files written for a table and not yet visible."""
+    """Files and rows that were written for a table, and are not visible yet."""
 
     table: Path
     schema: StructType
@@ -42,25 +42,29 @@ class Attempt:
 def attempt_to_write(
     frame: DataFrame, table: Path, schema: StructType, *, run_date: date | None = None
 ) -> Iterator[Attempt]:
-    """Write ``frame`` beside the table's files; they are removed again unless the block ends well.
+    """Write ``frame`` beside the table's files. If the block fails, the new files are removed.
 
-    Folders that were made for them go, too, but never what has been published by then, nor what another run
-    has put there. With ``run_date`` the rows belong to that partition, whose column the frame carries.
+    Folders that were created for them are removed too, if they are empty. The files are kept if they have
+    been published, or if the log can't be read. With ``run_date``, the rows are that partition's: ``frame``
+    must have only this run date, as the column is not stored in the files.
+
+    Raises:
+        MovierateError: the driver does not see the files as they were written.
     """
     parent = table / f"{RUN_DATE}={run_date.isoformat()}" if run_date else table
     folder = parent / uuid.uuid4().hex
-    made = [path for path in (parent, *parent.parents) if not path.exists()]
+    new_folders = [path for path in (parent, *parent.parents) if not path.exists()]
     try:
         yield _written(frame, table, schema, folder, run_date)
     except BaseException:
         if not _may_be_published(table, folder.name):
             shutil.rmtree(folder, ignore_errors=True)
-            remove_if_empty(made)
+            remove_if_empty(new_folders)
         raise
 
 
 def _may_be_published(table: Path, attempt: str) -> bool:
-    """Whether a version of the table is of an attempt, or its log can't be read for now."""
+    """Whether the attempt became a version of the table, or the log can't be read at the moment."""
     try:
         return version_of(table, attempt) is not None
     except OSError:
@@ -68,7 +72,7 @@ def _may_be_published(table: Path, attempt: str) -> bool:
 
 
 def version_of(table: Path, attempt: str, *, after: int = -1) -> int | None:
-    """The version that an attempt has become, of those ``after`` one; None where it has become none."""
+    """The version that an attempt became, if it is later than ``after``; else None."""
     for entry in reversed(log_entries(table)):
         if int(entry.stem) <= after:
             break
@@ -87,7 +91,7 @@ def _written(
 ) -> Attempt:
     stored = [field for field in schema.fields if not (run_date and field.name == RUN_DATE)]
     columns = [F.col(field.name).cast(field.dataType).alias(field.name) for field in stored]
-    # Few files of a decent size, however many tasks have made the rows: nobody compacts them later.
+    # Few large files, whatever the number of tasks, as the files are not compacted later.
     written = Observation()
     balanced = frame.select(*columns).hint("rebalance")
     balanced.observe(written, F.count(F.lit(1)).alias("rows")).write.parquet(str(folder))
@@ -110,7 +114,7 @@ def _written(
 
 
 def data_files(folder: Path) -> list[Path]:
-    """The Parquet files that Spark has left in a folder."""
+    """The Parquet files that Spark wrote into a folder, sorted."""
     return sorted(folder.glob("*.parquet"))
 
 
@@ -126,10 +130,10 @@ def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: in
 
 
 def check_files(attempt: Attempt) -> None:
-    """Refuse an attempt whose files are gone: Delta takes files into a table that do not exist.
+    """Refuse an attempt whose files are missing, as Delta would add files that do not exist.
 
     Raises:
-        MovierateError: files are gone, or not as they were written.
+        MovierateError: a file is missing, or has another size than it was written with.
     """
     for file in attempt.files:
         path = attempt.table / file.path

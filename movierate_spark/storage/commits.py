@@ -1,6 +1,6 @@
-"""An attempt becomes a table's content by one atomic commit.
+"""Commits: an attempt becomes a table's content atomically.
 
-It adds the attempt's files to the table's log and takes the replaced ones out.
+A commit adds the attempt's files to the table's log, and removes the files that they replace from it.
 """
 
 from __future__ import annotations
@@ -26,29 +26,30 @@ def commit(
     transaction: Transaction | None = None,
     also: Sequence[Transaction] = (),
 ) -> int:
-    """Make an attempt the table's content (or that of its run date), and return the version that it became.
+    """Make an attempt the content of the table (or of its run date); returns the table's new version.
 
-    ``to`` is the table as it was opened before its inputs were read. Commits of other run dates may have come
-    between; one of the same run date, or any one of a table without dates, has won. ``transaction`` stays
-    with the table, where :meth:`OpenedTable.transaction` finds it; an attempt without one gets one, as only
-    transactions tell two commits apart that find nothing to replace. ``also`` are others to be kept with it.
+    ``to`` is the table as it was opened before the inputs were read. Later commits of other run dates are no
+    conflict. A later commit of the same run date is one, and so is any later commit if the table has no run
+    dates. ``transaction`` is stored in the table's log, where :meth:`OpenedTable.transaction` reads it. By
+    default a new one is used, as a commit without any files can only be noticed by its transaction. ``also``
+    are further transactions to store.
 
     Raises:
-        ConflictError: another run published the same thing first.
-        InputError: the table is for something else, or has become so.
-        MovierateError: files of the attempt are gone, or not as they were written.
+        ConflictError: another run has published the same run date or table meanwhile.
+        InputError: the table now has another schema or other partitions.
+        MovierateError: files of the attempt are missing or changed.
     """
-    begun = to or open_table(attempt.table)
+    initial = to or open_table(attempt.table)
     transaction = transaction or _transaction_of(attempt)
-    before = begun.state(transaction, attempt.run_date)
-    since = -1 if begun.version is None else begun.version
-    now = begun
+    before = initial.state(transaction, attempt.run_date)
+    since = -1 if initial.version is None else initial.version
+    now = initial
     for _ in range(MOST_TRIES):
-        # Delta takes any schema into any table, which then no longer opens.
+        # Delta would accept another schema, and the table could no longer be opened.
         latest = open_table(attempt.table)
         check_purpose(latest, attempt.schema)
         if latest.version != now.version and latest.state(transaction, attempt.run_date) != before:
-            break  # somebody else's append takes no part in Delta's check for conflicts
+            break  # Delta's own check for conflicts ignores appends
         check_files(attempt)
         try:
             _commit_to(now, attempt, [transaction, *also])
@@ -56,7 +57,7 @@ def commit(
         except (DeltaError, OSError):
             version = version_of(attempt.table, attempt.folder.name, after=since)
             if version is not None:
-                return version  # only what follows a commit has failed: a checkpoint, say
+                return version  # the commit succeeded; a later step failed, such as a checkpoint
             now = open_table(attempt.table)
             if now.version is None or now.version == since:
                 raise
@@ -69,7 +70,7 @@ def commit(
 
 
 def _transaction_of(attempt: Attempt) -> Transaction:
-    """A transaction for rows that nobody asks for again by their inputs: another one for every attempt."""
+    """A transaction that is unique to the attempt, for commits whose inputs are not compared later."""
     name = f"content/{attempt.run_date.isoformat()}" if attempt.run_date else "content"
     return Transaction(name, int(attempt.folder.name, 16) >> 65)
 

@@ -1,7 +1,7 @@
-"""The JSON documents that runs leave: ledger, bundle manifest, metrics and run record.
+"""The JSON documents that runs write: ledger, bundle manifest, metrics and run record.
 
-They are read and written through frozen models, so that a change of format is a decision: raise
-``format_version``, and say what becomes of the documents that users have (``tests/storage/examples``).
+They are read and written through frozen models. To change a format, raise ``format_version``, and decide what
+happens to documents that users already have (``tests/storage/examples``).
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ Interval = tuple[float, float]
 
 
 class Part(BaseModel):
-    """A part of a document. What was not given is not written."""
+    """A part of a document. Fields that were not set are not written."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", serialize_by_alias=True, protected_namespaces=())
 
     def content(self) -> dict[str, Any]:
-        """What JSON holds of it."""
+        """The JSON content, without fields that were not set."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 class Document(Part):
-    """A document as a whole. One without ``format_version`` was written by version 0.1."""
+    """A complete document. Without ``format_version`` it was written by version 0.1."""
 
     newest: ClassVar[int] = 1
 
@@ -38,21 +38,21 @@ class Document(Part):
 
     @classmethod
     def new(cls, **content: Any) -> Self:
-        """A document of today's format."""
+        """A new document in the newest format."""
         return cls.model_validate({"format_version": cls.newest, **content})
 
     @classmethod
     def parse(cls, content: bytes) -> Self:
-        """The document that a file's bytes hold.
+        """Parse a document from a file's bytes.
 
         Raises:
-            ValueError: they hold no document of this kind; a pydantic.ValidationError tells where.
+            ValueError: they are not JSON, or not a document of this kind (``pydantic.ValidationError``).
         """
         return cls.model_validate(json.loads(content))
 
 
 def problem_with(error: Exception) -> str:
-    """What is wrong with a document that can't be read, in a few words."""
+    """A short description of the error for which a document can't be read."""
     if not isinstance(error, ValidationError):
         return str(error)
     first: Any = error.errors()[0]
@@ -65,11 +65,12 @@ def problem_with(error: Exception) -> str:
 
 
 class TableCounts(Part):
-    """What became of a table's lines: ``read = accepted + rejected + blank + superseded``.
+    """The counts of a table's lines: ``read = accepted + rejected + blank + superseded``.
 
-    ``by_rule`` counts the rejected ones by the rule that they broke, ``unknown`` the accepted rows in which a
-    column is unknown. Of ratings only: ``re_rated`` (ratings of a movie that the user had rated before;
-    version 0.1 did not keep them) and ``orphans`` (ratings whose user or movie is in no table).
+    ``by_rule`` counts rejected lines by the rule that they broke. ``unknown`` counts accepted rows with an
+    unknown value, by column. For ratings only: ``re_rated`` counts ratings of movies that the user had
+    already rated (None in version 0.1, which did not keep them), and ``orphans`` counts ratings whose user or
+    movie is not in its table.
     """
 
     read: int
@@ -84,9 +85,10 @@ class TableCounts(Part):
 
 
 class Ledger(Document):
-    """``ledger.json``: what a lake was made of, what became of every line, and its tables' versions.
+    """``ledger.json``: a lake's inputs, the counts of their lines, and the versions of its tables.
 
-    ``inputs`` are the identities of the delivered files by name; ``settings`` those that ``prepare`` goes by.
+    ``inputs`` are the identities of the delivered files by name. ``settings`` are those that determine the
+    lake's content. ``made_by`` is the release that wrote it.
     """
 
     format: str
@@ -98,7 +100,7 @@ class Ledger(Document):
 
 
 class Confusion(Part):
-    """Ratings by decision and truth; positive is liked."""
+    """The confusion matrix, in ratings; positive is liked."""
 
     tp: int
     fp: int
@@ -107,9 +109,9 @@ class Confusion(Part):
 
 
 class Figures(Part):
-    """Metrics of a group of ratings; None where a metric is not defined, as AUC is not for a single class.
+    """Metrics of a group of ratings; None if a metric is not defined, as the AUC of a single class.
 
-    ``people`` and ``intervals`` (95%, by user) are measured by ``evaluate`` only, for the model only.
+    ``people`` (users) and ``intervals`` (95%, by user) are only set by ``evaluate``, and not for baselines.
     """
 
     rows: int
@@ -135,13 +137,13 @@ class Figures(Part):
 
 
 class ColdStart(Figures):
-    """Metrics for new or known users and movies, with those of the baselines."""
+    """Metrics for ratings of new or known users and movies, with the baselines' metrics."""
 
     baselines: Mapping[str, Figures]
 
 
 class Measurement(Figures):
-    """Metrics of a model over all measured ratings, by segment, by who is new, and of the baselines."""
+    """Metrics of a model on all evaluated ratings, by segment and for cold starts, and of the baselines."""
 
     segments: Mapping[str, Mapping[str, Figures]]
     baselines: Mapping[str, Figures]
@@ -149,7 +151,7 @@ class Measurement(Figures):
 
 
 class Against(Figures):
-    """Metrics of another model on the same ratings, and the measured model's minus these."""
+    """Metrics of another model on the same ratings; ``difference`` is the evaluated model's minus these."""
 
     model_version: str
     difference: Mapping[str, float | None]
@@ -157,10 +159,11 @@ class Against(Figures):
 
 
 class Metrics(Measurement, Document):
-    """``metrics.json``: what ``evaluate`` measured, and on which ratings.
+    """``metrics.json``: the metrics that ``evaluate`` computed, and on which ratings.
 
-    ``since`` and ``until`` are in ISO 8601. ``leakage_cost`` has metrics by split and history.
-    ``predictions_version`` is the Delta version of the predictions, None until they are published.
+    The ratings were made from ``since`` on and before ``until`` (ISO 8601). ``overlap`` is true if ``since``
+    is before the end of training. ``leakage_cost`` has metrics by split and history. ``predictions_version``
+    is the Delta version of the predictions, None until they are published.
     """
 
     against: Against | None = None
@@ -174,7 +177,7 @@ class Metrics(Measurement, Document):
 
 
 class TrainingInterval(Part):
-    """Which ratings a model was fitted on, tuned on and measured on; times in ISO 8601, ends exclusive."""
+    """The ratings a model was trained, tuned and tested on; times in ISO 8601, ends exclusive."""
 
     from_: str = Field(alias="from")
     until: str
@@ -186,7 +189,7 @@ class TrainingInterval(Part):
 
 
 class Calibration(Part):
-    """How log odds become a probability: see :func:`movierate_spark.model.calibration.calibrated`."""
+    """The map from log odds to probability: see :func:`movierate_spark.model.calibration.calibrated`."""
 
     method: Literal["none", "platt", "isotonic"]
     slope: float = 1.0
@@ -196,7 +199,7 @@ class Calibration(Part):
 
 
 class Baseline(Part):
-    """A logistic model of one or two columns of the history, to be beaten."""
+    """A logistic model with at most two columns of the history, for comparison."""
 
     intercept: float
     coefficients: Mapping[str, float]
@@ -214,7 +217,7 @@ class Coefficient(Part):
 
 
 class PenaltyLoss(Part):
-    """The log loss of one penalty over the folds, and against the best one on the same rows."""
+    """The log loss of one penalty: mean, by fold, and minus the best penalty's on the same rows."""
 
     regParam: float
     elasticNetParam: float
@@ -226,18 +229,18 @@ class PenaltyLoss(Part):
 
 
 class LakeVersions(Part):
-    """The lake that a model was trained on."""
+    """The lake that a model was trained on, and the versions of its tables."""
 
     path: str
     versions: Mapping[str, int]
 
 
 class Manifest(Document):
-    """``bundle.json``: which files make the model, how to use them, and what was measured in training.
+    """``bundle.json``: the model's files, how to use them, and the metrics of the training.
 
-    ``signature`` are the columns, with types, that the pipeline reads; ``params`` is the chosen penalty, as
-    Spark names its parts; ``cross_validation`` the whole path of penalties; ``files`` are SHA-256 digests
-    by path below the bundle.
+    ``signature`` maps the columns that the pipeline reads to their types. ``params`` is the selected penalty,
+    with Spark's names. ``cross_validation`` has all penalties. ``files`` are SHA-256 digests by path relative
+    to the bundle.
     """
 
     version: str
@@ -262,9 +265,9 @@ class Manifest(Document):
 
 
 class RunRecord(Document):
-    """What a run read, did and left. Times are UTC; ``seconds`` from its beginning to its end.
+    """A run record: a run's inputs, steps, outputs and outcome. Times are UTC; ``seconds`` is its duration.
 
-    ``counts`` are rows at each step, which add up. Secrets among the settings are hidden.
+    ``counts`` are rows at each step, which add up. Secrets in the settings are hidden.
     """
 
     job: str

@@ -1,7 +1,7 @@
-"""The lake: four Delta tables, and the ledger that is their commit.
+"""The lake: four Delta tables, and a ledger that commits them together.
 
-``ledger.json`` names each table's version and is written last, by an atomic rename. Readers open
-the tables at those versions, so they see one whole delivery or the one before it.
+``ledger.json`` names the version of each table. It is written last, by an atomic rename. Readers open the
+tables at these versions, so that they see either the complete new delivery or the one before it.
 """
 
 from __future__ import annotations
@@ -31,9 +31,10 @@ LEDGER = "ledger.json"
 
 @dataclass(frozen=True)
 class Lake:
-    """An opened lake: its frames are fixed at the ledger's versions.
+    """A lake whose frames are at the versions in the ledger.
 
-    ``ledger_sha256`` is of the bytes that ``ledger`` was parsed from; the file may be another one by now.
+    ``ledger_sha256`` is the digest of the bytes from which ``ledger`` was parsed; the file may have been
+    replaced since.
     """
 
     path: Path
@@ -45,12 +46,12 @@ class Lake:
 
     @property
     def has_re_ratings(self) -> bool:
-        """Whether a user has rated a movie again; not in a lake whose ledger does not count them (0.1)."""
+        """Whether a user has rated a movie again; false for a lake of version 0.1 without their number."""
         return bool(self.ledger.tables["ratings"].re_rated)
 
     @property
     def latest_ratings(self) -> DataFrame:
-        """One row per (user, movie) that has ratings: the latest of them."""
+        """One row per (user, movie) with ratings: the latest rating."""
         if not self.has_re_ratings:
             return self.ratings
         latest = F.max(F.struct("rated_at", "rating")).alias("latest")
@@ -58,16 +59,19 @@ class Lake:
         return by_pair.select("user_id", "movie_id", "latest.rating", "latest.rated_at")
 
     def described(self) -> dict[str, Any]:
-        """What a run record says of the lake that was read."""
-        named = {"lake": str(self.path), "lake_versions": dict(self.ledger.versions)}
-        return named | {"ledger_sha256": self.ledger_sha256}
+        """The lake's path, versions and digest, for run records."""
+        return {
+            "lake": str(self.path),
+            "lake_versions": dict(self.ledger.versions),
+            "ledger_sha256": self.ledger_sha256,
+        }
 
 
 def read_ledger(path: Path) -> tuple[Ledger, bytes]:
-    """The ledger of the lake at ``path``, and the bytes that it was read from.
+    """The ledger of the lake at ``path``, and the bytes from which it was parsed.
 
     Raises:
-        InputError: no lake lies there, or its ledger can't be read.
+        InputError: there is no lake, or its ledger can't be read.
     """
     try:
         content = (path / LEDGER).read_bytes()
@@ -84,10 +88,10 @@ def read_ledger(path: Path) -> tuple[Ledger, bytes]:
 
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:
-    """The lake at ``path``, as its ledger names it.
+    """The lake at ``path``, at the versions in its ledger.
 
     Raises:
-        InputError: no lake lies there, or its ledger or a table can't be read.
+        InputError: there is no lake, or its ledger or a table can't be read.
     """
     ledger, content = read_ledger(path)
     frames = {
@@ -98,10 +102,10 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
 
 
 def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> Ledger | None:
-    """The ledger of a whole lake that was made of the same files and settings; else None.
+    """The ledger of the lake at ``path`` if it was made of the same inputs and settings; else None.
 
-    A rating of the future that was rejected may have come of age: such a lake is never the same. Nor is one
-    of 0.1 that did not keep, nor count, re-ratings.
+    Also None if one of its files is missing; if ratings were rejected for their time, as a time in the future
+    may be valid now; and for a lake of version 0.1, which did not keep re-ratings.
     """
     try:
         ledger = Ledger.parse((path / LEDGER).read_bytes())
@@ -120,13 +124,13 @@ def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> Ledger | None:
 
 
 def open_tables(path: Path) -> dict[str, OpenedTable]:
-    """The lake's tables as they are when a run begins, for :func:`publish`."""
+    """The lake's tables as they are now, for :func:`publish`: to be called when a run begins."""
     return {name: open_table(path / name) for name in schemas.LAKE}
 
 
 @contextmanager
 def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
-    """Write the tables' files; if the block fails, what it had written is removed again."""
+    """Write the tables' files, by table. If the block fails, those that are not published are removed."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(attempt_to_write(frames[name], path / name, schema))
@@ -142,13 +146,14 @@ def publish(
     *,
     to: Mapping[str, OpenedTable],
 ) -> Ledger:
-    """Commit the tables, then the ledger that makes them the lake.
+    """Commit the tables, then write the ledger, which makes them visible to readers.
 
-    ``tables`` and ``made_of`` are the ledger's content but for the versions; ``to`` are the tables as they
+    ``tables`` and ``made_of`` are the ledger's content without the versions. ``to`` are the tables as they
     were when the run began.
 
     Raises:
-        MovierateError: the rows written are not those the ledger counts; nothing becomes visible.
+        InputError: a table now has another schema.
+        MovierateError: the numbers of rows written differ from the ledger's counts; nothing becomes visible.
         ConflictError: another run has published a lake meanwhile.
     """
     rejected = sum(counts.rejected for counts in tables.values())
@@ -166,7 +171,7 @@ def publish(
 
 
 def _check_newest(path: Path, versions: Mapping[str, int]) -> None:
-    """Refuse to name versions that another run has replaced by now: its lake is the newer one."""
+    """Refuse versions that another run has already replaced, as its lake is newer."""
     newest = {name: open_table(path / name).version for name in versions}
     if newest != versions:
         raise ConflictError(

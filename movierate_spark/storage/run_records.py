@@ -1,4 +1,4 @@
-"""Run records: a JSON file beside what a run published, for whoever has to know what happened."""
+"""Run records: a JSON file about each run, in the folder of its output."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltal
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of this package and of those that its results depend on."""
+    """The versions of this package and of the libraries on which its results depend."""
     return {name: version(name) for name in LIBRARIES}
 
 
 @dataclass
 class Draft:
-    """What a run says of itself while it works: see :class:`RunRecord`. One not ``kept`` is not written."""
+    """A run record while the run is working: see :class:`RunRecord`. It is written only if ``kept``."""
 
     outcome: Outcome = "done"
     run_date: str | None = None
@@ -43,7 +43,7 @@ class Draft:
 
 @dataclass(frozen=True)
 class StoredRecord:
-    """A run record and the folder that the run worked on."""
+    """A run record, and the folder in which it was found."""
 
     folder: str
     record: RunRecord
@@ -51,23 +51,24 @@ class StoredRecord:
 
 @contextmanager
 def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, Any]]) -> Iterator[Draft]:
-    """A record to be filled by the block, left in ``target`` when it ends.
+    """A draft for the block to fill; it is written into ``target`` as a run record when the block ends.
 
-    A refused run leaves none. One that failed or lost leaves one where ``target`` exists.
+    A run that ends with an InputError has no record. One that failed otherwise, or had a conflict, has one if
+    ``target`` exists.
     """
-    draft, started, began = Draft(), datetime.now(UTC), time.monotonic()
+    draft, started, start = Draft(), datetime.now(UTC), time.monotonic()
 
     def write() -> None:
         content = {
             "job": job,
             "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
-            "seconds": round(time.monotonic() - began, 3),
+            "seconds": round(time.monotonic() - start, 3),
             "steps": steps,
             "settings": _without_secrets(settings),
             "libraries": library_versions(),
         }
-        said = {name: value for name, value in vars(draft).items() if name != "kept"}
-        _write(target, RunRecord.new(**content, **said))
+        from_draft = {name: value for name, value in vars(draft).items() if name != "kept"}
+        _write(target, RunRecord.new(**content, **from_draft))
         steps.clear()
 
     try:
@@ -77,7 +78,7 @@ def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, A
     except BaseException as error:
         draft.outcome = "conflict" if isinstance(error, ConflictError) else "failed"
         if target.is_dir():
-            with suppress(OSError):  # what went wrong first is what the caller must hear
+            with suppress(OSError):  # the caller must get the first error
                 write()
         raise
     if draft.kept:
@@ -85,7 +86,7 @@ def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, A
 
 
 def _without_secrets(settings: Settings) -> dict[str, Any]:
-    """Settings as a record may tell them: what Spark would hide, by its pattern here, is hidden."""
+    """The settings, without values that Spark would redact by its pattern in these settings."""
     properties = {**settings.spark.properties, **submitted_properties()}
     pattern = properties.get(redaction.SETTING, redaction.BY_DEFAULT)
     return redaction.redacted(settings.model_dump(mode="json"), pattern)
@@ -100,15 +101,15 @@ def _write(target: Path, record: RunRecord) -> None:
 
 
 def longest_run(folder: Path) -> float:
-    """Seconds that the longest run took of those that have left a record in ``folder``; 0 without records."""
+    """The duration in seconds of the longest run with a record in ``folder``; 0 without records."""
     return max((_read(file).seconds for file in (folder / RUNS).glob("*.json")), default=0.0)
 
 
 def read_records(folders: list[Path]) -> list[StoredRecord]:
-    """The records that lie in folders of lakes, models, scores and reports, oldest first.
+    """The run records in folders of lakes, models, scores and reports, oldest first.
 
     Raises:
-        InputError: a folder holds no records, or one that can't be read.
+        InputError: a folder has no records, or one that can't be read.
     """
     stored: list[StoredRecord] = []
     for folder in folders:

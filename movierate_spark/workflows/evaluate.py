@@ -1,4 +1,4 @@
-"""evaluate: a bundle's predictions of ratings it has not seen, and how good they are."""
+"""evaluate: a bundle's predictions for ratings it was not trained on, their metrics and a report."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ PREDICTIONS = "predictions"
 
 @dataclass(frozen=True)
 class EvaluationWindow:
-    """Which ratings are measured: made from ``since`` on and before ``until``.
+    """The ratings to evaluate: made from ``since`` on and before ``until``.
 
-    Only those of users with ``min_user_history`` earlier ratings in the order (rated_at, user_id,
-    movie_id); ``allow_overlap`` lets in ratings that the model was trained on.
+    Only ratings before which the user has at least ``min_user_history`` others are used, in the order
+    (rated_at, movie_id). ``allow_overlap`` allows ratings that the model was trained on.
     """
 
     since: datetime
@@ -55,7 +55,7 @@ class EvaluationWindow:
     allow_overlap: bool = False
 
     def described(self) -> dict[str, Any]:
-        """For ``metrics.json``; times in ISO 8601."""
+        """The fields of ``metrics.json``; times in ISO 8601."""
         return {
             "since": self.since.isoformat(),
             "until": self.until.isoformat() if self.until else None,
@@ -74,15 +74,15 @@ def evaluate_model(
     against: Bundle | None = None,
     with_leakage_cost: bool = False,
 ) -> Metrics:
-    """Measure a bundle, and another one on the same rows; leave predictions, report and metrics.
+    """Evaluate a bundle, and ``against`` another one on the same rows; write predictions, report and metrics.
 
-    The metrics come last and name the version of the predictions table that they were counted from.
+    The metrics are written last, with the version of the predictions table from which they were computed.
 
     Raises:
-        InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
-            mean the same by liked.
-        MovierateError: the predictions written are not as many as those measured.
-        ConflictError: another run has published predictions there meanwhile.
+        InputError: there are no ratings to evaluate, a model was trained on some of them, the two models have
+            different definitions of liked, or ``target`` has other content.
+        MovierateError: the number of predictions written differs from the number evaluated.
+        ConflictError: another run has published predictions meanwhile.
     """
     lake = before(lake, window.until)
     other = against
@@ -97,7 +97,7 @@ def evaluate_model(
                 raise InputError(
                     f"{window.since.isoformat()}: no ratings to evaluate in {lake.path}", argument="since"
                 )
-        theirs = None if other is None else _called(predictions(lake, other, window), other)
+        theirs = None if other is None else _for_metrics(predictions(lake, other, window), other)
         content = _metrics(predicted, bundle, theirs, settings, progress)
         if other is not None:
             content[AGAINST] |= {"model_version": other.version}
@@ -114,7 +114,7 @@ def evaluate_model(
 def _metrics(
     predicted: DataFrame, bundle: Bundle, theirs: DataFrame | None, settings: Settings, progress: Progress
 ) -> dict[str, Any]:
-    """The bundle's metrics with their intervals; beside them those of ``theirs``, another one's ratings."""
+    """The bundle's metrics with intervals, and those of ``theirs``, the predictions of another bundle."""
     with progress.step("metrics"):
         metrics = measure(
             predicted,
@@ -123,15 +123,15 @@ def _metrics(
             baselines=bundle.manifest.baselines,
         )
     with progress.step("intervals"):
-        sides = {MODEL: _called(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
-        return _by_group(metrics, predicted, bundle) | _sureness(sides, metrics, settings)
+        sides = {MODEL: _for_metrics(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
+        return _by_group(metrics, predicted, bundle) | _intervals(sides, metrics, settings)
 
 
 def _check_models(window: EvaluationWindow, bundle: Bundle, other: Bundle | None) -> bool:
     """Whether a model was trained on ratings of the window.
 
     Raises:
-        InputError: one was, and the window doesn't allow it; or the two do not mean the same by liked.
+        InputError: one was, and the window doesn't allow it; or the models define liked differently.
     """
     overlap = _check_unseen(window, bundle)
     if other is not None:
@@ -159,7 +159,7 @@ def _check_same_label(bundle: Bundle, other: Bundle) -> None:
 
 
 def predictions(lake: Lake, bundle: Bundle, window: EvaluationWindow) -> DataFrame:
-    """The measured ratings with label, attributes, history and what the bundle says of them."""
+    """The ratings of the window with label, attributes, history and the bundle's predictions."""
     rows = rows_for(bundle, lake)
     if window.min_user_history:
         rows = _with_user_history(rows, at_least=window.min_user_history)
@@ -172,53 +172,58 @@ def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
     return earlier.where(F.col("earlier") >= at_least).drop("earlier")
 
 
-def _called(predicted: DataFrame, bundle: Bundle) -> DataFrame:
-    """What metrics need of a bundle's predictions: user, label, probability, threshold."""
+def _for_metrics(predicted: DataFrame, bundle: Bundle) -> DataFrame:
+    """The columns for metrics: user_id, label, probability, decision_threshold."""
     decision_threshold = F.lit(bundle.manifest.decision_threshold).alias("decision_threshold")
     return predicted.select("user_id", "label", F.col("p_like").alias("probability"), decision_threshold)
 
 
-def _sureness(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Settings) -> dict[str, Any]:
-    """Intervals of the metrics, and of their differences where two models are compared."""
-    stacked = [rows.withColumn("model", F.lit(name)) for name, rows in sides.items()]
-    whole = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
+def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Settings) -> dict[str, Any]:
+    """Intervals of the metrics and, if two models are compared, of their differences."""
+    stacked = [side.withColumn("model", F.lit(name)) for name, side in sides.items()]
+    rows = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
     options = settings.evaluate
-    resampled = bootstrap.resampled_metrics(whole, resamples=options.resamples, seed=options.seed)
+    resampled = bootstrap.resampled_metrics(rows, resamples=options.resamples, seed=options.seed)
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
-    sure: dict[str, Any] = {
+    intervals: dict[str, Any] = {
         "intervals": {name: bootstrap.interval(mine[name], point=metrics.metric(name)) for name in METRICS}
     }
     if AGAINST in sides:
-        theirs = metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
-        gaps = {name: difference(metrics.metric(name), theirs[name]) for name in METRICS}
-        apart = {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
-        sure[AGAINST] = {
+        theirs = metrics_by(rows.where(F.col("model") == AGAINST), "model")[0]
+        differences = {name: difference(metrics.metric(name), theirs[name]) for name in METRICS}
+        in_resamples = (
+            {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
+        )
+        intervals[AGAINST] = {
             **{name: value for name, value in theirs.items() if name != "model"},
-            "difference": gaps,
+            "difference": differences,
             "difference_intervals": {
-                name: bootstrap.interval(apart[name], point=gaps[name], signed=True) for name in METRICS
+                name: bootstrap.interval(in_resamples[name], point=differences[name], signed=True)
+                for name in METRICS
             },
         }
-        whole.unpersist()
-    return sure
+        rows.unpersist()
+    return intervals
 
 
 def _by_group(metrics: Measurement, predicted: DataFrame, bundle: Bundle) -> dict[str, Any]:
-    """The metrics with the number of people, and with intervals of each segment and each cold start."""
+    """The metrics with the number of users, and with intervals for each segment and each cold start."""
     models = {MODEL: ("p_like", bundle.manifest.decision_threshold)}
-    sure = people_and_intervals(by_group(predicted, models), "scope", "value")
+    by_value = people_and_intervals(by_group(predicted, models), "scope", "value")
     content = metrics.content()
     segments = {
-        scope: {value: figures | sure[scope, value] for value, figures in groups.items()}
+        scope: {value: figures | by_value[scope, value] for value, figures in groups.items()}
         for scope, groups in content["segments"].items()
     }
-    cold_start = {value: each | sure["cold_start", value] for value, each in content["cold_start"].items()}
-    people = sure["all", "all"]["people"]
+    cold_start = {
+        value: each | by_value["cold_start", value] for value, each in content["cold_start"].items()
+    }
+    people = by_value["all", "all"]["people"]
     return content | {"people": people, "segments": segments, "cold_start": cold_start}
 
 
 def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
-    """Likes by hundredth of the probability, of the model and of each baseline."""
+    """The histogram of the probabilities of the model and of each baseline, by hundredths."""
     rows = with_baselines(predicted, bundle.manifest.baselines)
     columns = {MODEL: "p_like", **{name: name for name in bundle.manifest.baselines}}
     models = F.array(

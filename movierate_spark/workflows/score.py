@@ -41,7 +41,7 @@ class Tables:
     rejected: OpenedTable
 
     def hold(self, day: date, counts: RequestCounts, *, number: int) -> bool:
-        """Whether all rows of a run date lie there, from a commit of this number."""
+        """Whether all rows of a run date are there, from a commit with this transaction number."""
         parts = (self.scores, counts.scored), (self.rejected, counts.rejected)
         return all(
             table.transaction(_name(day)) == number and table.rows(day) == rows for table, rows in parts

@@ -574,7 +574,7 @@ def led_by_a_file_that_spark_reads_though_it_looks_hidden(model: Path, _: Path) 
         (led_by_a_link_of_its_stages, "/pipeline/stages, a symbolic link"),
         (led_by_a_link_of_its_version, ", a symbolic link"),
         (led_by_a_link_of_one_file, ".parquet, a symbolic link"),
-        (led_by_a_file_that_spark_reads_though_it_looks_hidden, "would run who knows what"),
+        (led_by_a_file_that_spark_reads_though_it_looks_hidden, "would run an unknown class"),
     ],
 )
 def test_a_bundle_that_leads_elsewhere_is_refused_though_it_is_signed_again(

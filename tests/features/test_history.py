@@ -19,8 +19,9 @@ from movierate_spark.features.history import (
     layouts,
     movie_history,
     user_history,
-    with_history,
+    with_movie_history,
     with_priors,
+    with_user_history,
 )
 from movierate_spark.features.segments import ORDINARY, in_segments, layout
 
@@ -57,7 +58,8 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
 def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
     laid = layouts(frame, chosen)
-    return with_history(with_priors(frame, min_rating=4.0), laid, chosen, min_rating=4.0)
+    by_user = with_movie_history(with_priors(frame, min_rating=4.0), laid, chosen, min_rating=4.0)
+    return with_user_history(by_user, chosen).drop("residual")
 
 
 def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession) -> None:

@@ -15,6 +15,7 @@ from movierate_spark.config import Settings
 from movierate_spark.features.history import COLUMNS
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
+from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.transformers import (
     CalendarCycles,
     HistoryFeatures,
@@ -118,14 +119,15 @@ def test_a_stage_does_the_same_after_saving_and_loading(
 
 JOINED = (
     "user_id long, movie_id long, at timestamp, gender string, age_group string, occupation string,"
-    " zip3 string, year int, genres array<string>, " + ", ".join(f"{name} double" for name in COLUMNS)
+    " zip3 string, year int, genres array<string>, "
+    + ", ".join(f"{name} double" for name in (*COLUMNS, *TASTE_COLUMNS))
 )
 KNOWN = {
     **{"user_count": 2.0, "user_mean": 4.0, "user_like_rate": 0.6},
     **{"movie_count": 5.0, "movie_mean": 3.5, "movie_like_rate": 0.5},
     **{"prior_mean": 3.6, "prior_like_rate": 0.57},
 }
-HISTORY = tuple(KNOWN.get(name, 0.1) for name in COLUMNS)
+HISTORY = tuple(KNOWN.get(name, 0.1) for name in (*COLUMNS, *TASTE_COLUMNS))
 
 
 def joined(spark: SparkSession) -> DataFrame:
@@ -172,6 +174,8 @@ def test_every_slot_has_a_readable_name(spark: SparkSession, settings: Settings)
         "user: log odds of liking above all x log of ratings",
         "user: ratings above the movies' means x log of ratings",
         "movie: mean rating above all x log of ratings",
+        "user: ratings of the movie's neighbours", "user: taste factors",
+        "user: expected rating in units of spread",
     ]  # fmt: skip
 
 

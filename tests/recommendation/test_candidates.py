@@ -20,7 +20,7 @@ def test_probes_stand_for_one_thing_each_and_for_nothing_first() -> None:
 
 
 def test_what_a_movie_adds_is_what_its_pairs_have_beyond_their_two_sides() -> None:
-    nobody = np.array([0.5, 0.75])  # of nobody, and of a woman, with the movie that nobody knows
+    nobody = np.array([0.5, 0.75])  # probe users -1 and -2 with probe movie -1
     logits = np.array([[1.5, 0.5], [2.25, 0.75]])
     side = movie_side(PROBES, np.array([7, 8]), [["Drama", "War"], []], [1994, None], logits, nobody)
     assert side.own.tolist() == [1.0, 0.0]
@@ -46,5 +46,5 @@ def test_a_movie_is_of_one_of_the_genres_and_of_a_known_year_where_years_are_nam
 ) -> None:
     rows = [(1, 1980, ["Drama"]), (2, 1990, ["War", "Crime"]), (3, None, [])]
     movies = spark.createDataFrame(rows, "movie_id long, year int, genres array<string>")
-    chosen = may_be_recommended(movies, genres=genres, year_min=year_min, year_max=year_max)
-    assert [row["movie_id"] for row in chosen.sort("movie_id").collect()] == expected
+    selected = may_be_recommended(movies, genres=genres, year_min=year_min, year_max=year_max)
+    assert [row["movie_id"] for row in selected.sort("movie_id").collect()] == expected

@@ -26,8 +26,8 @@ def test_equal_movies_are_in_order_of_their_ids_and_seen_ones_left_out(spark: Sp
         }
     )
     frame = spark.createDataFrame(users).to(USER_SIDE)
-    found = top_movies(frame, side, np.array([0.0, 0.0]), count=2).collect()
-    assert [tuple(row) for row in found] == [
+    rows = top_movies(frame, side, np.array([0.0, 0.0]), count=2).collect()
+    assert [tuple(row) for row in rows] == [
         (1, 1, 30, 1.0),
         (1, 2, 40, 1.0),
         (2, 1, 10, 9.5),

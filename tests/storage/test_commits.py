@@ -1,4 +1,4 @@
-"""Commits that lose to whoever came first, and files that nobody reads any more."""
+"""Commits that conflict with an earlier one, and files that are no longer used."""
 
 from __future__ import annotations
 
@@ -171,7 +171,7 @@ def test_vacuum_removes_dead_attempts_of_age_and_keeps_what_is_read(
     path = tmp_path / "t"
     publish(spark, path, 1)
     dead = []
-    for day in (FIRST, SECOND):  # as of a run that was killed before its commit
+    for day in (FIRST, SECOND):  # as after a run that was killed before its commit
         folder = path / f"run_date={day}" / f"{len(dead):032x}"
         spark.createDataFrame([(9,)], PLAIN).write.parquet(str(folder))
         dead.append(folder)

@@ -1,4 +1,4 @@
-"""Documents that runs leave: what was written is read, by this version and, where it can be, by the next."""
+"""Documents that runs write: this version reads what it wrote and, if possible, documents of version 0.1."""
 
 from __future__ import annotations
 
@@ -44,8 +44,11 @@ def test_a_document_of_a_later_format_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("name", KINDS)
 def test_a_document_with_a_key_too_many_or_too_few_is_refused(name: str) -> None:
-    whole = json.loads(example(name))
-    for broken in ({**whole, "colour": "red"}, {key: whole[key] for key in whole if key != list(whole)[1]}):
+    content = json.loads(example(name))
+    for broken in (
+        {**content, "colour": "red"},
+        {key: content[key] for key in content if key != list(content)[1]},
+    ):
         with pytest.raises(ValidationError):
             KINDS[name].parse(json.dumps(broken).encode())
 

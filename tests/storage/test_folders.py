@@ -152,10 +152,10 @@ def test_a_control_file_is_on_the_disk_before_it_has_its_name_and_its_name_after
     done: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
-    def synced(opened: int) -> None:
-        name = Path(f"/proc/self/fd/{opened}").readlink().name
+    def synced(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
         done.append(f"sync {re.sub(r'[0-9a-f]{32}', 'UNIQUE', name)}")
-        fsync(opened)
+        fsync(descriptor)
 
     def replaced(old: Path, new: Path) -> Path:
         done.append(f"name {new.name}, of {old.stat().st_size} bytes")
@@ -184,7 +184,7 @@ def test_a_folder_that_cannot_be_flushed_is_no_failure(
 
 
 class Saved:
-    """A pipeline whose saving leaves a file, and calls what it is given."""
+    """A pipeline that writes a file when it is saved, then calls ``then``."""
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.then = then
@@ -216,10 +216,10 @@ def test_a_bundle_stays_where_nobody_can_tell_whether_it_is_named(
 ) -> None:
     read, manifest = Path.read_text, tmp_path / "model" / "bundle.json"
 
-    def stale(path: Path, *given: Any, **more: Any) -> str:
+    def stale(path: Path, *arguments: Any, **more: Any) -> str:
         if path == manifest and content is None:
             raise OSError("Stale file handle")
-        return read(path, *given, **more)
+        return read(path, *arguments, **more)
 
     def failed(*_: object) -> None:
         manifest.write_text(content or "")
@@ -261,16 +261,16 @@ def older(path: Path, *, hours: float) -> None:
 
 def test_a_bundle_is_as_old_as_its_replacement_and_not_as_its_making(tmp_path: Path) -> None:
     model = tmp_path / "model"
-    made = bundle.save_bundle(model, cast("Any", Saved()), manifest_content())
+    earlier = bundle.save_bundle(model, cast("Any", Saved()), manifest_content())
     killed = model / "29991231T000000-01234567"
     killed.mkdir()
     older(model, hours=200)
     current = bundle.save_bundle(model, cast("Any", Saved()), manifest_content(decision_threshold=0.4))
     assert vacuum_folder(model, retention_hours=168) == [killed]
-    assert (model / made.version).is_dir()
-    older(model / made.version, hours=169)
+    assert (model / earlier.version).is_dir()
+    older(model / earlier.version, hours=169)
     older(model / "bundle.json", hours=169)
-    assert vacuum_folder(model, retention_hours=168) == [model / made.version]
+    assert vacuum_folder(model, retention_hours=168) == [model / earlier.version]
     assert (model / current.version).is_dir()
 
 
