@@ -60,10 +60,17 @@ def recommend_movies(
     was made from the same inputs by the same release and is still complete, unless ``force`` is given.
 
     Raises:
-        InputError: ``target`` holds something else, or the settings leave no movie to recommend.
+        InputError: ``target`` holds something else, the settings leave no movie to recommend, or the model
+            has taste columns.
         MovierateError: a user would get fewer recommendations than there are.
         ConflictError: another run has published recommendations there meanwhile.
     """
+    if bundle.features.uses_taste:
+        raise InputError(
+            f"{bundle.path}: trained with features.collaborative, which recommend does not take yet: train"
+            " without it",
+            argument="model",
+        )
     check_table_folder(target, "out", schemas.RECOMMENDATIONS)
     table = open_table(target)
     second = second_after_last(lake) if at is None else at

@@ -289,6 +289,7 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
             "n": beyond(lambda stars: int(stars is not None)),
             "tenths": beyond(lambda stars: int(10 * (stars or 0))),
             "likes": beyond(lambda stars: int((stars or 0) >= 4)),
+            "squares": beyond(lambda stars: int(100 * (stars or 0) ** 2)),
             "gender": pa.array(["FM"[u % 2] if u else None for u in user], pa.string()),
             "age_group": pa.array([str(u % 3) for u in user]),
             "occupation": pa.array([str(u) for u in user]),
