@@ -28,7 +28,7 @@ from movierate_spark.recommendation.candidates import GROUPS, Floats, MovieSide
 from movierate_spark.recommendation.taste import MovieTaste, TasteCoefficients, UserTaste, added_by_taste
 
 CELLS_AT_ONCE = 2_000_000
-"""Pairs of users and movies, at some 50 bytes with the taste columns."""
+"""Pairs of users and movies, at some 80 bytes with the taste columns."""
 DECIMALS = 9
 TOP = StructType(
     [
