@@ -57,7 +57,7 @@ VARIABLES = {
     "LABEL__MIN_RATING": ("3.5", 3.5),
     "FEATURES__MONTH": ("never", "never"),
     "FEATURES__HISTORY": ("false", False),
-    "FEATURES__COLLABORATIVE": ("true", True),
+    "FEATURES__COLLABORATIVE": ("false", False),
     "FEATURES__HISTORY_MAX": ("7", 7),
     "FEATURES__NEIGHBOURS_MAX": ("8", 8),
     "FEATURES__TIME_BLOCK_FIRST": ("9", 9),

@@ -13,6 +13,7 @@ a complete Arrow table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 
 import numpy as np
@@ -21,13 +22,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import DoubleType, LongType, StructField, StructType
+from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StructField, StructType
 
 from movierate_spark.config import FeatureSettings
-from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
+from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
-from movierate_spark.features.taste import TASTE_COLUMNS, TaskRows, taste_history
+from movierate_spark.features.taste import TASTE_COLUMNS, TaskRows, taste_history, tastes
 from movierate_spark.features.taste_tables import TasteTables
 
 GROUPS = ("gender", "age_group", "occupation")
@@ -51,6 +52,14 @@ USER_COLUMNS = (
 )
 PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
 COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
+TASTES = StructType(
+    [
+        StructField("user_id", LongType()),
+        StructField("taste_movies", ArrayType(IntegerType())),
+        StructField("taste_residuals", ArrayType(DoubleType())),
+        StructField("taste_vector", ArrayType(DoubleType())),
+    ]
+)
 COUNTS = ("movie_count", "user_count")
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
@@ -155,6 +164,27 @@ def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
     return ratings.select("user_id", "movie_id", "at", "rating", "residual", "user_residual")
 
 
+def tastes_as_of(
+    rows: DataFrame, settings: FeatureSettings, tables: TasteTables, *, at: datetime, movie_id: int
+) -> DataFrame:
+    """What the taste columns take from users as of ``at``: :data:`TASTES`.
+
+    ``rows`` are those of :func:`with_movie_history`, with a request at ``at`` for a movie that nobody has
+    rated (``movie_id``) of each user that is asked for. ``taste_movies`` are the movies of the ratings that
+    the request looks at, as indices in the tables, and ``taste_residuals`` their residuals in stars;
+    ``taste_vector`` is the user's. There is no row for users without earlier ratings, and none at all if
+    ``at`` is in block 0.
+    """
+    block = tables.block_at(at)
+    if not block:
+        return rows.sparkSession.createDataFrame([], TASTES)
+    columns = ["user_id", "movie_id", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
+    is_other = (F.col("kind") == ORDINARY) & F.col("rating").isNull() & (F.col("movie_id") != movie_id)
+    function = partial(tastes_of_requests, settings=settings, tables=tables, block=block, movie_id=movie_id)
+    task = partial(_tastes_task, function=function)
+    return rows.where(~is_other).select(*columns, "n", "residual").mapInArrow(task, TASTES)
+
+
 # ---- one task's rows ----------------------------------------------------------------------------
 
 
@@ -187,13 +217,12 @@ def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables 
     second = _integers(rows, "second")
     kind = _integers(rows, "kind")
     past = earlier(user, second, _integers(rows, "movie_id"))
-    is_rating = _known(rows, "rating") & ~_known(rows, "withdrawn_at") & (kind != TOTALS)
-    *sums, residual = (np.where(kind == RECENT, 0, _integers(rows, name)) for name in (*SUMS, "residual"))
+    *sums, residual = _without_recent(rows, [*SUMS, "residual"])
     n = sums[0]
     columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
     level = _level(past, n, residual, settings)
     columns["user_residual"] = level
-    recent = past.recent(is_rating, _groups(user, _codes(rows, "movie_id")))
+    recent = _recent(rows, past, user)
     for last in RECENT_RATINGS:
         ratings, above = recent.totals(_integers(rows, "residual"), last=last)
         columns[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
@@ -214,30 +243,71 @@ def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables 
     summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
     columns["user_genre"] = summed / np.maximum(genres, 1)
     if tables:
-        task_rows = TaskRows(
-            user=user,
-            movie_id=_integers(rows, "movie_id"),
-            second=second,
-            residual=_integers(rows, "residual") / RESIDUAL_UNITS,
-            level=level,
-            count=past.totals(n),
-            is_scored=(kind == ORDINARY) & ~_known(rows, "withdrawn_at"),
-        )
+        is_scored = (kind == ORDINARY) & ~_known(rows, "withdrawn_at")
+        task_rows = _task_rows(rows, user, level, past.totals(n), is_scored)
         columns |= taste_history(task_rows, recent, tables, last=settings.history_max)
     return columns
+
+
+def tastes_of_requests(
+    rows: pa.Table, settings: FeatureSettings, tables: TasteTables, *, block: int, movie_id: int
+) -> pa.Table:
+    """The table of :func:`tastes_as_of`."""
+    user = _histories(rows, "user_id")
+    past = earlier(user, _integers(rows, "second"), _integers(rows, "movie_id"))
+    n, residual = _without_recent(rows, ["n", "residual"])
+    is_request = (_integers(rows, "kind") == ORDINARY) & (_integers(rows, "movie_id") == movie_id)
+    task_rows = _task_rows(rows, user, _level(past, n, residual, settings), past.totals(n), is_request)
+    recent, learnt = _recent(rows, past, user), tables.of_block(block)
+    found = tastes(task_rows, recent, tables, learnt, last=settings.history_max)
+    offset = found.offset.astype(np.int32)
+    vectors = np.arange(len(found.row) + 1, dtype=np.int32) * found.vector.shape[1]
+    return pa.table(
+        {
+            "user_id": rows["user_id"].take(pa.array(found.row)),
+            "taste_movies": pa.ListArray.from_arrays(offset, pa.array(found.movie, pa.int32())),
+            "taste_residuals": pa.ListArray.from_arrays(offset, found.residual),
+            "taste_vector": pa.ListArray.from_arrays(vectors, found.vector.ravel()),
+        }
+    )
 
 
 def levels(rows: pa.Table, settings: FeatureSettings) -> Columns:
     """``user_residual`` alone, as :func:`user_history` has it."""
     past = earlier(_histories(rows, "user_id"), _integers(rows, "second"))
-    is_earlier_rating = _integers(rows, "kind") == RECENT  # which the totals hold, too
-    n, residual = (np.where(is_earlier_rating, 0, _integers(rows, name)) for name in ("n", "residual"))
+    n, residual = _without_recent(rows, ["n", "residual"])
     return {"user_residual": _level(past, n, residual, settings)}
 
 
 def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) -> Floats:
     """The user's mean residual before each row, in stars, shrunk towards 0."""
     return past.totals(residual) / RESIDUAL_UNITS / (past.totals(n) + settings.shrinkage_user)
+
+
+def _without_recent(rows: pa.Table, names: Sequence[str]) -> list[Ints]:
+    """Columns to sum up, with 0 in a segment's earlier ratings, as its totals hold these, too."""
+    is_recent = _integers(rows, "kind") == RECENT
+    return [np.where(is_recent, 0, _integers(rows, name)) for name in names]
+
+
+def _recent(rows: pa.Table, past: Earlier, user: Ints) -> Recent:
+    """The ratings in each row's past, also those that a segment gets from earlier ones."""
+    is_rating = _known(rows, "rating") & ~_known(rows, "withdrawn_at") & (_integers(rows, "kind") != TOTALS)
+    return past.recent(is_rating, _groups(user, _codes(rows, "movie_id")))
+
+
+def _task_rows(
+    rows: pa.Table, user: Ints, level: Floats, count: Ints, is_scored: NDArray[np.bool_]
+) -> TaskRows:
+    return TaskRows(
+        user=user,
+        movie_id=_integers(rows, "movie_id"),
+        second=_integers(rows, "second"),
+        residual=_integers(rows, "residual") / RESIDUAL_UNITS,
+        level=level,
+        count=count,
+        is_scored=is_scored,
+    )
 
 
 def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, shrinkage: float) -> Columns:
@@ -267,16 +337,29 @@ def _by_key(rows: DataFrame, function: History, added: Sequence[str]) -> DataFra
 def _task(
     batches: Iterator[pa.RecordBatch], function: History, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
-    received = [batch for batch in batches if batch.num_rows]
-    if not received:  # Spark sends no batch to an empty task
+    rows = _complete(batches)
+    if rows is None:
         return
-    rows = pa.Table.from_batches(received).combine_chunks()
     for name, values in function(rows).items():
         rows = rows.append_column(name, pa.array(values))
     rows = rows.select(names)  # Spark reads the columns by position
     ordinary = _integers(rows, "kind") == ORDINARY
     rows = rows if ordinary.all() else rows.filter(pa.array(ordinary))
     yield from rows.to_batches(max_chunksize=ROWS_PER_BATCH)
+
+
+def _tastes_task(
+    batches: Iterator[pa.RecordBatch], function: Callable[[pa.Table], pa.Table]
+) -> Iterator[pa.RecordBatch]:
+    rows = _complete(batches)
+    if rows is not None:
+        yield from function(rows).to_batches(max_chunksize=ROWS_PER_BATCH)
+
+
+def _complete(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
+    """All rows of a task; None for an empty task, to which Spark sends no batch."""
+    received = [batch for batch in batches if batch.num_rows]
+    return pa.Table.from_batches(received).combine_chunks() if received else None
 
 
 def _integers(rows: pa.Table, name: str) -> Ints:

@@ -74,6 +74,18 @@ def lookback(user: Ints, movie: Indices, replaced_at: Ints, *, movies: int, last
     return Lookback(number, movie, movies, starts, replaced_at, begin, leaves)
 
 
+def looked_at(ratings: Lookback, end: Ints) -> tuple[Ints, Ints]:
+    """Which ratings rows of these ``end`` look at: the row's number and the rating's place, in order of both.
+
+    Each row's user has a rating before its end.
+    """
+    first = ratings.begin[end - 1]
+    place, offset = expanded(first, end)
+    number = np.repeat(np.arange(len(end)), np.diff(offset))
+    stands = ratings.leaves[place] > end[number]
+    return number[stands], place[stands]
+
+
 def expanded(first: Ints, end: Ints) -> tuple[Ints, Ints]:
     """The numbers from each ``first`` up to its ``end``, and at which of them each range begins."""
     offset = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(end - first)])

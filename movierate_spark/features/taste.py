@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from movierate_spark.features import factors, neighbours
 from movierate_spark.features.earlier import Floats, Ints, Recent
-from movierate_spark.features.lookback import Rows, lookback
+from movierate_spark.features.lookback import Indices, Lookback, Rows, lookback, looked_at
 from movierate_spark.features.pairs import DEVIATION_UNITS
-from movierate_spark.features.taste_tables import TasteTables
+from movierate_spark.features.taste_tables import BlockTables, TasteTables
 
 TASTE_COLUMNS = ("user_neighbours", "user_factors")
 
@@ -41,22 +41,80 @@ def taste_history(rows: TaskRows, recent: Recent, tables: TasteTables, *, last: 
     log of 1 + the number of ratings. ``user_factors`` is the product of the user's and the movie's vector, in
     stars. Both are 0 in block 0, for movies that the tables don't have, and without earlier ratings.
     """
+    ratings = _Ratings.of(rows, recent, tables, last=last)
+    columns = {name: np.zeros(len(rows.user)) for name in TASTE_COLUMNS}
     order = recent.past.order
-    rated = order[recent.positions]
-    movie = tables.index(rows.movie_id)
-    ratings = lookback(
-        rows.user[rated], movie[rated], recent.replaced_at, movies=len(tables.movie_id), last=last
-    )
-    stars = rows.residual[rated]
-    units = np.rint(stars * DEVIATION_UNITS).astype(np.int64)
-    columns = {name: np.zeros(len(order)) for name in TASTE_COLUMNS}
     block = np.where(rows.is_scored, tables.time_block(rows.second), 0)[order]
     for number in np.unique(block[block > 0]):
         chosen = np.flatnonzero(block == number)
-        row = order[chosen]
-        scored = Rows(recent.start[chosen], recent.end[chosen], movie[row], rows.level[row])
+        scored = _scored(rows, recent, tables, chosen)
         learnt = tables.of_block(int(number))
-        columns["user_neighbours"][row] = neighbours.scores(ratings, stars, learnt.neighbours, scored)
-        columns["user_factors"][row] = factors.scores(ratings, units, learnt.vectors, scored)
+        columns["user_neighbours"][order[chosen]] = neighbours.scores(
+            ratings.lookback, ratings.stars, learnt.neighbours, scored
+        )
+        columns["user_factors"][order[chosen]] = factors.scores(
+            ratings.lookback, ratings.units, learnt.vectors, scored
+        )
     columns["user_neighbours"] *= np.log1p(rows.count)
     return columns
+
+
+@dataclass(frozen=True)
+class Tastes:
+    """What the taste columns of some rows take from their users, whatever the movie.
+
+    ``row`` are the rows' numbers in the task. The ratings that the i-th of them looks at go from
+    ``offset[i]`` to before ``offset[i + 1]``: ``movie`` (its index in the tables; without those that they
+    don't have) and ``residual`` (stars). ``vector`` is the user's, one for each of the rows.
+    """
+
+    row: Ints
+    offset: Ints
+    movie: Indices
+    residual: Floats
+    vector: Floats
+
+
+def tastes(rows: TaskRows, recent: Recent, tables: TasteTables, learnt: BlockTables, *, last: int) -> Tastes:
+    """The tastes as of the scored rows, which all lie in the block of ``learnt``.
+
+    Rows without earlier ratings are left out: whatever the movie, their columns are 0.
+    """
+    ratings = _Ratings.of(rows, recent, tables, last=last)
+    order = recent.past.order
+    chosen = np.flatnonzero(rows.is_scored[order] & (recent.end > recent.start))
+    scored = _scored(rows, recent, tables, chosen)
+    number, place = looked_at(ratings.lookback, scored.end)
+    movie = ratings.lookback.movie[place]
+    known = movie < ratings.lookback.movies
+    return Tastes(
+        order[chosen],
+        np.searchsorted(number[known], np.arange(len(chosen) + 1)),
+        movie[known],
+        ratings.stars[place[known]],
+        factors.user_vectors(ratings.lookback, ratings.units, learnt.vectors, scored),
+    )
+
+
+@dataclass(frozen=True)
+class _Ratings:
+    """A task's ratings in order of user, second and movie; ``stars`` and ``units`` are their residuals."""
+
+    lookback: Lookback
+    stars: Floats
+    units: Ints
+
+    @classmethod
+    def of(cls, rows: TaskRows, recent: Recent, tables: TasteTables, *, last: int) -> _Ratings:
+        rated = recent.past.order[recent.positions]
+        movie, stars = tables.index(rows.movie_id[rated]), rows.residual[rated]
+        of_users = lookback(
+            rows.user[rated], movie, recent.replaced_at, movies=len(tables.movie_id), last=last
+        )
+        return cls(of_users, stars, np.rint(stars * DEVIATION_UNITS).astype(np.int64))
+
+
+def _scored(rows: TaskRows, recent: Recent, tables: TasteTables, chosen: Ints) -> Rows:
+    """The rows at some places of the order of user and second."""
+    row = recent.past.order[chosen]
+    return Rows(recent.start[chosen], recent.end[chosen], tables.index(rows.movie_id[row]), rows.level[row])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,10 @@ class TasteTables:
     def time_block(self, second: Ints) -> Ints:
         """The block of each epoch second; seconds after the last border belong to the last block."""
         return time_block(second, self.begins)
+
+    def block_at(self, at: datetime) -> int:
+        """The block of a time."""
+        return int(self.time_block(np.array([int(at.timestamp())]))[0])
 
     def index(self, movie_id: Ints) -> Indices:
         """Each movie's index; the number of movies where the tables don't have it."""

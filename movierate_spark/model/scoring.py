@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import operator
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.features.names import NUMBERS
 from movierate_spark.features.rows import feature_rows, labelled, second_after_last
+from movierate_spark.features.transformers import TasteFeatures
 from movierate_spark.model.calibration import with_probability
 from movierate_spark.model.reasons import with_reasons
 
@@ -68,6 +72,21 @@ def with_logit(predicted: DataFrame) -> DataFrame:
     """Replace Spark ML's prediction columns by ``logit``, the log odds before calibration."""
     logit = vector_to_array(F.col("rawPrediction"))[1]
     return predicted.withColumn("logit", logit).drop("rawPrediction", "probability", "prediction")
+
+
+def taste_coefficients(bundle: Bundle) -> dict[str, float]:
+    """The coefficient of each taste column, in log odds; empty for a model without these columns."""
+    if not bundle.features.uses_taste:
+        return {}
+    slot = {name: place for place, name in enumerate(bundle.manifest.feature_names)}
+    coefficients = bundle.model.coefficients.toArray()
+    return {column: float(coefficients[slot[NUMBERS[column][0]]]) for column in TasteFeatures.OUTPUT}
+
+
+def without_taste(bundle: Bundle) -> Column:
+    """``logit`` less what the taste columns add to it, for rows with the pipeline's columns."""
+    terms = (F.lit(value) * F.col(name) for name, value in taste_coefficients(bundle).items())
+    return reduce(operator.sub, terms, F.col("logit"))
 
 
 def is_predicted_liked(p_like: Column, *, decision_threshold: float) -> Column:

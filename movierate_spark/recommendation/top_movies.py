@@ -3,24 +3,32 @@
 The model's log odds are a sum of parts: of the user, of the movie, and of both. The last are the user's taste
 for the movie's genres (the mean over them) and for its decade, and how users of the same gender, age group
 and occupation rate the movie. The parts are measured by probes (see
-:mod:`movierate_spark.recommendation.candidates`). So the features are not implemented twice, and the model
-scores far fewer pairs than users times movies.
+:mod:`movierate_spark.recommendation.candidates`), so the model scores far fewer pairs than users times
+movies. Only the taste columns are no product of a few numbers: they are computed here, from the same tables (see
+:mod:`movierate_spark.recommendation.taste`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StructField, StructType
 
+from movierate_spark.features.history import TASTES
+from movierate_spark.features.lookback import Indices
+from movierate_spark.features.taste_tables import BlockTables
 from movierate_spark.recommendation.candidates import GROUPS, Floats, MovieSide
+from movierate_spark.recommendation.taste import MovieTaste, TasteCoefficients, UserTaste, added_by_taste
 
-CELLS_AT_ONCE = 4_000_000
+CELLS_AT_ONCE = 2_000_000
+"""Pairs of users and movies, at some 80 bytes with the taste columns."""
 DECIMALS = 9
 TOP = StructType(
     [
@@ -38,37 +46,80 @@ USER_SIDE = StructType(
         StructField("seen", ArrayType(LongType())),
     ]
 )
+USER_TASTE = StructType(
+    [
+        StructField("user_residual", DoubleType()),
+        StructField("user_spread", DoubleType()),
+        StructField("user_count", LongType()),
+        *(field for field in TASTES if field.name != "user_id"),
+    ]
+)
+"""What the users also have where the model has the taste columns; nothing is null."""
 
 
-def top_movies(users: DataFrame, side: MovieSide, nobody: Floats, *, count: int) -> DataFrame:
+@dataclass(frozen=True)
+class TasteSide:
+    """What the taste columns take from the movies that may be recommended; an entry for each in the arrays.
+
+    ``learnt`` are the tables of the block, None in block 0, and ``index`` the movies' indices in them;
+    ``lift`` is the movie's mean above that of all ratings and ``spread`` the movie's spread, in stars.
+    """
+
+    coefficients: TasteCoefficients
+    learnt: Broadcast[BlockTables] | None
+    index: Indices
+    lift: Floats
+    spread: Floats
+
+    def movies(self) -> MovieTaste:
+        """The movies' side of the products."""
+        learnt = None if self.learnt is None else self.learnt.value
+        return MovieTaste.of(learnt, self.index, self.lift, self.spread)
+
+
+def top_movies(
+    users: DataFrame, side: MovieSide, nobody: Floats, *, count: int, taste: TasteSide | None = None
+) -> DataFrame:
     """The ``count`` best unseen movies of each user: user_id, rank (1 is best), movie_id, logit.
 
     ``users`` have the columns :data:`USER_SIDE`: for each group, the row of the user's value in
     ``side.by_group`` (the last row if unknown); the user's ``logits`` with every probe movie; and the movies
-    ``seen``. ``nobody`` are the logits of probe user -1 with the probe movies. Log odds are rounded to nine
+    ``seen``. ``nobody`` are the logits of probe user -1 with the probe movies. With ``taste``, the users also
+    have :data:`USER_TASTE`, and all ``logits`` are without the taste columns. Log odds are rounded to nine
     decimals; movies with equal ones are sorted by id. Users with fewer unseen movies have fewer rows.
     """
-    task = partial(_task, side=side, nobody=nobody, count=count)
+    task = partial(_task, side=side, nobody=nobody, count=count, taste=taste)
     return users.mapInArrow(task, TOP)
 
 
 def _task(
-    batches: Iterator[pa.RecordBatch], side: MovieSide, nobody: Floats, count: int
+    batches: Iterator[pa.RecordBatch], side: MovieSide, nobody: Floats, count: int, taste: TasteSide | None
 ) -> Iterator[pa.RecordBatch]:
+    movies = None if taste is None else taste.movies()
     batch_size = max(CELLS_AT_ONCE // max(len(side.movie_id), 1), 1)
     for batch in batches:
         for start in range(0, batch.num_rows, batch_size):
-            yield _batch(batch.slice(start, batch_size), side, nobody, count)
+            users = batch.slice(start, batch_size)
+            scores = _additive(users, side, nobody)
+            if taste is not None and movies is not None:
+                own = UserTaste.of(users, movies=movies.weight.shape[0])
+                scores += added_by_taste(own, movies, taste.coefficients)
+            yield _batch(users, np.round(scores, DECIMALS), side, count)
 
 
-def _batch(users: pa.RecordBatch, side: MovieSide, nobody: Floats, count: int) -> pa.RecordBatch:
+def _additive(users: pa.RecordBatch, side: MovieSide, nobody: Floats) -> Floats:
+    """The log odds of users (rows) with movies (columns) but for the taste columns."""
     logits = users["logits"].flatten().to_numpy(zero_copy_only=False).reshape(users.num_rows, -1)
     own = logits[:, 0]
     tastes = logits[:, 1:] - own[:, None] - (nobody[1:] - nobody[0])[None, :]
     scores = own[:, None] + side.own[None, :] + tastes @ side.by_taste.T
     for group in GROUPS:
         scores += side.by_group[users[f"{group}_value"].to_numpy()]
-    scores = np.round(scores, DECIMALS)
+    return np.asarray(scores)
+
+
+def _batch(users: pa.RecordBatch, scores: Floats, side: MovieSide, count: int) -> pa.RecordBatch:
+    """The best unseen movies by ``scores`` (users x movies), which are overwritten."""
     seen = users["seen"]
     rows = np.repeat(np.arange(users.num_rows), np.diff(seen.offsets.to_numpy()))
     columns, known = _places(seen.flatten().to_numpy(), side.movie_id)

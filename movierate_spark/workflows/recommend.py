@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
@@ -10,15 +12,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from deltalake import Transaction
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.types import ArrayType, StructField
 
 from movierate_spark import schemas
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.features.rows import before, second_after_last
+from movierate_spark.features.factors import RANK
+from movierate_spark.features.history import tastes_as_of
+from movierate_spark.features.rows import before, complete_rows, rows_by_user, second_after_last
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
+from movierate_spark.model.scoring import taste_coefficients, with_logit, without_taste
 from movierate_spark.progress import Progress
 from movierate_spark.recommendation.candidates import (
     GROUPS,
@@ -28,7 +34,8 @@ from movierate_spark.recommendation.candidates import (
     may_be_recommended,
     movie_side,
 )
-from movierate_spark.recommendation.top_movies import top_movies
+from movierate_spark.recommendation.taste import TasteCoefficients
+from movierate_spark.recommendation.top_movies import USER_SIDE, USER_TASTE, TasteSide, top_movies
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
@@ -60,17 +67,10 @@ def recommend_movies(
     was made from the same inputs by the same release and is still complete, unless ``force`` is given.
 
     Raises:
-        InputError: ``target`` holds something else, the settings leave no movie to recommend, or the model
-            has taste columns.
+        InputError: ``target`` holds something else, or the settings leave no movie to recommend.
         MovierateError: a user would get fewer recommendations than there are.
         ConflictError: another run has published recommendations there meanwhile.
     """
-    if bundle.features.uses_taste:
-        raise InputError(
-            f"{bundle.path}: trained with features.collaborative, which recommend does not take yet: train"
-            " without it",
-            argument="model",
-        )
     check_table_folder(target, "out", schemas.RECOMMENDATIONS)
     table = open_table(target)
     second = second_after_last(lake) if at is None else at
@@ -147,11 +147,15 @@ def _best(
     progress: Progress,
 ) -> DataFrame:
     probes = _probes(lake, movies)
-    with progress.step("what each user and each movie adds"):
-        logits = _logits(lake, bundle, probes, candidates, at).persist()
-        side, nobody = _movie_side(logits, probes, movies)
-    users = _user_side(lake, logits, probes)
-    best = top_movies(users, side, nobody, count=count)
+    with (
+        progress.step("what each user and each movie adds"),
+        _asked(lake, bundle, probes, candidates, at) as rows,
+    ):
+        answers = _answers(rows, bundle, at).persist()
+        side, nobody = _movie_side(answers, probes, movies)
+        taste = _taste_side(answers, bundle, side, at)
+    users = _user_side(lake, answers, probes, with_taste=taste is not None)
+    best = top_movies(users, side, nobody, count=count, taste=taste)
     p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
     titles = lake.movies.select("movie_id", "title")
     return best.join(F.broadcast(titles), "movie_id", "left").select(
@@ -185,8 +189,15 @@ def _probes(lake: Lake, movies: pd.DataFrame) -> Probes:
     return Probes(genres, decades, values)
 
 
-def _logits(lake: Lake, bundle: Bundle, probes: Probes, candidates: DataFrame, at: datetime) -> DataFrame:
-    """The model's log odds of every user with every probe movie, and of every probe user with every movie."""
+@contextmanager
+def _asked(
+    lake: Lake, bundle: Bundle, probes: Probes, candidates: DataFrame, at: datetime
+) -> Iterator[DataFrame]:
+    """The rows of every user with every probe movie, and of every probe user with every movie.
+
+    They are those of :func:`movierate_spark.features.rows.rows_by_user`, and are kept meanwhile if they are
+    read twice: for the model's log odds and for users' tastes.
+    """
     spark = lake.ratings.sparkSession
     probe_users = spark.createDataFrame(probes.users, PROBE_USERS)
     probe_movies = spark.createDataFrame(probes.movies, PROBE_MOVIES)
@@ -201,7 +212,54 @@ def _logits(lake: Lake, bundle: Bundle, probes: Probes, candidates: DataFrame, a
         probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
     ]
     all_pairs = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
-    return bundle.predict(extended, all_pairs, reasons=0).select("user_id", "movie_id", "logit")
+    min_rating = bundle.manifest.label.min_rating
+    rows = rows_by_user(extended, bundle.features, min_rating=min_rating, requests=all_pairs)
+    if not bundle.features.uses_taste:
+        yield rows
+        return
+    rows = rows.persist()
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
+
+
+def _answers(rows: DataFrame, bundle: Bundle, at: datetime) -> DataFrame:
+    """The log odds of the pairs without the taste columns, and what these take from each side of a pair.
+
+    A row per pair: user_id, movie_id, ``logit``; with taste columns also those of the user side
+    (:data:`USER_TASTE`; its arrays are null but for the movie that nobody knows, and there where the user has
+    no ratings or nothing was learnt before ``at``), ``movie_lift`` and ``movie_spread`` (both in stars).
+    """
+    tables = bundle.tables
+    scored = with_logit(bundle.transform(complete_rows(rows, bundle.features, tables=tables)))
+    answers = scored.withColumn("logit", without_taste(bundle))
+    if tables is None:
+        return answers.select("user_id", "movie_id", "logit")
+    lift = (F.col("movie_mean") - F.col("prior_mean")).alias("movie_lift")
+    sides: list[str | Column] = ["user_residual", "user_spread", "user_count", lift, "movie_spread"]
+    tastes = tastes_as_of(rows, bundle.features, tables, at=at, movie_id=NOBODY)
+    pairs = answers.select("user_id", "movie_id", "logit", *sides)
+    return pairs.join(
+        tastes.withColumn("movie_id", F.lit(NOBODY).cast("long")), ["user_id", "movie_id"], "left"
+    )
+
+
+def _taste_side(answers: DataFrame, bundle: Bundle, side: MovieSide, at: datetime) -> TasteSide | None:
+    """The movies' side of the taste columns; None for a model without them."""
+    tables = bundle.tables
+    if tables is None:
+        return None
+    of_movies = answers.where(F.col("user_id") == NOBODY).select("movie_id", "movie_lift", "movie_spread")
+    by_movie = of_movies.toPandas().set_index("movie_id").loc[side.movie_id]
+    block = tables.block_at(at)
+    return TasteSide(
+        TasteCoefficients(**taste_coefficients(bundle)),
+        tables.blocks[block - 1] if block else None,
+        tables.index(side.movie_id),
+        by_movie["movie_lift"].to_numpy(),
+        by_movie["movie_spread"].to_numpy(),
+    )
 
 
 def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tuple[MovieSide, np.ndarray]:
@@ -211,6 +269,7 @@ def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tupl
     """
     by_user = (
         logits.where(F.col("user_id") < 0)
+        .select("user_id", "movie_id", "logit")
         .toPandas()
         .pivot(index="user_id", columns="movie_id", values="logit")
     )
@@ -224,9 +283,12 @@ def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tupl
     return side, with_probes[0]
 
 
-def _user_side(lake: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
-    """A row per user: the places of their groups' values, log odds with the probe movies, rated movies."""
-    of_users = logits.where((F.col("user_id") >= 0) & (F.col("movie_id") <= NOBODY))
+def _user_side(lake: Lake, answers: DataFrame, probes: Probes, *, with_taste: bool = False) -> DataFrame:
+    """A row per user: the places of their groups' values, log odds with the probe movies, rated movies.
+
+    Their columns are :data:`USER_SIDE` and, if the model has taste columns, :data:`USER_TASTE`.
+    """
+    of_users = answers.where((F.col("user_id") >= 0) & (F.col("movie_id") <= NOBODY))
     ordered = F.array_sort(F.collect_list(F.struct((-F.col("movie_id")).alias("place"), "logit")))
     by_user = of_users.groupBy("user_id").agg(
         F.transform(ordered, lambda each: each["logit"]).alias("logits")
@@ -234,10 +296,20 @@ def _user_side(lake: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
     seen = lake.latest_ratings.groupBy("user_id").agg(F.collect_list("movie_id").alias("seen"))
     users = by_user.join(lake.users, "user_id", "left").join(seen, "user_id", "left")
     nothing = F.array().cast("array<long>")
-    places = [f"{group}_value" for group in GROUPS]
-    return _with_places(users, probes).select(
-        "user_id", *places, "logits", F.coalesce("seen", nothing).alias("seen")
-    )
+    users = _with_places(users, probes).withColumn("seen", F.coalesce("seen", nothing))
+    if not with_taste:
+        return users.select(*USER_SIDE.names)
+    tastes = answers.where(F.col("movie_id") == NOBODY).select("user_id", *USER_TASTE.names)
+    return users.join(tastes, "user_id").select(*USER_SIDE.names, *map(_filled, USER_TASTE))
+
+
+def _filled(field: StructField) -> Column:
+    """A column of :data:`USER_TASTE`, with no ratings and a vector of zeros for a user without them."""
+    if not isinstance(field.dataType, ArrayType):
+        return F.col(field.name)
+    is_vector = field.name == "taste_vector"
+    nothing = F.array_repeat(F.lit(0.0), RANK) if is_vector else F.array().cast(field.dataType)
+    return F.coalesce(field.name, nothing).alias(field.name)
 
 
 def _with_places(users: DataFrame, probes: Probes) -> DataFrame:

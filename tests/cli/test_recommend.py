@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,6 +19,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
+from movierate_spark.model.bundle import open_bundle
 from movierate_spark.recommendation.candidates import GROUPS, Probes
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
@@ -30,24 +32,27 @@ def recommend(movierate: Movierate, home: Path, out: Path, *more: object) -> Out
     return movierate("recommend", "--lake", home / "lake", "--model", home / "model", "--out", out, *more)
 
 
+@pytest.mark.parametrize("at", ["2000-07-15T00:00:00+00:00", "2000-10-15T00:00:00+00:00"])
 def test_recommendations_are_the_best_unseen_of_all_scored_pairs(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path, at: str
 ) -> None:
     lake = open_lake(spark, home / "lake")
-    early = "2000-07-15T00:00:00+00:00"
+    tables = open_bundle(home / "model").tables
+    assert tables
+    assert (tables.block_at(datetime.fromisoformat(at)) > 0) == ("-10-" in at)
     (tmp_path / "all.toml").write_text("[recommend]\nmin_support = 0\n")
-    options = ("--top", 7, "--at", early, "--config", tmp_path / "all.toml")
+    options = ("--top", 7, "--at", at, "--config", tmp_path / "all.toml")
     assert recommend(movierate, home, tmp_path / "best", *options).status == 0
     best = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).toPandas()
     users = [row[0] for row in lake.users.select("user_id").collect()]
     movies = [row[0] for row in lake.movies.select("movie_id").collect()]
-    pairs = [f"{user},{movie},{early}" for user in users for movie in movies]
+    pairs = [f"{user},{movie},{at}" for user in users for movie in movies]
     write(tmp_path / "pairs.csv", ["user_id,movie_id,at", *pairs])
     inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", tmp_path / "pairs.csv")
     day = ("--scores", tmp_path / "scores", "--run-date", "2000-12-31", "--reasons", 0)
     assert movierate("score", *inputs, *day).status == 0
     scores = read_table(spark, tmp_path / "scores", schemas.SCORES).toPandas()
-    seen = lake.ratings.where(f"rated_at < timestamp '{early}'").select("user_id", "movie_id").toPandas()
+    seen = lake.ratings.where(f"rated_at < timestamp '{at}'").select("user_id", "movie_id").toPandas()
     unseen = scores.merge(seen.assign(seen=True), how="left", on=["user_id", "movie_id"])
     unseen = unseen[unseen["seen"].isna()].assign(logit=unseen["logit"].round(9))
     expected = unseen.sort_values(["user_id", "logit", "movie_id"], ascending=[True, False, True])

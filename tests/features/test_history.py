@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,17 +14,21 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import FeatureSettings, load_settings
 from movierate_spark.features.events import SUMS, added, counts_from, events
+from movierate_spark.features.factors import RANK, first_vectors
 from movierate_spark.features.history import (
     MOVIE_COLUMNS,
     USER_COLUMNS,
     layouts,
     movie_history,
+    tastes_as_of,
     user_history,
     with_movie_history,
     with_priors,
     with_user_history,
 )
+from movierate_spark.features.neighbours import neighbours
 from movierate_spark.features.segments import ORDINARY, in_segments, layout
+from movierate_spark.features.taste_tables import BlockTables, broadcast_tables, with_unknown
 
 DAY = 86_400
 GENRES = {0: [], 1: ["Drama"], 2: ["Comedy"], 3: ["Comedy", "Drama"], 4: ["Drama", "War", "Comedy"]}
@@ -395,6 +400,38 @@ def test_splitting_a_heavy_user_or_movie_does_not_change_its_features(spark: Spa
     frame = timeline(spark, many_ratings())
     expected = history(frame).sort("user_id", "movie_id", "at").collect()
     assert history(frame, task_max_rows=8).sort("user_id", "movie_id", "at").collect() == expected
+
+
+def tastes(spark: SparkSession, at: int, **changes: float) -> dict[int, tuple[object, ...]]:
+    """By user: the movies and residuals of the last seven ratings before ``at``, and the vector."""
+    chosen = options(history_max=7, **changes)
+    movies = np.arange(0, 30, 3)
+    vectors = with_unknown(first_vectors(movies) * 5)
+    table = neighbours(*(np.zeros(0, int),) * 3, movies=len(movies), kept=1)
+    tables = broadcast_tables(spark, movies, np.array([DAY]), iter([BlockTables(table, vectors)]))
+    asked: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
+    frame = with_priors(timeline(spark, [*many_ratings(), *asked]), min_rating=4.0)
+    rows = with_movie_history(frame, layouts(frame, chosen), chosen, min_rating=4.0)
+    found = tastes_as_of(rows, chosen, tables, at=datetime.fromtimestamp(at, UTC), movie_id=-1).collect()
+    assert len({row["user_id"] for row in found}) == len(found)
+    return {user: tuple(rest) for user, *rest in found}
+
+
+def test_tastes_are_of_the_last_ratings_of_earlier_seconds_also_if_a_users_rows_are_split(
+    spark: SparkSession,
+) -> None:
+    at = DAY + 14 * 9_000
+    found = tastes(spark, at)
+    rated = sorted((u, second, m) for u, m, second, stars in many_ratings() if stars and second < at)
+    for user in range(8):
+        latest = {m: second for u, second, m in rated if u == user}
+        last = sorted((second, m) for m, second in latest.items())[-7:]
+        movies, residuals, vector = found.pop(user)
+        assert movies == [m // 3 for _, m in last if m % 3 == 0]
+        assert (len(residuals), len(vector), any(vector)) == (len(movies), RANK, bool(movies))
+    assert not found
+    assert tastes(spark, at, task_max_rows=8) == tastes(spark, at)
+    assert tastes(spark, DAY - 1) == {}
 
 
 def largest_task(frame: DataFrame, key: str, **changes: float) -> tuple[int, int]:
