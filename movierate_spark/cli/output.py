@@ -60,10 +60,10 @@ def scored_lines(outcomes: Iterable[RunDateOutcome]) -> Iterator[str]:
 
 def demo_lines(demo: Demo) -> Iterator[str]:
     """The last lines of the demo: the main figures, then where the output is."""
-    best, base = (demo.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
+    best, means, base = (demo.truth["last_tenth"][f"best_auc{part}"] for part in ("", "_means", "_base"))
     yield (
         f"test AUC {demo.metrics.auc:.4f}; the truth itself would reach {best:.4f},"
-        f" demographics, genres and time alone {base:.4f}"
+        f" exact means without taste {means:.4f}, demographics, genres and time alone {base:.4f}"
     )
     yield from scored_lines(demo.scored)
     yield f"report: {demo.out / 'evaluation' / 'report.html'}"

@@ -25,7 +25,8 @@ def simulate(
 ) -> None:
     """Write rating files of any size, with a known truth.
 
-    truth.json holds the planted effects and the best AUC that any model could reach.
+    truth.json holds the planted effects, the size of the planted taste, and the best AUC that any model could
+    reach.
     """
     from movierate_spark.simulation.files import simulate as make_files
 
@@ -33,5 +34,6 @@ def simulate(
     with run.spark() as spark, run.progress.step(f"simulate {ratings} ratings"):
         truth = make_files(spark, out, ratings=ratings, seed=seed, re_ratings=re_ratings)
     run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
+    run.say(f"best from exact levels of users and movies, without taste: {truth['best_auc_means']:.4f}")
     run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")
     run.say(f"files: {out}")

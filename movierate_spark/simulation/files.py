@@ -173,7 +173,7 @@ def title(seed: int) -> Column:
 def rated(
     people: DataFrame, films: DataFrame, sizes: Sizes, *, seed: int, re_ratings: float = 0.0
 ) -> DataFrame:
-    """One row per rating: user_id, movie_id, stars, second, logit, base.
+    """One row per rating: user_id, movie_id, stars, second, logit, level, base.
 
     Without ``re_ratings``, each (user, movie) occurs at most once, else each (user, movie, second).
     """
@@ -186,7 +186,7 @@ def rated(
     viewed = with_re_ratings(viewed, share=re_ratings, seed=seed)
     viewed = viewed.join(F.broadcast(appeal), "popularity", "inner")
     return truth_of.with_logits(viewed).select(
-        "user_id", "movie_id", truth_of.stars(seed=seed).alias("stars"), "second", "logit", "base"
+        "user_id", "movie_id", truth_of.stars(seed=seed).alias("stars"), "second", "logit", "level", "base"
     )
 
 

@@ -10,11 +10,19 @@ import numpy as np
 import pandas as pd
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
 from movierate_spark.simulation import files as simulation
 from movierate_spark.simulation.files import FILES, movies, rated, simulate, sizes_for, users, workspace
-from movierate_spark.simulation.truth import GENRE, figures, last_tenth_since
+from movierate_spark.simulation.truth import (
+    GENRE,
+    figures,
+    last_tenth_since,
+    movie_appeal,
+    user_tastes,
+    with_logits,
+)
 
 RATINGS, SEED = 3_000, 7
 
@@ -152,7 +160,8 @@ def test_truth_is_what_was_returned_and_its_figures_are_plausible(
     assert truth["sizes"] == {"ratings": RATINGS, "users": 20, "movies": 909}
     assert truth["like_rate"] == (ratings["stars"] >= truth["label_threshold"]).mean()
     assert 0.45 < truth["like_rate"] < 0.7
-    assert 0.77 < truth["best_auc"] < 0.85
+    assert 0.8 < truth["best_auc"] < 0.88
+    assert 0.74 < truth["best_auc_means"] < truth["best_auc"] - 0.04
     assert 0.6 < truth["best_auc_base"] < 0.73
 
 
@@ -167,6 +176,7 @@ def test_best_aucs_agree_with_ranks(spark: SparkSession, world: World, ratings: 
     for part, found in ((rows, world.truth), (late, world.truth["last_tenth"])):
         liked = part["stars"] >= 4
         assert found["best_auc"] == pytest.approx(rank_auc(part["logit"], liked), abs=1e-9)
+        assert found["best_auc_means"] == pytest.approx(rank_auc(part["level"], liked), abs=1e-9)
         assert found["best_auc_base"] == pytest.approx(rank_auc(part["base"], liked), abs=1e-9)
 
 
@@ -181,19 +191,56 @@ def test_labels_follow_the_planted_probability(spark: SparkSession) -> None:
     assert (by_tenth["liked"].mean() - by_tenth["p"].mean()).abs().max() < 0.05
 
 
+@pytest.fixture(scope="module")
+def tastes(spark: SparkSession) -> pd.DataFrame:
+    """What taste adds to the log odds of each movie (row) for each user (column)."""
+    sizes = sizes_for(20_000)
+    people = user_tastes(users(spark, sizes, seed=SEED), seed=SEED)
+    appeal = movie_appeal(movies(spark, sizes, seed=SEED), seed=SEED, count=sizes.movies)
+    pairs = people.crossJoin(appeal).withColumn("second", F.lit(0))
+    rows = with_logits(pairs).select("user_id", "movie_id", (F.col("logit") - F.col("level")).alias("taste"))
+    return rows.toPandas().pivot(index="movie_id", columns="user_id", values="taste").sort_index()
+
+
+def test_taste_has_the_recorded_size(world: World, tastes: pd.DataFrame) -> None:
+    effects = world.truth["effects"]
+    assert np.linalg.matrix_rank(tastes.to_numpy(), tol=1e-6) == effects["taste_dimensions"] == 4
+    assert tastes.to_numpy().std() == pytest.approx(effects["taste_sd"], abs=0.1)
+    assert tastes.mean(axis=0).abs().max() < 0.2  # a user's level is not part of it
+    assert tastes.mean(axis=1).abs().max() < 0.5
+
+
+def test_taste_cannot_be_told_from_genres(spark: SparkSession, tastes: pd.DataFrame) -> None:
+    films = movies(spark, sizes_for(20_000), seed=SEED).toPandas().set_index("movie_id").sort_index()
+    has_genre = films["genres"].str.join("|").str.get_dummies().to_numpy()
+    left = np.linalg.lstsq(has_genre, tastes.to_numpy(), rcond=None)[0]
+    explained = 1 - (tastes.to_numpy() - has_genre @ left).var() / tastes.to_numpy().var()
+    assert explained < 0.04  # 18 genres explain 18 of 1,460 movies
+
+
 def test_auc_counts_ties_as_half_and_tells_scores_apart_beyond_the_buckets(spark: SparkSession) -> None:
     rows = spark.createDataFrame(
-        [(5, 9.5, 0.1), (3, 9.0, 0.1), (4, 0.1, 0.1), (1, 0.1, -0.1), (2, -20.0, 0.1)],
-        "stars int, logit double, base double",
+        [
+            (5, 9.5, 0.2, 0.1),
+            (3, 9.0, 0.1, 0.1),
+            (4, 0.1, 0.1, 0.1),
+            (1, 0.1, 0.0, -0.1),
+            (2, -20.0, 0.2, 0.1),
+        ],
+        "stars int, logit double, level double, base double",
     )
     found = figures(rows)
-    # Of six pairs: logit has four right, one tied; base has two right, four tied.
-    assert found == {"rows": 5, "liked": 2, "best_auc": 4.5 / 6, "best_auc_base": 4.0 / 6}
+    # Of six pairs: logit has four right, one tied; level three and two; base two and four.
+    aucs = {"best_auc": 4.5 / 6, "best_auc_means": 4.0 / 6, "best_auc_base": 4.0 / 6}
+    assert found == {"rows": 5, "liked": 2, **aucs}
 
 
 def test_auc_of_a_single_class_is_unknown(spark: SparkSession) -> None:
-    rows = spark.createDataFrame([(5, 0.5, 0.1), (4, 0.2, 0.1)], "stars int, logit double, base double")
-    assert figures(rows) == {"rows": 2, "liked": 2, "best_auc": None, "best_auc_base": None}
+    rows = spark.createDataFrame(
+        [(5, 0.5, 0.3, 0.1), (4, 0.2, 0.3, 0.1)], "stars int, logit double, level double, base double"
+    )
+    unknown = dict.fromkeys(("best_auc", "best_auc_means", "best_auc_base"))
+    assert figures(rows) == {"rows": 2, "liked": 2, **unknown}
 
 
 @pytest.mark.parametrize(
