@@ -4,8 +4,8 @@ The model's log odds are a sum of parts: of the user, of the movie, and of both.
 for the movie's genres (the mean over them) and for its decade, and how users of the same gender, age group
 and occupation rate the movie. The parts are measured by probes (see
 :mod:`movierate_spark.recommendation.candidates`), so the model scores far fewer pairs than users times
-movies. Only the taste columns are no product of a few numbers: they are computed here, from the same tables (see
-:mod:`movierate_spark.recommendation.taste`).
+movies. Only the taste columns are no product of a few numbers: they are computed here, from the same tables
+(see :mod:`movierate_spark.recommendation.taste`).
 """
 
 from __future__ import annotations
