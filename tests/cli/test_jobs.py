@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
-from helpers import DAY, INTERPRETED, ROOT, Outcome, T, listing
+from helpers import DAY, INTERPRETED, ROOT, SHORT_LIVED, Outcome, T, listing
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas, session
@@ -441,10 +441,11 @@ def test_doctor_finds_this_machine_fine(movierate: Callable[..., Outcome]) -> No
 
 
 def test_spark_submit_trains_like_the_command_line(home: Path, fast: Path, tmp_path: Path) -> None:
-    interpreted = [part for pair in INTERPRETED.items() for part in ("--conf", "=".join(pair))]
+    properties = INTERPRETED | SHORT_LIVED | {"spark.sql.shuffle.partitions": "4"}
+    given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
     submit = [
         Path(sys.executable).with_name("spark-submit"),
-        *("--master", "local[2]", *interpreted, "--conf", "spark.sql.shuffle.partitions=4"),
+        *("--master", "local[2]", *given),
         ROOT / "jobs" / "train.py",
         *("--lake", home / "lake", "--until", T, "--config", fast, "--model", tmp_path / "submitted"),
     ]
