@@ -226,13 +226,13 @@ def test_scores_do_not_depend_on_partitions_nor_on_the_other_requests(
     )
     found = []
     before = spark.conf.get("spark.sql.shuffle.partitions") or "4"
-    for partitions, requests in (("1", "few"), ("4", "few"), ("8", "many")):
+    for partitions, requests in (("1", "few"), ("8", "many")):
         spark.conf.set("spark.sql.shuffle.partitions", partitions)
         score(movierate, home, tmp_path / f"{requests}.csv", tmp_path / f"scores{partitions}")
         rows = read_table(spark, tmp_path / f"scores{partitions}", schemas.SCORES).collect()
         found.append({(row["user_id"], row["movie_id"]): row["logit"] for row in rows})
     spark.conf.set("spark.sql.shuffle.partitions", before)
-    assert found[0] == found[1] == {key: found[2][key] for key in found[0]}
+    assert found[0] == {key: found[1][key] for key in found[0]}
 
 
 def test_training_again_at_another_partitioning_swaps_the_manifest_for_the_same_model(
