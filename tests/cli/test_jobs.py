@@ -116,9 +116,8 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     paths = ("--lake", home / "lake", "--until", T)
     assert movierate("train", *paths, "--model", tmp_path / "plain", *settings).status == 0
     common = ("--lake", home / "lake", "--model", home / "model", "--since", T)
-    outcome = movierate(
-        "evaluate", *common, "--against", tmp_path / "plain", "--leakage-cost", "--out", tmp_path / "e"
-    )
+    wanted = ("--against", tmp_path / "plain", "--leakage-cost", "--config", fast)
+    outcome = movierate("evaluate", *common, *wanted, "--out", tmp_path / "e")
     assert outcome.status == 0, outcome.err
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     for name, (low, high) in metrics["intervals"].items():
