@@ -1,18 +1,18 @@
-# Two commands on a machine with Python >= 3.11 and make: `make demo` and `make test`.
+# `make demo` and `make test` work on any machine with Python 3.11 or newer and make.
 PYTHON ?= python3
 VENV := .venv
 AIRFLOW_VENV := .venv-airflow
 BIN := $(VENV)/bin
 JRE := openjdk-17-jre-headless
-# Installs Debian or Ubuntu packages where that may be done, else fails.
+# Installs Debian or Ubuntu packages if it has the rights to; otherwise fails.
 APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# What a cluster needs: the package with all that it needs, the jobs and the settings, for `spark-submit --archives`.
+# For `spark-submit --archives`: the package with its dependencies, the jobs and the settings.
 ENVIRONMENT := dist/movierate-spark-environment.tar.gz
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test faults bench dist airflow-test constraints lint setup java browser clean
+.PHONY: demo test faults bench pictures dist airflow-test constraints lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -29,18 +29,22 @@ test: setup java browser
 	[ $$linted = 0 ] || echo "make: types or layers are wrong: see what mypy and lint-imports say above"; \
 	exit $$((tested || linted))
 
-# Killed runs, a cluster that loses its members, full disks: 40 minutes.
+# Killed runs, a cluster that loses executors, full disks: 40 minutes.
 faults: setup java dist
 	$(BIN)/python -m pytest -m faults --durations=5
 
-# How long each job takes on a million ratings; beside another revision: make bench AGAINST=main. Half an hour.
+# How long each job takes on a million ratings: half an hour. Compare with another revision: make bench AGAINST=main.
 bench: setup java
 	$(BIN)/python tests/benchmarks.py $(if $(AGAINST),--against $(AGAINST)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(RATINGS),--ratings $(RATINGS))
 
+# README's pictures, from the reports of a new demo, or of an existing one: make pictures DEMO=demo. Four minutes.
+pictures: setup java browser
+	$(BIN)/python tests/pictures.py $(if $(DEMO),--demo $(DEMO))
+
 dist: $(ENVIRONMENT)
 
-# Its bin/python is a link to $(PYTHON)'s interpreter: nodes have the same one at the same place.
+# Its bin/python is a link to the interpreter of $(PYTHON): nodes must have the same one at the same path.
 $(ENVIRONMENT): $(SOURCES) | setup
 	rm -rf build dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist
@@ -52,7 +56,7 @@ $(ENVIRONMENT): $(SOURCES) | setup
 	rm -rf build
 	@ls -lh $@
 
-# The DAG under a real Airflow, which has an environment of its own: minutes.
+# The DAG under a real Airflow, in a separate environment: a few minutes.
 airflow-test: setup java $(AIRFLOW_VENV)/.installed
 	$(AIRFLOW_VENV)/bin/python -m pytest tests/airflow
 
@@ -61,7 +65,7 @@ $(AIRFLOW_VENV)/.installed: tests/airflow/requirements.txt | setup
 	$(AIRFLOW_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
-# The newest versions that pyproject.toml allows, exactly: what `make setup` and `make dist` install.
+# Pin the newest versions that pyproject.toml allows; `make setup` and `make dist` install these.
 constraints: setup
 	$(BIN)/uv pip compile --quiet --upgrade --universal --no-annotate --no-header --extra dev pyproject.toml -o constraints.txt
 
@@ -88,7 +92,7 @@ java: setup
 	  || $(APT_GET) $(JRE) \
 	  || { echo "make: Java 17 or 21 is needed (Debian, Ubuntu: apt-get install $(JRE))"; exit 1; }
 
-# The reports are tested in a real browser where there is one, or one may be installed.
+# Reports are tested in Chromium if it is there or can be installed.
 browser:
 	@command -v chromium > /dev/null || command -v chromium-browser > /dev/null || $(APT_GET) chromium \
 	  || echo "make: no Chromium (Debian: apt-get install chromium): tests in a browser are skipped"

@@ -1,13 +1,13 @@
-"""How likely is a user to like a movie? The jobs of movierate as calls, for a notebook or a program.
+"""Predict how likely a user is to like a movie: the jobs as Python functions.
 
     import movierate_spark as mr
 
     spark = mr.local_session()
     lake = mr.prepare(spark, "input", "lake")
     bundle = mr.train(lake, "model", until="2002-07-01")
-    bundle.predict(lake, pairs).show()        # pairs: user_id, movie_id and, if wanted, at
+    bundle.predict(lake, pairs).show()        # pairs: user_id, movie_id and optionally at
 
-Names load what they need when they are first used, so that the command line starts quickly.
+Names are imported when they are first used, so that the command line starts quickly.
 """
 
 from importlib import import_module
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         open_lake,
         prepare,
         recommend,
+        simulate,
         train,
     )
 
@@ -44,6 +45,7 @@ __all__ = [
     "open_lake",
     "prepare",
     "recommend",
+    "simulate",
     "train",
 ]
 _HOMES = {

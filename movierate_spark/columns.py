@@ -1,6 +1,9 @@
-"""Small Column functions that several stages share."""
+"""Column functions that several stages share."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
 
 from pyspark.sql import Column
 from pyspark.sql import functions as F
@@ -9,34 +12,34 @@ LABEL = "label"
 
 
 def decoded(line: Column) -> Column:
-    """The text of a line as it lies in the file: UTF-8 where it is valid, else ISO-8859-1.
+    """The text of a line: decoded as UTF-8 if it is valid, else as ISO-8859-1. Null stays null.
 
-    Spark's text source keeps the bytes as they are; every byte string is valid ISO-8859-1.
-    A byte order mark before the first character is cut.
+    Spark's text source keeps the bytes, and any bytes are valid ISO-8859-1. A leading byte order mark is
+    removed.
     """
     text = F.coalesce(F.try_validate_utf8(line), F.decode(line.cast("binary"), "ISO-8859-1"))
     return F.when(F.startswith(text, F.lit("\ufeff")), F.substr(text, F.lit(2))).otherwise(text)
 
 
 def is_blank(text: Column) -> Column:
-    """True for nothing but spaces and tabs; null stays null."""
+    """True if the text has only spaces and tabs, or is empty; null stays null."""
     return F.length(F.translate(text, " \t", "")) == 0
 
 
 def present(text: Column) -> Column:
-    """The text without spaces around it; null where nothing is left."""
+    """The text without surrounding spaces; null if nothing is left."""
     trimmed = F.trim(text)
     return F.when(F.length(trimmed) > 0, trimmed)
 
 
 def whole_number(text: Column) -> Column:
-    """A long from digits only, spaces around them cut; null for anything else or out of range."""
+    """A long from digits, with or without surrounding spaces; null for other text or out of range."""
     trimmed = F.trim(text)
     return F.when(F.rlike(trimmed, F.lit(r"\A[0-9]+\z")), trimmed.try_cast("long"))
 
 
 def one_decimal_number(text: Column) -> Column:
-    """A double from digits with at most one decimal, spaces around them cut; else null."""
+    """A double from digits with at most one decimal, with or without surrounding spaces; else null."""
     trimmed = F.trim(text)
     return F.when(F.rlike(trimmed, F.lit(r"\A[0-9]+(\.[0-9])?\z")), trimmed.try_cast("double"))
 
@@ -47,8 +50,14 @@ def is_liked(rating: Column, *, min_rating: float) -> Column:
 
 
 def any_of(values: Column, *, allowed: tuple[str, ...]) -> Column:
-    """The value where it is one of those allowed, else null."""
+    """The value if it is one of ``allowed``, else null."""
     return F.when(values.isin(*allowed), values)
+
+
+def lookup(code: Column, names: Mapping[str, str]) -> Column:
+    """The name of a code, spaces around it cut; null for an unknown code."""
+    table = F.create_map(*(F.lit(text) for text in chain.from_iterable(names.items())))
+    return F.try_element_at(table, F.trim(code))
 
 
 def sigmoid(log_odds: Column) -> Column:

@@ -1,4 +1,4 @@
-"""Typed, frozen settings, checked at the door."""
+"""Typed, frozen settings. All values are checked when they are loaded."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ ENV_PREFIX = "MOVIERATE__"
 
 
 def conf_dir() -> Path:
-    """The shipped settings: beside the package in an installed wheel, at the top level in a checkout."""
+    """The folder of the default settings: inside an installed package, or at the top level of a checkout."""
     installed = Path(str(resources.files("movierate_spark"))) / "conf"
     return installed if installed.is_dir() else Path(__file__).resolve().parent.parent / "conf"
 
 
 class Section(BaseModel):
-    """A part of the settings: unknown keys are refused, values never change."""
+    """A section of the settings: immutable, and unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class InputColumns(Section):
-    """Header names of the csv format, by this project's names."""
+    """Column names in the header of the csv format, by this project's names."""
 
     ratings: dict[Literal["user_id", "movie_id", "rating", "rated_at"], str]
     users: dict[Literal["user_id", "gender", "age", "occupation", "zip"], str]
@@ -49,7 +49,7 @@ class InputColumns(Section):
 
 
 class InputSettings(Section):
-    """How the delivered files are written."""
+    """The format of the delivered files."""
 
     separator: Annotated[str, Field(min_length=1, pattern=r'^[^"\r\n\s]+$|^\t$|^ $')]
     rating_min: float | None = None
@@ -58,30 +58,35 @@ class InputSettings(Section):
 
 
 class ValidateSettings(Section):
-    """When a row, and when a whole delivery, is refused."""
+    """When a row is rejected, and when a whole delivery is refused."""
 
     max_rejected_fraction: Fraction
     rated_at_min: Time
 
 
 class CleanSettings(Section):
-    """What counts as a readable demographic."""
+    """Which demographic values are known; others become unknown."""
 
     genders: tuple[str, ...]
     age_max: Count
 
 
 class LabelSettings(Section):
-    """What liked means."""
+    """The rating from which a movie counts as liked."""
 
     min_rating: float
 
 
 class FeatureSettings(Section):
-    """Which columns the model sees."""
+    """Which features the model has, and how they are computed."""
 
     month: Literal["auto", "always", "never"]
     history: bool
+    collaborative: bool
+    history_max: Count
+    neighbours_max: Count
+    time_block_first: Count
+    time_block_growth: Annotated[float, Field(gt=1)]
     zip3_min_users: Count
     genre_min_movies: Count
     shrinkage_user: Annotated[float, Field(gt=0)]
@@ -89,6 +94,11 @@ class FeatureSettings(Section):
     shrinkage_taste: Annotated[float, Field(gt=0)]
     shrinkage_group: Annotated[float, Field(gt=0)]
     task_max_rows: Count
+
+    @property
+    def uses_taste(self) -> bool:
+        """Whether the model has the columns of people with the same taste, which are part of the history."""
+        return self.history and self.collaborative
 
 
 class TrainSettings(Section):
@@ -109,7 +119,7 @@ class TrainSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """How sure metrics are."""
+    """How confidence intervals of metrics are computed."""
 
     resamples: Annotated[int, Field(ge=0)]
     seed: int
@@ -147,20 +157,20 @@ class SparkSettings(Section):
 
 
 class Settings(BaseSettings):
-    """All settings. ``conf/base.toml`` holds every default and says what each is for."""
+    """All settings. ``conf/base.toml`` has the default of each and a comment on it."""
 
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
         env_prefix=ENV_PREFIX,
-        env_prefix_target="all",  # else a field with an alias is reached without the prefix, and only so
+        env_prefix_target="all",  # else a field with an alias is read without the prefix
         env_nested_delimiter="__",
         serialize_by_alias=True,
-        hide_input_in_errors=True,  # a secret may be among it
+        hide_input_in_errors=True,  # the input may contain a secret
     )
 
     input: InputSettings
-    validate_: Annotated[ValidateSettings, Field(alias="validate")]  # pydantic has a ``validate`` of its own
+    validate_: Annotated[ValidateSettings, Field(alias="validate")]  # BaseModel has a method ``validate``
     clean: CleanSettings
     label: LabelSettings
     features: FeatureSettings
@@ -183,12 +193,12 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
     """Settings from ``conf/base.toml``, the profile's file, ``files`` in order, then the environment.
 
     Raises:
-        InputError: a file is missing, is no TOML, or holds an unknown key or a value out of range; or a
-            variable names no section.
+        InputError: a file is missing, is not TOML, or has an unknown key or an invalid value; or an
+            environment variable names no section.
     """
     for file in files:
         if not file.is_file():
-            raise InputError(f"--config {file}: no such file")
+            raise InputError(f"{file}: no such file", argument="files")
     _check_environment()
     layers = [conf_dir() / "base.toml", conf_dir() / f"{profile}.toml", *files]
 
@@ -210,13 +220,13 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
     except ValidationError as error:
         raise InputError(f"settings: {_first_problem(error)}") from error
     except SettingsError as error:
-        raise InputError(f"settings: {error}: write a list or a table in a variable as JSON") from error
-    except ValueError as error:  # tomllib's, which names the line but not the file
+        raise InputError(f"settings: {error}: write a list or table in a variable as JSON") from error
+    except ValueError as error:  # from tomllib: it names the line but not the file
         raise InputError(f"settings: {', '.join(map(str, files))}: {error}") from error
 
 
 def _check_environment() -> None:
-    """Refuse a variable of no section, which would have no effect."""
+    """Refuse variables that would have no effect."""
     sections = sorted(field.alias or name for name, field in Settings.model_fields.items())
     for name in sorted(os.environ):
         prefix, section = name[: len(ENV_PREFIX)], name[len(ENV_PREFIX) :].partition("__")[0].lower()
@@ -224,7 +234,7 @@ def _check_environment() -> None:
             raise InputError(f"settings: {name}: no section {section}; there are {', '.join(sections)}")
         if name.upper().startswith(f"{ENV_PREFIX}SPARK__PROPERTIES__"):
             raise InputError(
-                f"settings: {name}: variables come in small letters, and Spark's properties have large ones:"
+                f"settings: {name}: names from variables are lower-cased, but Spark's properties are not:"
                 f" give them all as JSON in {ENV_PREFIX}SPARK__PROPERTIES, or in a file"
             )
 

@@ -1,4 +1,4 @@
-"""Nothing about fewer than ``min_cell`` people is shown, nor can it be worked out from what is."""
+"""Statistical disclosure control: no figure about fewer than ``min_cell`` people is shown or derivable."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ import pandas as pd
 
 
 def shown(cells: pd.DataFrame, *, within: Sequence[Sequence[str]] = ((),), min_cell: int) -> pd.Series:
-    """Which cells may be shown; each of ``within`` names what parts them into sets that add up to a total.
+    """Which cells may be shown, as booleans in the order of ``cells`` (a row per cell, with ``people``).
 
-    A cell of fewer people is hidden. A total less the other cells would give it away, so that in a set
-    with a single hidden cell the smallest of the others is hidden too, and where those hidden are fewer
-    people together, the next (complementary suppression; Hundepool et al. 2012, Statistical Disclosure
-    Control, section 4.3). What is hidden for one total may call for more beside it in another, until
-    nothing changes. Ties go by the order of the rows.
+    Each of ``within`` lists the columns that divide the cells into sets; the total of each set is known
+    (an empty list: all cells are one set).
+    Cells of fewer than ``min_cell`` people are hidden. A single hidden cell could be derived from the total
+    of its set. So as long as a set has only one hidden cell, or hidden cells of fewer than ``min_cell``
+    people together, the smallest cell shown is hidden too (complementary suppression; Hundepool et al. 2012,
+    Statistical Disclosure Control, section 4.3). This is repeated for all sets until nothing changes. Of
+    equal cells the first is hidden.
     """
     hidden = cells["people"] < min_cell
     sets = [index for names in within for index in _sets(cells, names)]
@@ -23,10 +25,10 @@ def shown(cells: pd.DataFrame, *, within: Sequence[Sequence[str]] = ((),), min_c
     while changed:
         changed = False
         for index in sets:
-            kept, gone = index[~hidden[index]], index[hidden[index]]
-            too_few = len(gone) == 1 or cells.loc[gone, "people"].sum() < min_cell
-            if len(gone) and len(kept) and too_few:
-                hidden[cells.loc[kept, "people"].idxmin()] = changed = True
+            shown_cells, hidden_cells = index[~hidden[index]], index[hidden[index]]
+            too_few = len(hidden_cells) == 1 or cells.loc[hidden_cells, "people"].sum() < min_cell
+            if len(hidden_cells) and len(shown_cells) and too_few:
+                hidden[cells.loc[shown_cells, "people"].idxmin()] = changed = True
     return ~hidden
 
 
@@ -35,31 +37,31 @@ def _sets(cells: pd.DataFrame, names: Sequence[str]) -> list[pd.Index]:
 
 
 def people_or_none(people: pd.Series, *, total: int, min_cell: int) -> pd.Series:
-    """Numbers of people, missing where the total would tell how few the others are."""
+    """The numbers of people; missing if the total would reveal that fewer than ``min_cell`` others remain."""
     others = total - people
     return people.astype(float).where((others == 0) | (others >= min_cell))
 
 
 def merged(bins: pd.DataFrame, *, at_least: Mapping[str, int], overlapping: bool = False) -> pd.DataFrame:
-    """Neighbouring bins joined until each has ``at_least`` so much in the columns named.
+    """Join neighbouring bins until each has ``at_least`` these values in these columns.
 
-    ``bins``: ascending, with ``first`` and ``last``, what the bin spans; all other columns are added up, but
-    for ``people`` where bins are ``overlapping``: the most of any of them is then what is sure. The rest at
-    the end joins the last bin. Bins that never reach it together are left out.
+    ``bins`` are ascending, each from ``first`` to ``last``. All other columns are added up, except ``people``
+    of ``overlapping`` bins, which share people: the largest number is kept, as a lower bound. Bins left over
+    at the end join the last one. If all bins together are too small, the result is empty.
     """
     rows: list[dict[str, Any]] = []
-    open_: dict[str, Any] | None = None
+    current: dict[str, Any] | None = None
     for bin_ in bins.to_dict("records"):
-        open_ = _named(bin_) if open_ is None else _joined(open_, bin_, overlapping=overlapping)
-        if all(open_[name] >= least for name, least in at_least.items()):
-            rows.append(open_)
-            open_ = None
-    if open_ is not None and rows:
-        rows[-1] = _joined(rows[-1], open_, overlapping=overlapping)
+        current = _by_name(bin_) if current is None else _joined(current, bin_, overlapping=overlapping)
+        if all(current[name] >= least for name, least in at_least.items()):
+            rows.append(current)
+            current = None
+    if current is not None and rows:
+        rows[-1] = _joined(rows[-1], current, overlapping=overlapping)
     return pd.DataFrame(rows, columns=bins.columns)
 
 
-def _named(bin_: Mapping[Hashable, Any]) -> dict[str, Any]:
+def _by_name(bin_: Mapping[Hashable, Any]) -> dict[str, Any]:
     return {str(name): value for name, value in bin_.items()}
 
 

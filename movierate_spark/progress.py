@@ -1,4 +1,4 @@
-"""What a person sees while a command works: a bar with the time left in a terminal, else plain lines."""
+"""Console output and progress of a command: a bar with the time left in a terminal, else plain lines."""
 
 from __future__ import annotations
 
@@ -14,40 +14,46 @@ from rich.progress import Progress as Bar
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
-from movierate_spark.console import plain_console
+
+def plain_console(**options: Any) -> Console:
+    """A Rich console that does not interpret ``[/b]`` or ``:smile:``, which may occur in data and paths.
+
+    Rich interprets markup in the text of a status or progress bar regardless: pass those a ``Text``.
+    """
+    return Console(markup=False, emoji=False, highlight=False, **options)
 
 
 class Progress:
-    """Says on standard output what is going on; standard error is for what went wrong."""
+    """Prints progress on standard output; ``done`` lists finished steps with their seconds."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or plain_console(soft_wrap=True)
         self.done: list[dict[str, Any]] = []
 
     def say(self, line: str) -> None:
-        """A line of its own."""
+        """Print a line."""
         self.console.print(line)
 
-    def _finish(self, what: str, started: float, *, said: str) -> None:
+    def _finish(self, what: str, started: float, *, prefix: str) -> None:
         seconds = time.monotonic() - started
         self.done.append({"step": what, "seconds": round(seconds, 3)})
-        self.say(f"{said} {seconds:.1f} s")
+        self.say(f"{prefix} {seconds:.1f} s")
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Name a step while it runs, and its seconds when it is done."""
+        """Show a step while the block runs, and print its seconds afterwards."""
         started = time.monotonic()
         if self.console.is_terminal:
             with self.console.status(Text(what)):
                 yield
         else:
             yield
-        self._finish(what, started, said=f"{what}:")
+        self._finish(what, started, prefix=f"{what}:")
 
     @contextmanager
     def steps(self, what: str, total: int) -> Iterator[Callable[[], None]]:
-        """Count ``total`` equal steps; the block calls what it is given after each."""
-        started, done, counting = time.monotonic(), 0, threading.Lock()
+        """Count ``total`` equal steps; the block calls the function it gets after each of them."""
+        started, done, lock = time.monotonic(), 0, threading.Lock()
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description}", markup=False),
@@ -59,7 +65,7 @@ class Progress:
 
         def advance() -> None:
             nonlocal done
-            with counting:
+            with lock:
                 done += 1
             bar.advance(task)
             elapsed = time.monotonic() - started
@@ -72,4 +78,4 @@ class Progress:
                 yield advance
         else:
             yield advance
-        self._finish(what, started, said=f"{what}: {done} of {total},")
+        self._finish(what, started, prefix=f"{what}: {done} of {total},")

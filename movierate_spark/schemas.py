@@ -6,9 +6,9 @@
 | users           | a user                           | user_id                     |
 | movies          | a movie                          | movie_id                    |
 | rejected        | an input row that broke a rule   | none                        |
-| scores          | a readable request of a run date | none: repeats count         |
+| scores          | a readable request of a run date | none: requests may repeat   |
 | predictions     | an evaluated rating              | user_id, movie_id, at       |
-| recommendations | a movie among a user's best      | user_id, rank               |
+| recommendations | a movie recommended to a user    | user_id, rank               |
 
 Times are UTC. Null means unknown; an unknown genre is an empty array. A user's later rating of a movie, a
 *re-rating*, stays beside the earlier one.

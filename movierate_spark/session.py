@@ -1,4 +1,4 @@
-"""The one place that builds Spark."""
+"""Spark sessions: only this module builds them."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-from pyspark import SparkConf, SparkContext
+from pyspark import SparkConf
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import conf_dir
 from movierate_spark.errors import InputError
+from movierate_spark.spark_internals import ensure_jvm
 
 START_UP_NOISE = (
     b"WARNING: Using incubator modules",
@@ -25,28 +26,28 @@ START_UP_NOISE = (
 
 
 PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
-"""What a Python worker that makes history takes: at rest, and for the rows of its task."""
+"""Memory of a Python worker that computes history: idle, and for the rows of its task."""
 
 
-def properties_in(name: str) -> dict[str, str]:
-    """Spark properties of one of the shipped files (``spark-defaults.conf``), by name."""
-    lines = (conf_dir() / name).read_text(encoding="utf-8").splitlines()
+def properties_in(file_name: str) -> dict[str, str]:
+    """The Spark properties in a file of the settings folder, such as ``spark-defaults.conf``."""
+    lines = (conf_dir() / file_name).read_text(encoding="utf-8").splitlines()
     pairs = (line.split(None, 1) for line in lines if line.strip() and not line.startswith("#"))
     return {name: value.strip() for name, value in pairs}
 
 
 def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
-    """Start Spark, or join the session that ``spark-submit`` has prepared.
+    """Start Spark, or use the session that ``spark-submit`` has prepared.
 
-    Properties that ``spark-submit`` was given win over ``properties``, but for the time zone: every
-    time in this project is UTC. Python workers run on this interpreter unless told otherwise.
+    Properties given to ``spark-submit`` win over ``properties``, except the time zone, which is always UTC.
+    Python workers use this interpreter unless ``PYSPARK_PYTHON`` is set.
     """
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     defaults = properties_in("spark-defaults.conf")
     submitted = {
         name: value
         for name, value in submitted_properties().items()
-        # Nobody has given what spark-submit took from our own file, nor the job's file as a name.
+        # These were not set by the user: values from our own defaults, and the job's file as the app's name.
         if defaults.get(name) != value and not (name == "spark.app.name" and value.endswith(".py"))
     }
     builder = SparkSession.builder
@@ -59,11 +60,11 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
 
 @contextmanager
 def _without_start_up_noise() -> Iterator[None]:
-    """Keep two lines that Java and Spark print at every start off the JVM's standard error.
+    """Filter the lines that Java and Spark print at every start from the JVM's standard error.
 
-    The JVM inherits the pipe and keeps it; a thread passes everything else on as it comes.
+    The JVM inherits the pipe. A thread passes all other lines on.
     """
-    if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM is up already
+    if "PYSPARK_GATEWAY_PORT" in os.environ:  # the JVM is running already
         yield
         return
     stderr = os.dup(2)
@@ -85,47 +86,47 @@ def _pass_on(source: int, target: int) -> None:
 
 
 def submitted_properties() -> dict[str, str]:
-    """Properties that this driver's JVM was started with by ``spark-submit``; none in a plain Python."""
+    """The properties with which ``spark-submit`` started this driver's JVM; none in plain Python."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return {}
-    SparkContext._ensure_initialized()  # reaches the JVM without starting Spark in it
+    ensure_jvm()
     return dict(SparkConf().getAll())
 
 
 def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int) -> dict[str, str]:
-    """What an executor needs beside its heap, in MiB, as a property; empty where it is given already.
+    """The property for the memory that an executor needs beside its heap; empty if it is set already.
 
-    YARN and Kubernetes kill a container that takes more than heap and overhead. Beside the JVM each core runs
-    a Python worker, which holds the rows of a task; Spark's default (a tenth of the heap, at least 384 MiB)
-    is for the JVM alone. Other clusters do not read it.
+    YARN and Kubernetes kill a container that uses more than heap and overhead. Besides the JVM, each core
+    runs a Python worker, which holds the rows of a task. Spark's default (a tenth of the heap, at least 384
+    MiB) is enough for the JVM only. Other cluster managers ignore the property.
     """
     names = ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor")
     if any(name in properties for name in names):
         return {}
     cores = int(properties.get("spark.executor.cores", "1"))
-    of_jvm = max(384, mebibytes(properties.get("spark.executor.memory", "1g")) // 10)
-    of_worker = PYTHON_MIB + math.ceil(PYTHON_MIB_PER_MILLION_ROWS * task_max_rows / 1_000_000)
-    return {names[0]: f"{of_jvm + cores * of_worker}m"}
+    jvm_mib = max(384, mebibytes(properties.get("spark.executor.memory", "1g")) // 10)
+    worker_mib = PYTHON_MIB + math.ceil(PYTHON_MIB_PER_MILLION_ROWS * task_max_rows / 1_000_000)
+    return {names[0]: f"{jvm_mib + cores * worker_mib}m"}
 
 
 def mebibytes(size: str) -> int:
-    """A size of memory as Spark writes it (``4g``, ``512m``; without a unit MiB) in MiB.
+    """A memory size in Spark's notation (``4g``, ``512m``; without a unit MiB) in MiB.
 
     Raises:
-        InputError: it is no such size.
+        InputError: the text is not in that notation.
     """
-    found = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", size.lower())
-    if not found:
+    match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", size.lower())
+    if not match:
         raise InputError(f"spark.executor.memory {size}: give a size as 4g or 4096m")
-    number, unit = int(found[1]), found[2]
+    number, unit = int(match[1]), match[2]
     return number // 1024 if unit == "k" else number * {"": 1, "m": 1, "g": 1024, "t": 1024**2}[unit]
 
 
 def expected_cores(spark: SparkSession) -> int:
-    """The cores that Spark has once its executors are there, as far as its settings tell.
+    """The number of cores that Spark will have when all executors have started, as far as settings tell.
 
-    Executors come one after the other, and under dynamic allocation when there is work: those that have
-    registered by now are no measure of what is to come.
+    Executors start one after the other, and under dynamic allocation only when there is work, so those
+    registered so far may be fewer.
     """
     context = spark.sparkContext
     by_settings = cores_in(dict(context.getConf().getAll()))
@@ -133,23 +134,23 @@ def expected_cores(spark: SparkSession) -> int:
 
 
 def cores_in(properties: Mapping[str, str]) -> int:
-    """The most cores that executors of such settings have together; 0 where they do not tell."""
+    """The maximum number of cores of all executors together; 0 if the settings do not limit it."""
     is_dynamic = properties.get("spark.dynamicAllocation.enabled", "false") == "true"
-    most = "spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances"
-    together = int(properties.get(most, "0")) * int(properties.get("spark.executor.cores", "1"))
-    at_most = int(properties.get("spark.cores.max", "0"))
-    return min(together, at_most) if together and at_most else max(together, at_most)
+    name = "spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances"
+    cores = int(properties.get(name, "0")) * int(properties.get("spark.executor.cores", "1"))
+    limit = int(properties.get("spark.cores.max", "0"))
+    return min(cores, limit) if cores and limit else max(cores, limit)
 
 
 def local_properties(*, cores: str, driver_memory: str) -> dict[str, str]:
-    """Properties of a run on one machine, quiet and closed to the network."""
-    quiet = f"-Dlog4j2.configurationFile={(conf_dir() / 'log4j2.properties').as_uri()}"
+    """Spark properties for a run on one machine: little logging, and no access from the network."""
+    log_settings = f"-Dlog4j2.configurationFile={(conf_dir() / 'log4j2.properties').as_uri()}"
     return {
         "spark.master": f"local[{cores}]",
         "spark.driver.memory": driver_memory,
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.host": "127.0.0.1",
-        "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC {quiet}",
+        "spark.driver.extraJavaOptions": f"-XX:+UseParallelGC {log_settings}",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }

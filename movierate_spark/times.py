@@ -1,4 +1,4 @@
-"""Times that a person types or sets: epoch seconds or ISO 8601, UTC where they name no zone."""
+"""Times in options and settings: epoch seconds or ISO 8601, in UTC if they have no time zone."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from datetime import UTC, datetime, timedelta
 
 from movierate_spark.errors import InputError
 
-# How far ahead of this machine's clock a delivery's times may be.
 CLOCK_TOLERANCE = timedelta(days=1)
+"""How far a delivery's times may be ahead of this machine's clock."""
 
 
 def in_utc(time: datetime) -> datetime:
-    """The time in UTC, which is also what one without a zone means."""
+    """The time converted to UTC; a time without a time zone is taken as UTC."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def parse_time(text: str, option: str, *, now: datetime) -> datetime:
-    """A time in UTC.
+def parse_time(text: str, argument: str, *, now: datetime) -> datetime:
+    """The time (UTC) that a text stands for; an error names it as ``argument``.
 
     Raises:
-        InputError: it can't be read, or lies after ``now``.
+        InputError: the text is no time, or the time is after ``now``.
     """
     cleaned = text.strip()
     try:
@@ -30,13 +30,16 @@ def parse_time(text: str, option: str, *, now: datetime) -> datetime:
             time = in_utc(datetime.fromisoformat(cleaned))
     except (ValueError, OverflowError, OSError) as error:
         raise InputError(
-            f"{option} {text}: give epoch seconds or ISO 8601, as 2000-12-02T23:47:24Z"
+            f"{text}: give epoch seconds or ISO 8601, such as 2000-12-02T23:47:24Z",
+            argument=argument,
         ) from error
     if time > now:
-        raise InputError(f"{option} {text} is {time.isoformat()}, in the future: give a time that has passed")
+        raise InputError(
+            f"{text} is {time.isoformat()}, in the future: give a time that has passed", argument=argument
+        )
     return time
 
 
 def utc(second: int) -> datetime:
-    """Epoch seconds as a time in UTC."""
+    """The time (UTC) of epoch seconds."""
     return datetime.fromtimestamp(second, tz=UTC)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -65,15 +66,19 @@ def test_each_job_is_a_call_that_prints_nothing(
     spark: SparkSession, home: Path, fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = mr.load_settings([fast])
+    truth = mr.simulate(spark, str(tmp_path / "made"), ratings=1_000, seed=2)
+    assert json.loads((tmp_path / "made" / "truth.json").read_text()) == truth
+    assert (truth["seed"], truth["sizes"]["ratings"], truth["re_ratings"]) == (2, 1_000, 0)
     lake = mr.prepare(spark, str(home / "input"), str(tmp_path / "lake"), expect_rows={"ratings": 800})
     assert lake.ratings.count() == 800
     bundle = mr.train(lake, str(tmp_path / "model"), until=T, settings=settings)
     assert mr.load_bundle(str(tmp_path / "model")).version == bundle.version
     metrics = mr.evaluate(bundle, lake, tmp_path / "evaluation", since=T)
-    assert metrics["rows"] == lake.ratings.where(f"rated_at >= timestamp_seconds({T})").count()
+    assert metrics.rows == lake.ratings.where(f"rated_at >= timestamp_seconds({T})").count()
     assert mr.explore(lake, str(tmp_path / "exploration")).read_text().startswith("<!doctype html>")
     best = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31")
     assert best.groupBy("user_id").count().where("count <> 2").isEmpty()
-    with pytest.raises(mr.InputError, match=r"since 2999-01-01 is .*, in the future"):
+    with pytest.raises(mr.InputError, match=r"^2999-01-01 is .*, in the future") as refused:
         mr.evaluate(bundle, lake, since="2999-01-01")
+    assert refused.value.argument == "since"
     assert capsys.readouterr().out == ""

@@ -57,6 +57,11 @@ VARIABLES = {
     "LABEL__MIN_RATING": ("3.5", 3.5),
     "FEATURES__MONTH": ("never", "never"),
     "FEATURES__HISTORY": ("false", False),
+    "FEATURES__COLLABORATIVE": ("true", True),
+    "FEATURES__HISTORY_MAX": ("7", 7),
+    "FEATURES__NEIGHBOURS_MAX": ("8", 8),
+    "FEATURES__TIME_BLOCK_FIRST": ("9", 9),
+    "FEATURES__TIME_BLOCK_GROWTH": ("1.5", 1.5),
     "FEATURES__ZIP3_MIN_USERS": ("2", 2),
     "FEATURES__GENRE_MIN_MOVIES": ("2", 2),
     "FEATURES__SHRINKAGE_USER": ("2.5", 2.5),
@@ -149,7 +154,7 @@ def test_a_variable_of_no_section_is_refused(monkeypatch: pytest.MonkeyPatch) ->
         load_settings()
 
 
-def test_a_property_of_spark_is_no_variables_name(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_spark_property_cannot_be_set_by_a_variable_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOVIERATE__SPARK__PROPERTIES__spark.executor.memoryOverhead", "9g")
     with pytest.raises(InputError, match="give them all as JSON in MOVIERATE__SPARK__PROPERTIES"):
         load_settings()
@@ -169,7 +174,7 @@ def test_a_property_of_spark_is_no_variables_name(monkeypatch: pytest.MonkeyPatc
         ("[validate]\nmax_rejected_fraction = 2\n", "max_rejected_fraction"),
     ],
 )
-def test_a_setting_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_setting_is_named(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "mine.toml"
     file.write_text(text)
     with pytest.raises(InputError, match=message):
@@ -237,13 +242,14 @@ def test_a_missing_settings_file_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_times_are_epoch_seconds_or_iso_8601_in_utc(text: str, expected: str) -> None:
-    assert parse_time(text, "--until", now=NOW).isoformat() == expected
+    assert parse_time(text, "until", now=NOW).isoformat() == expected
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2000-13-01", "978300760000", "2027-01-01", "9" * 30])
 def test_a_time_that_cannot_be_read_or_has_not_come_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="--until"):
-        parse_time(text, "--until", now=NOW)
+    with pytest.raises(InputError) as refused:
+        parse_time(text, "until", now=NOW)
+    assert refused.value.argument == "until"
 
 
 CLUSTERS = ("standalone.conf", "yarn.conf", "kubernetes.conf")
@@ -267,7 +273,7 @@ def test_every_property_is_one_that_spark_knows(spark: SparkSession, name: str) 
 
 
 @pytest.mark.parametrize("name", CLUSTERS)
-def test_a_cluster_is_closed_by_what_we_ship(name: str) -> None:
+def test_the_shipped_cluster_settings_are_secure(name: str) -> None:
     closed = {
         "spark.authenticate": "true",
         "spark.network.crypto.enabled": "true",

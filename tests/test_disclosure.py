@@ -33,7 +33,7 @@ def test_each_set_has_its_own_total() -> None:
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(2, 15))
-def test_no_hidden_people_can_be_told_from_the_total(people: list[int], min_cell: int) -> None:
+def test_no_hidden_number_of_people_can_be_derived_from_the_total(people: list[int], min_cell: int) -> None:
     found = shown(cells(people, ["a"] * len(people)), min_cell=min_cell)
     hidden = [n for n, is_shown in zip(people, found, strict=True) if not is_shown]
     assert all(n >= min_cell for n, is_shown in zip(people, found, strict=True) if is_shown)
@@ -41,7 +41,7 @@ def test_no_hidden_people_can_be_told_from_the_total(people: list[int], min_cell
 
 
 @given(st.lists(st.lists(st.integers(0, 40), min_size=4, max_size=4), min_size=1, max_size=5))
-def test_no_hidden_cell_of_a_grid_can_be_told_from_its_row_nor_its_column(grid: list[list[int]]) -> None:
+def test_no_hidden_cell_of_a_grid_can_be_derived_from_its_row_or_column(grid: list[list[int]]) -> None:
     rows = [(i, j, people) for i, row in enumerate(grid) for j, people in enumerate(row)]
     table = pd.DataFrame(rows, columns=["row", "column", "people"])
     hidden = ~shown(table, within=(("row",), ("column",)), min_cell=11)

@@ -38,7 +38,7 @@ def test_sizes_are_read_as_spark_writes_them(size: str, expected: int) -> None:
     assert mebibytes(size) == expected
 
 
-def test_a_size_that_is_none_is_refused() -> None:
+def test_an_invalid_size_is_refused() -> None:
     with pytest.raises(InputError, match=r"spark\.executor\.memory lots: give a size as 4g or 4096m"):
         mebibytes("lots")
 
@@ -54,5 +54,5 @@ def test_a_size_that_is_none_is_refused() -> None:
         ({**properties_in("yarn.conf"), "spark.executor.cores": "2"}, 16),
     ],
 )
-def test_tasks_are_as_many_as_the_cores_that_are_to_come(properties: dict[str, str], expected: int) -> None:
+def test_there_are_as_many_tasks_as_expected_cores(properties: dict[str, str], expected: int) -> None:
     assert cores_in(properties) == expected

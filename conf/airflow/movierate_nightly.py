@@ -1,13 +1,11 @@
 r"""Every night: prepare the lake, score the requests of the day, and recommend.
 
-`prepare` brings the lake up to the newest delivery, `score` scores the requests of one run date, and
-`recommend` makes everybody's best movies anew, in the newest run (and in those started by hand): there is one
-table of them.
+`prepare` updates the lake to the newest delivery. `score` scores the requests of one run date. `recommend`
+replaces the table of recommendations, but only in the newest run and in runs started by hand.
 
 ## Install
 
-Copy this file into the DAGs folder, set `FIRST_RUN_DATE` in it, and say where things are, in one Variable and
-one connection:
+Copy this file into the DAGs folder, set `FIRST_RUN_DATE` in it, and set one Variable and one connection:
 
 ```
 airflow variables set movierate '{
@@ -23,23 +21,23 @@ airflow variables set movierate '{
 airflow connections add movierate_spark --conn-type spark --conn-host yarn
 ```
 
-`home` is `movierate-spark-environment.tar.gz`, unpacked (`docs/cluster.md`). Its `bin` comes first on the
-workers' `PATH`, where `spark-submit` is looked up. The connection's host is the master: `local[4]`, `yarn`,
-`spark://host:7077` or `k8s://https://host:6443` (with `apache-airflow-providers-cncf-kubernetes`).
-`properties_file` is your copy of `conf/yarn.conf`, `conf/standalone.conf` or `conf/kubernetes.conf`; leave it
-out with a local master.
+`home` is the folder of the unpacked `movierate-spark-environment.tar.gz` (`docs/cluster.md`). Put its `bin`
+first on the workers' `PATH`, where Airflow looks for `spark-submit`. The connection's host is the master:
+`local[4]`, `yarn`, `spark://host:7077` or `k8s://https://host:6443` (with
+`apache-airflow-providers-cncf-kubernetes`). `properties_file` is your copy of `conf/yarn.conf`,
+`conf/standalone.conf` or `conf/kubernetes.conf`; leave it out with a local master.
 
-The driver runs on the worker (client mode), so that the job's lines and its exit status reach the task.
+The driver runs on the worker (client mode), so that the task gets the job's output and exit status.
 
 ## The run date
 
 `ds` is the day on which a run starts. The run of 2 March starts at 03:00 UTC and scores
-`requests/2026-03-02.csv`; a request that names no time is scored as of that day's midnight. The delivery of
-ratings and the day's requests lie there by then. Where requests gather during the day and are scored when it
-is over, write `CronDataIntervalTimetable`: what starts on 3 March at 03:00 is then the run of 2 March.
+`requests/2026-03-02.csv`. A request without a time is scored as of midnight at the start of that day. The
+ratings and the day's requests must be delivered by then. If requests are collected during the day and scored
+after it, use `CronDataIntervalTimetable`: the run that starts on 3 March at 03:00 is then the run of 2 March.
 
-Missed dates are caught up, from `FIRST_RUN_DATE` on and oldest first, each as of its own time. Each prepares
-the lake, which does nothing where the delivery is still the same. Earlier dates, and a run by hand:
+Missed dates are caught up from `FIRST_RUN_DATE` on, the oldest first, each as of its own time. Each run
+prepares the lake, which does nothing if the delivery is the same. To run earlier dates, or one date by hand:
 
 ```
 airflow backfill create --dag-id movierate_nightly --max-active-runs 1 \
@@ -49,11 +47,12 @@ airflow dags trigger movierate_nightly --logical-date 2026-03-02
 
 ## When something fails
 
-- Everything is published in one atomic commit: any task may be killed, retried or cleared. A finished date,
-  cleared, does nothing, unless its requests, the lake or the model are others by now: then it is scored anew.
-- Exit status 2, a bad or missing input, is retried like any other: most often the delivery is late.
-- Exit status 3: another run of the same date was faster. The retry finds that date done.
-- A date that has failed for good holds up no other. Clear it when its requests are there.
+- Results are published in one atomic commit: any task may be killed, retried or cleared. A finished date that
+  is cleared does nothing, unless its requests, the lake or the model have changed: then it is scored again.
+- Exit status 2, bad or missing input, is retried like any other failure, as usually the delivery is
+  late.
+- Exit status 3: another run published the same date first. The retry finds that date done.
+- A date that has failed after all retries does not block other dates. Clear it when its requests are there.
 """
 
 from __future__ import annotations
@@ -70,7 +69,7 @@ RETRY_DELAY = timedelta(minutes=15)
 
 
 def setting(name: str) -> str:
-    """A template of one setting, looked up when a task starts and not whenever this file is parsed."""
+    """A template of one setting. It is evaluated when a task starts, not whenever this file is parsed."""
     return f"{{{{ var.json.movierate.{name} }}}}"
 
 
@@ -84,7 +83,7 @@ def job(name: str, options: Mapping[str, str], *, does: str, priority: int = 1) 
         name=f"movierate {name} {{{{ ds }}}}",
         application=f"{setting('home')}/jobs/{name}.py",
         application_args=[word for option in options.items() for word in option],
-        # The job's own lines and not a thousand of Spark's; a properties file may add other Java options.
+        # Logs: the job's own lines instead of Spark's. A properties file may still set other Java options.
         conf={
             "spark.driver.defaultJavaOptions": (
                 f"-Dlog4j2.configurationFile={setting('home')}/conf/log4j2.properties"
@@ -102,7 +101,7 @@ with DAG(
     schedule=CronTriggerTimetable("0 3 * * *", timezone="UTC"),
     start_date=FIRST_RUN_DATE,
     catchup=True,
-    max_active_runs=1,  # dates may be scored side by side, but not while one of them replaces the lake
+    max_active_runs=1,  # dates may be scored at the same time, but not while one of them replaces the lake
     max_active_tasks=1,  # one Spark job at a time
     default_args={"retries": 3, "retry_delay": RETRY_DELAY, "execution_timeout": timedelta(hours=3)},
 ) as dag:
@@ -111,7 +110,7 @@ with DAG(
     prepare = job(
         "prepare",
         {"--input": setting("input"), **lake},
-        does="The newest delivery to the lake.",
+        does="Prepares the lake from the newest delivery.",
     )
     score = job(
         "score",
@@ -122,8 +121,8 @@ with DAG(
             "--scores": setting("scores"),
             "--run-date": "{{ ds }}",
         },
-        does="The requests of the run date to its partition of the scores.",
-        priority=3,  # before recommend, as scores are waited for
+        does="Scores the requests of the run date into its partition of the scores.",
+        priority=3,  # before recommend, as users wait for scores
     )
     latest_only = LatestOnlyOperator(
         task_id="latest_only", doc_md="Skips `recommend` in all but the newest run."
@@ -131,8 +130,8 @@ with DAG(
     recommend = job(
         "recommend",
         {**lake, **model, "--out": setting("recommendations"), "--top": "10"},
-        does="Everybody's best movies as of the last rating in the lake.",
+        does="Recommends each user's best movies as of the last rating in the lake.",
     )
-    # recommend does not wait for score: a day whose requests are late gets its recommendations all the same.
+    # recommend does not wait for score, so that late requests do not delay recommendations.
     prepare >> [score, latest_only]
     latest_only >> recommend

@@ -1,4 +1,4 @@
-"""The command line: arguments to settings to a session to one call into a workflow."""
+"""The command line: each command reads its settings, starts Spark and calls one workflow."""
 
 from __future__ import annotations
 
@@ -27,40 +27,55 @@ from movierate_spark.cli import (  # noqa: F401  # isort: skip
 )
 from movierate_spark.cli.app import app
 from movierate_spark.cli.run import Run
-from movierate_spark.errors import MovierateError
+from movierate_spark.errors import InputError, MovierateError
+
+OPTIONS = {"source": "input", "files": "config"}
+"""Options that are not called like the parameter of the Python API."""
 
 
 def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:
-    """Run one command and exit: 0 done, 2 bad usage or input, 3 lost to another run, 1 failed."""
+    """Run one command and exit: 0 done, 1 failed, 2 bad usage or input, 3 lost to another run."""
     Run.profile = profile
-    # Of a Java process that has gone py4j tells its own logger and the root; the last line says it to people.
+    # py4j logs a lost JVM itself; our own line is enough.
     logging.getLogger().addHandler(logging.NullHandler())
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    status = _status(lambda: app(given or ["--help"], standalone_mode=False, prog_name="movierate"), given)
-    sys.exit(status if given else 2)
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    status = _status(lambda: app(words or ["--help"], standalone_mode=False, prog_name="movierate"), words)
+    sys.exit(status if words else 2)
 
 
-def _status(command: Callable[[], Any], given: Sequence[str]) -> int:
+def _status(command: Callable[[], Any], words: Sequence[str]) -> int:
     commands = {command.callback.__name__ for command in app.registered_commands if command.callback}
-    name = " ".join(["movierate", *commands.intersection(given[:1])])
+    name = " ".join(["movierate", *commands.intersection(words[:1])])
     try:
         return command() or 0
     except typer.Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
         return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
+    except InputError as error:
+        return _fail(name, _with_option(error), error.exit_status)
     except MovierateError as error:
         return _fail(name, str(error), error.exit_status)
     except KeyboardInterrupt:
-        return _fail(name, "interrupted; what was published by then stays, run it again for the rest", 1)
+        return _fail(name, "interrupted: what was published stays; run it again for the rest", 1)
     except Exception as error:
-        from movierate_spark.cli.failures import described
+        from movierate_spark.cli.failures import describe
 
-        return _fail(name, described(error), 1)
+        return _fail(name, describe(error), 1)
+
+
+def _with_option(error: InputError) -> str:
+    """The message, after the option that it is about."""
+    return str(error) if error.argument is None else f"{option_of(error.argument)} {error}"
+
+
+def option_of(argument: str) -> str:
+    """The option that sets a parameter of the Python API."""
+    return f"--{OPTIONS.get(argument, argument).replace('_', '-')}"
 
 
 def _fail(name: str, message: str, status: int) -> int:
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
 
     plain_console(stderr=True, soft_wrap=True).print(f"{name}: {' '.join(message.split())}")
     return status

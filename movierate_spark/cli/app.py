@@ -1,4 +1,4 @@
-"""The program that the commands belong to."""
+"""The Typer application to which each command is added."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ app = typer.Typer(
     name="movierate",
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # plain help comes in half the time
+    rich_markup_mode=None,  # plain help is printed in half the time
 )
 
 
-def _say_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(f"movierate-spark {version('movierate-spark')}")
         raise typer.Exit
 
@@ -25,10 +25,10 @@ def _say_version(asked: bool) -> None:
 def movierate(
     _version: Annotated[
         bool,
-        typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version, and no more."),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version and exit."),
     ] = False,
 ) -> None:
-    """How likely is a user to like a movie?
+    """Predict how likely a user is to like a movie.
 
-    From three rating files to honest scores, on Spark.
+    From three rating files to nightly scores, with Spark.
     """

@@ -1,4 +1,4 @@
-"""demo: every job in turn on simulated data."""
+"""demo: all jobs on simulated data."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from movierate_spark.cli.run import Run
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where everything goes.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for all output.")] = Path("demo"),
     config: ConfigOption = None,
 ) -> None:
-    """Run every job on simulated data."""
+    """Run all jobs on simulated data."""
     from movierate_spark.cli.output import demo_lines, ledger_lines, show_metrics
     from movierate_spark.workflows import demo as demonstration
 

@@ -1,4 +1,4 @@
-"""doctor: is this machine ready?"""
+"""doctor: checks of this machine."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from movierate_spark.cli.app import app
 def doctor() -> None:
     """Check whether this machine is ready.
 
-    Java, Python, PySpark, memory, time zone and paths are fine, or it says what to do.
+    Checks Java, Python, PySpark, memory, time zone and paths, and says how to fix what is wrong.
     """
     from movierate_spark.cli.examination import examine
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
 
     console = plain_console(soft_wrap=True)
     findings = examine()
     for finding in findings:
-        state = "fine" if finding.fine else "MEND"
+        state = "fine" if finding.fine else "FIX "
         remedy = "" if finding.fine else f": {finding.remedy}"
-        console.print(f"{state}  {finding.what}: {finding.found}{remedy}")
+        console.print(f"{state}  {finding.subject}: {finding.value}{remedy}")
     if not all(finding.fine for finding in findings):
         raise typer.Exit(2)

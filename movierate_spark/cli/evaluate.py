@@ -1,4 +1,4 @@
-"""evaluate: how good a bundle is."""
+"""evaluate: a bundle's metrics on ratings it has not seen."""
 
 from __future__ import annotations
 
@@ -12,32 +12,43 @@ from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, U
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
+SinceOption = Annotated[
+    str, typer.Option("--since", metavar="T", help="Ratings at or after T: epoch seconds or ISO 8601 (UTC).")
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report and metrics.")]
+MinUserHistoryOption = Annotated[
+    int,
+    typer.Option(
+        "--min-user-history",
+        metavar="N",
+        min=0,
+        help="Only ratings whose user has at least N earlier ones.",
+    ),
+]
+AllowOverlapOption = Annotated[
+    bool, typer.Option("--allow-overlap", help="Allow ratings that the model was trained on.")
+]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option("--against", metavar="DIR", help="A second bundle, measured on the same ratings."),
+]
+LeakageCostOption = Annotated[
+    bool,
+    typer.Option("--leakage-cost", help="Also measure the gain from a random split and future ratings."),
+]
+
 
 @app.command()
 def evaluate(
     lake: LakeOption,
     model: ModelOption,
-    since: Annotated[
-        str,
-        typer.Option("--since", metavar="T", help="Ratings from T on: epoch seconds or ISO 8601 (UTC)."),
-    ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and metrics.json go.")],
+    since: SinceOption,
+    out: OutOption,
     until: UntilOption = None,
-    min_user_history: Annotated[
-        int,
-        typer.Option("--min-user-history", metavar="N", min=0, help="Only users with N earlier ratings."),
-    ] = 0,
-    allow_overlap: Annotated[
-        bool, typer.Option("--allow-overlap", help="Measure on ratings the model was trained on, too.")
-    ] = False,
-    against: Annotated[
-        Path | None,
-        typer.Option("--against", metavar="DIR", help="Another bundle, measured on the same rows."),
-    ] = None,
-    leakage_cost: Annotated[
-        bool,
-        typer.Option("--leakage-cost", help="Also measure what a random split and looking ahead would buy."),
-    ] = False,
+    min_user_history: MinUserHistoryOption = 0,
+    allow_overlap: AllowOverlapOption = False,
+    against: AgainstOption = None,
+    leakage_cost: LeakageCostOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure a model on ratings it has not seen.
@@ -49,19 +60,19 @@ def evaluate(
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
 
-    start, end = time_of(since, "--since"), time_of(until, "--until")
+    start, end = time_of(since, "since"), time_of(until, "until")
     if start is None or (end is not None and end <= start):
-        raise InputError(f"--until {until} is not after --since {since}")
+        raise InputError(f"{until} is not after --since {since}", argument="until")
     run = Run("evaluate", config)
-    read_ledger(lake)  # says what is wrong before Spark starts
+    read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)
     other = None if against is None else open_bundle(against)
     with run.spark() as spark, run.recorded(out) as record:
-        opened = open_lake(spark, lake)
-        record.inputs = opened.described() | bundle.described()
+        prepared = open_lake(spark, lake)
+        record.inputs = prepared.described() | bundle.described()
         metrics = workflows.evaluate_model(
             bundle,
-            opened,
+            prepared,
             run.settings,
             run.progress,
             target=out,
@@ -69,7 +80,7 @@ def evaluate(
             against=other,
             with_leakage_cost=leakage_cost,
         )
-        record.counts = {"evaluated": metrics["rows"]}
+        record.counts = {"evaluated": metrics.rows}
     show_metrics(run.out, metrics)
     run.say(f"report: {out / 'report.html'}")
     run.say(f"metrics: {out / 'metrics.json'}")

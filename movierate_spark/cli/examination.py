@@ -1,4 +1,4 @@
-"""Is this machine ready? Each check says what it found and, where it is not fine, what to do."""
+"""The checks of ``doctor``: each says what it found and, if that is wrong, what to do."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ LEAST_MEMORY_GB = 4
 
 @dataclass(frozen=True)
 class Finding:
-    """One check: ``fine``, what was found, and what to do where it is not fine."""
+    """The result of a check; ``remedy`` says what to do if it is not ``fine``."""
 
-    what: str
+    subject: str
     fine: bool
-    found: str
+    value: str
     remedy: str = ""
 
 
 def examine() -> list[Finding]:
-    """Every check, in the order in which a run would fail."""
+    """Run all checks, in the order in which a run would fail."""
     return [python(), java(), pyspark(), memory(), time_zone(), settings(), temporary_folder()]
 
 
@@ -42,26 +42,26 @@ def python() -> Finding:
 
 
 def java() -> Finding:
-    """Java 17 or 21, from JAVA_HOME or the PATH, as Spark will take it."""
+    """Java 17 or 21, from JAVA_HOME or else the PATH, as Spark looks for it."""
     remedy = "install Java 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jre-headless)"
     home = os.environ.get("JAVA_HOME")
     command = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if not command or not shutil.which(command):
         return Finding("Java", False, f"none at {command}" if command else "none on the PATH", remedy)
-    said = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
-    found = re.search(r'version "(\d+)[^"]*"', said)
-    number = int(found.group(1)) if found else 0
+    output = subprocess.run([command, "-version"], capture_output=True, text=True, check=False).stderr  # noqa: S603
+    match = re.search(r'version "(\d+)[^"]*"', output)
+    number = int(match.group(1)) if match else 0
     return Finding("Java", number in JAVA_VERSIONS, f"{number or 'unreadable'} at {command}", remedy)
 
 
 def pyspark() -> Finding:
     """PySpark 4.1 or newer."""
     try:
-        found = version("pyspark")
+        installed = version("pyspark")
     except PackageNotFoundError:
         return Finding("PySpark", False, "not installed", "pip install 'pyspark>=4.1,<4.4'")
-    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:2])
-    return Finding("PySpark", numbers >= (4, 1), found, "pip install 'pyspark>=4.1,<4.4'")
+    numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:2])
+    return Finding("PySpark", numbers >= (4, 1), installed, "pip install 'pyspark>=4.1,<4.4'")
 
 
 def memory() -> Finding:
@@ -73,12 +73,12 @@ def memory() -> Finding:
 
 
 def time_zone() -> Finding:
-    """Any zone will do: Spark is set to UTC here."""
-    return Finding("time zone", True, "every time is UTC, whatever this machine's zone")
+    """Any time zone will do, as Spark runs in UTC."""
+    return Finding("time zone", True, "times are UTC, whatever this machine's time zone is")
 
 
 def settings() -> Finding:
-    """The shipped settings are in place."""
+    """The default settings are there."""
     folder = conf_dir()
     return Finding("settings", (folder / "base.toml").is_file(), str(folder), "install the package again")
 
@@ -87,7 +87,7 @@ def temporary_folder() -> Finding:
     """Spark can spill to the temporary folder."""
     folder = Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0])
     if not os.access(folder, os.W_OK):
-        return Finding("scratch", False, f"{folder} can't be written", "set SPARK_LOCAL_DIRS to a folder")
+        return Finding("scratch", False, f"{folder} is not writable", "set SPARK_LOCAL_DIRS to another")
     free = shutil.disk_usage(folder).free / 2**30
     remedy = "free some space, or set SPARK_LOCAL_DIRS to a larger disk"
     return Finding("scratch", free >= 2, f"{folder}, {free:.0f} GB free", remedy)

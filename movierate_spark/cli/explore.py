@@ -1,4 +1,4 @@
-"""explore: what is in the lake."""
+"""explore: a report about the lake's ratings."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from movierate_spark.cli.run import Run
 @app.command()
 def explore(
     lake: LakeOption,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where report.html and its tables go.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and its tables.")],
     config: ConfigOption = None,
 ) -> None:
-    """Show what is in the lake, in a report.
+    """Write a report about the ratings in the lake.
 
-    Who rates how much, who likes what, which movies divide opinions.
+    It shows who rates how much, who likes what, and which movies divide opinions.
     """
     from movierate_spark import workflows
     from movierate_spark.storage.lake import open_lake, read_ledger
 
     run = Run("explore", config)
-    read_ledger(lake)  # says what is wrong before Spark starts
+    read_ledger(lake)  # fails before Spark starts if there is no lake
     with run.spark() as spark, run.recorded(out) as record:
-        opened = open_lake(spark, lake)
-        record.inputs = opened.described()
-        totals = workflows.explore_lake(opened, run.settings, run.progress, target=out)
+        prepared = open_lake(spark, lake)
+        record.inputs = prepared.described()
+        totals = workflows.explore_lake(prepared, run.settings, run.progress, target=out)
         record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
     run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
     run.say(f"report: {out / 'report.html'}")

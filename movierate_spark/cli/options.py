@@ -1,4 +1,4 @@
-"""Options that commands share, and what their texts mean."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TABLES = ("ratings", "users", "movies")
 
 
 class Format(StrEnum):
-    """Ways in which the three files are delivered."""
+    """Formats of the three files."""
 
     AUTO = "auto"
     ML_1M = "ml-1m"
@@ -28,47 +28,49 @@ class Format(StrEnum):
 
 ConfigOption = Annotated[
     list[Path] | None,
-    typer.Option("--config", metavar="FILE.toml", help="Settings on top of the defaults; later files win."),
+    typer.Option("--config", metavar="FILE.toml", help="Settings to override; repeatable, later files win."),
 ]
-LakeOption = Annotated[Path, typer.Option("--lake", metavar="DIR", help="The prepared tables.")]
-ModelOption = Annotated[Path, typer.Option("--model", metavar="DIR", help="The model's bundle.")]
+LakeOption = Annotated[Path, typer.Option("--lake", metavar="DIR", help="Folder of the lake.")]
+ModelOption = Annotated[Path, typer.Option("--model", metavar="DIR", help="Folder of the model's bundle.")]
 UntilOption = Annotated[
     str | None,
     typer.Option("--until", metavar="T", help="Only ratings before T: epoch seconds or ISO 8601 (UTC)."),
 ]
 
 
-def row_counts(stated: Iterable[str]) -> dict[str, int]:
-    """How many rows each table is said to have."""
-    sizes = {}
-    for text in stated:
+def row_counts(texts: Iterable[str]) -> dict[str, int]:
+    """The expected number of rows of each table, from texts such as ``ratings=1000209``."""
+    counts = {}
+    for text in texts:
         table, _, number = text.rpartition("=")
         if table not in TABLES or not number.isascii() or not number.isdigit():
-            raise InputError(f"--expect-rows {text}: give it as ratings=1000209 ({', '.join(TABLES)})")
-        sizes[table] = int(number)
-    return sizes
+            raise InputError(
+                f"{text}: give it as ratings=1000209 ({', '.join(TABLES)})", argument="expect_rows"
+            )
+        counts[table] = int(number)
+    return counts
 
 
-def time_of(text: str | None, option: str) -> datetime | None:
-    """The time (UTC) that a text stands for, which has passed."""
-    return None if text is None else parse_time(text, option, now=datetime.now(UTC))
+def time_of(text: str | None, argument: str) -> datetime | None:
+    """The time (UTC) that a text stands for; None if there is no text. It must have passed."""
+    return None if text is None else parse_time(text, argument, now=datetime.now(UTC))
 
 
 def days_of(run_date: str | None, first: str | None, last: str | None) -> list[date]:
-    """One run date, or all from the first to the last."""
+    """The run date, or all days from the first to the last."""
     if run_date is not None and first is None and last is None:
-        return [day_of(run_date, "--run-date")]
+        return [day_of(run_date, "run_date")]
     if run_date is not None or first is None or last is None:
         raise InputError("name a day with --run-date, or several with --from and --to")
-    begin, end = day_of(first, "--from"), day_of(last, "--to")
+    begin, end = day_of(first, "from"), day_of(last, "to")
     if end < begin:
-        raise InputError(f"--to {last} is before --from {first}")
+        raise InputError(f"{last} is before --from {first}", argument="to")
     return [begin + timedelta(days=i) for i in range((end - begin).days + 1)]
 
 
-def day_of(text: str, option: str) -> date:
-    """The day that a text stands for."""
+def day_of(text: str, argument: str) -> date:
+    """The day that a text (YYYY-MM-DD) stands for."""
     try:
         return date.fromisoformat(text)
     except ValueError as error:
-        raise InputError(f"{option} {text}: give a day as YYYY-MM-DD") from error
+        raise InputError(f"{text}: give a day as YYYY-MM-DD", argument=argument) from error

@@ -1,4 +1,4 @@
-"""Results in the terminal: the ledger in lines, metrics in tables."""
+"""What commands print: the ledger as lines, metrics and lists as tables."""
 
 from __future__ import annotations
 
@@ -10,33 +10,35 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from movierate_spark.console import plain_console
-from movierate_spark.evaluation.metrics import comparison
+from movierate_spark.evaluation.segments import comparison
+from movierate_spark.progress import plain_console
+from movierate_spark.storage.documents import Against, Figures, Ledger, Measurement, Metrics, RunRecord
+from movierate_spark.storage.run_records import StoredRecord
 from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
 
 RUNS_WIDTH = 100
-BESIDE = ("re_rated", "orphans")
-"""Counts that are no part of a table's sum."""
-SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
+METRICS_SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
 
 
-def ledger_lines(ledger: dict[str, Any]) -> Iterator[str]:
-    """A line per table that adds up."""
-    for name, table in ledger["tables"].items():
-        rules = ", ".join(f"{rule} {n}" for rule, n in table["by_rule"].items())
-        parts = [f"accepted {table['accepted']}"]
-        parts += [f"rejected {table['rejected']} ({rules})"] if rules else []
-        parts += [f"{part} {table[part]}" for part in ("blank", "superseded") if table[part]]
-        unknown = ", ".join(f"{column} {n}" for column, n in table.get("unknown", {}).items() if n)
-        beside = [f"; {part.replace('_', '-')} {table[part]}" for part in BESIDE if table.get(part)]
-        note = f"; unknown: {unknown}" if unknown else ""
-        yield f"{name}: read {table['read']} = {' + '.join(parts)}{''.join(beside)}{note}"
+def ledger_lines(ledger: Ledger) -> Iterator[str]:
+    """One line per table: its counts, which add up to the rows read."""
+    for name, counts in ledger.tables.items():
+        rules = ", ".join(f"{rule} {n}" for rule, n in counts.by_rule.items())
+        parts = [f"accepted {counts.accepted}"]
+        parts += [f"rejected {counts.rejected} ({rules})"] if rules else []
+        parts += [f"blank {counts.blank}"] if counts.blank else []
+        parts += [f"superseded {counts.superseded}"] if counts.superseded else []
+        beside = f"; re-rated {counts.re_rated}" if counts.re_rated else ""
+        beside += f"; orphans {counts.orphans}" if counts.orphans else ""
+        unknown = ", ".join(f"{column} {n}" for column, n in counts.unknown.items() if n)
+        beside += f"; unknown: {unknown}" if unknown else ""
+        yield f"{name}: read {counts.read} = {' + '.join(parts)}{beside}"
 
 
-def scored_lines(found: Iterable[RunDateOutcome]) -> Iterator[str]:
-    """A line per run date that adds up, or says why nothing was done; then how many there are of each."""
-    by_day = sorted(found, key=lambda each: each.run_date)
+def scored_lines(outcomes: Iterable[RunDateOutcome]) -> Iterator[str]:
+    """One line per run date: its counts, or why nothing was done. Then the number of dates by outcome."""
+    by_day = sorted(outcomes, key=lambda each: each.run_date)
     several = len(by_day) > 1
     for each in by_day:
         day = f"{each.run_date}: " if several else ""
@@ -57,10 +59,10 @@ def scored_lines(found: Iterable[RunDateOutcome]) -> Iterator[str]:
 
 
 def demo_lines(demo: Demo) -> Iterator[str]:
-    """The last lines that a person reads: the figures that matter, then where things are."""
+    """The last lines of the demo: the main figures, then where the output is."""
     best, base = (demo.truth["last_tenth"][name] for name in ("best_auc", "best_auc_base"))
     yield (
-        f"test AUC {demo.metrics['auc']:.4f}; the truth itself would reach {best:.4f},"
+        f"test AUC {demo.metrics.auc:.4f}; the truth itself would reach {best:.4f},"
         f" demographics, genres and time alone {base:.4f}"
     )
     yield from scored_lines(demo.scored)
@@ -74,7 +76,7 @@ def demo_lines(demo: Demo) -> Iterator[str]:
 
 
 def show_audience(out: Console, segments: pd.DataFrame) -> None:
-    """A row per segment: how likely its people are to like the movie, with the interval and how many."""
+    """Print one row per segment: people, mean probability and its interval."""
     table = Table()
     for name in ("by", "segment", "people", "p_like", "95% interval"):
         table.add_column(name, justify="left" if name in ("by", "segment") else "right")
@@ -85,24 +87,24 @@ def show_audience(out: Console, segments: pd.DataFrame) -> None:
     plain_console(width=max(out.width, 120)).print(table)
 
 
-def show_runs(out: Console, records: Iterable[Mapping[str, Any]]) -> None:
-    """For each folder a line per run: when, what, how it ended, how long it took, what it counted."""
-    by_folder: dict[str, list[Mapping[str, Any]]] = {}
-    for record in records:
-        by_folder.setdefault(record["where"], []).append(record)
-    for folder, own in by_folder.items():
+def show_runs(out: Console, records: Iterable[StoredRecord]) -> None:
+    """Print one table per folder, with a row per run."""
+    by_folder: dict[str, list[RunRecord]] = {}
+    for stored in records:
+        by_folder.setdefault(stored.folder, []).append(stored.record)
+    for folder, of_folder in by_folder.items():
         out.print(folder)
-        plain_console(width=RUNS_WIDTH).print(_runs_table(own))
+        plain_console(width=RUNS_WIDTH).print(_runs_table(of_folder))
 
 
-def _runs_table(records: Iterable[Mapping[str, Any]]) -> Table:
+def _runs_table(records: Iterable[RunRecord]) -> Table:
     table = Table(box=None)
     for name in ("started", "job", "run date", "outcome", "seconds", "rows"):
         table.add_column(name, justify="right" if name == "seconds" else "left", no_wrap=name != "rows")
     for record in records:
-        started, day = record["started"].replace("T", " ").removesuffix("Z"), record["run_date"] or ""
-        seconds, counts = f"{record['seconds']:.1f}", _counts(record["counts"])
-        table.add_row(started, record["job"], day, record["outcome"], seconds, counts)
+        started, day = record.started.replace("T", " ").removesuffix("Z"), record.run_date or ""
+        seconds, counts = f"{record.seconds:.1f}", _counts(record.counts)
+        table.add_row(started, record.job, day, record.outcome, seconds, counts)
     return table
 
 
@@ -110,46 +112,49 @@ def _counts(counts: Mapping[str, Any]) -> str:
     parts = []
     for name, value in counts.items():
         if isinstance(value, Mapping):
-            kept = [f"{part} {n}" for part, n in value.items() if isinstance(n, int) and n]
-            parts += [f"{name}: {', '.join(kept)}"] if kept else []
+            counted = [f"{part} {n}" for part, n in value.items() if isinstance(n, int) and n]
+            parts += [f"{name}: {', '.join(counted)}"] if counted else []
         else:
             parts.append(f"{name} {value}")
     return "; ".join(parts)
 
 
-def show_metrics(out: Console, metrics: dict[str, Any]) -> None:
-    """The model beside its baselines, with what else was measured."""
-    table = Table(title=f"{metrics['rows']} ratings, {metrics['positives']} liked", title_justify="left")
+def show_metrics(out: Console, metrics: Measurement) -> None:
+    """Print the metrics of the model and its baselines, and of another bundle if there is one."""
+    table = Table(title=f"{metrics.rows} ratings, {metrics.positives} liked", title_justify="left")
     table.add_column("")
-    for name in SHOWN:
+    for name in METRICS_SHOWN:
         table.add_column(name, justify="right", no_wrap=True)
-    for label, values in comparison(metrics, SHOWN).items():
+    for label, values in comparison(metrics, METRICS_SHOWN).items():
         table.add_row(label.replace("_", " "), *map(_figure, values))
-        if label == "model" and any(metrics.get("intervals", {}).values()):
-            table.add_row(
-                "  95% interval", *(_range(metrics["intervals"][name]) for name in SHOWN), style="dim"
-            )
-    if other := metrics.get("against"):
-        table.add_section()
-        table.add_row(f"against {other['model_version']}", *(_figure(other[name]) for name in SHOWN))
-        table.add_row("  difference", *(_figure(other["difference"][name], "+.4f") for name in SHOWN))
-        ranges = (_range(other["difference_intervals"][name], "+.4f") for name in SHOWN)
-        table.add_row("  95% interval", *ranges, style="dim")
+        if label == "model" and any(metrics.intervals.values()):
+            ranges = (_range(metrics.intervals[name]) for name in METRICS_SHOWN)
+            table.add_row("  95% interval", *ranges, style="dim")
+    if isinstance(metrics, Metrics) and metrics.against:
+        _add_against(table, metrics.against)
     plain_console(width=max(out.width, 120)).print(table)
-    if "leakage_cost" in metrics:
-        _show_leakage_cost(out, metrics["leakage_cost"])
+    if isinstance(metrics, Metrics) and metrics.leakage_cost:
+        _show_leakage_cost(out, metrics.leakage_cost)
 
 
-def _show_leakage_cost(out: Console, panel: dict[str, Any]) -> None:
-    """The same model under honest and flattering ways to measure it."""
-    table = Table(title="What looking ahead would buy", title_justify="left")
-    shown = ("auc", "log_loss", "accuracy")
-    for name in ("split", "history", *shown):
-        table.add_column(name, justify="right" if name in shown else "left")
+def _add_against(table: Table, other: Against) -> None:
+    table.add_section()
+    table.add_row(f"against {other.model_version}", *(_figure(other.metric(name)) for name in METRICS_SHOWN))
+    table.add_row("  difference", *(_figure(other.difference[name], "+.4f") for name in METRICS_SHOWN))
+    ranges = (_range(other.difference_intervals[name], "+.4f") for name in METRICS_SHOWN)
+    table.add_row("  95% interval", *ranges, style="dim")
+
+
+def _show_leakage_cost(out: Console, panel: Mapping[str, Mapping[str, Figures]]) -> None:
+    """Print the model's metrics with and without future ratings."""
+    table = Table(title="What looking ahead would gain", title_justify="left")
+    names = ("auc", "log_loss", "accuracy")
+    for name in ("split", "history", *names):
+        table.add_column(name, justify="right" if name in names else "left")
     for split, histories in panel.items():
-        for history, metrics in histories.items():
-            names = (split.replace("_split", ""), history.replace("_", " "))
-            table.add_row(*names, *(_figure(metrics[name]) for name in shown))
+        for history, figures in histories.items():
+            labels = (split.replace("_split", ""), history.replace("_", " "))
+            table.add_row(*labels, *(_figure(figures.metric(name)) for name in names))
     out.print(table)
 
 

@@ -1,4 +1,4 @@
-"""prepare: three files to the lake."""
+"""prepare: from three files to a lake."""
 
 from __future__ import annotations
 
@@ -14,35 +14,38 @@ from movierate_spark.cli.run import Run
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Option("--input", metavar="DIR", help="The folder of the three files.")],
+    source: Annotated[Path, typer.Option("--input", metavar="DIR", help="Folder of the three files.")],
     lake: LakeOption,
-    format_: Annotated[Format, typer.Option("--format", help="How the files are written.")] = Format.AUTO,
+    format_: Annotated[Format, typer.Option("--format", help="Format of the files.")] = Format.AUTO,
     expect_rows: Annotated[
         list[str] | None,
-        typer.Option("--expect-rows", metavar="TABLE=N", help="Refuse a delivery of other size; repeatable."),
+        typer.Option("--expect-rows", metavar="TABLE=N", help="Refuse another number of rows; repeatable."),
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Prepare again what was prepared from the same files.")
+        bool, typer.Option("--force", help="Prepare again even if the files are the same.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Turn the three files into a lake.
 
-    They are checked, cleaned and stored; ledger.json accounts for every row.
+    Rows are checked, cleaned and stored. ledger.json accounts for every row.
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import ledger_lines
     from movierate_spark.inputs.delivery import find_delivery
 
-    delivered = workflows.Preparation(source, format_.value, row_counts(expect_rows or ()), force)
+    preparation = workflows.Preparation(source, format_.value, row_counts(expect_rows or ()), force)
     run = Run("prepare", config)
     find_delivery(source, format_name=format_.value, settings=run.settings.input)
     with run.spark() as spark, run.recorded(lake) as record:
-        prepared = workflows.prepare_lake(spark, run.settings, run.progress, delivered=delivered, target=lake)
+        prepared = workflows.prepare_lake(
+            spark, run.settings, run.progress, preparation=preparation, target=lake
+        )
         ledger = prepared.ledger
         record.outcome = "done" if prepared.is_new else "unchanged"
-        record.inputs = {"input": str(source), "files": ledger["inputs"]}
-        record.counts, record.outputs = ledger["tables"], {"versions": ledger["versions"]}
+        record.inputs = {"input": str(source), "files": ledger.inputs}
+        record.counts = {name: counts.content() for name, counts in ledger.tables.items()}
+        record.outputs = {"versions": ledger.versions}
     run.say_all(ledger_lines(ledger))
     if not prepared.is_new:
         run.say("unchanged: prepared from the same files before (--force does it again)")

@@ -1,4 +1,4 @@
-"""recommend: every user's best unseen movies."""
+"""recommend: each user's best unseen movies."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from movierate_spark.cli.run import Run
 def recommend(
     lake: LakeOption,
     model: ModelOption,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="The table of recommendations.")],
-    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many movies for each user.")],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Table of recommendations.")],
+    top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Movies per user.")],
     at: Annotated[
-        str | None, typer.Option("--at", metavar="T", help="As of T; else as of the last rating.")
+        str | None, typer.Option("--at", metavar="T", help="As of time T (default: the last rating).")
     ] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Recommend again what was made from the same inputs.")
+        bool, typer.Option("--force", help="Recommend again even if the inputs are the same.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Leave each user's best unseen movies."""
+    """Write a table of each user's best unseen movies."""
     from movierate_spark import workflows
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
 
-    second = time_of(at, "--at")
+    second = time_of(at, "at")
     run = Run("recommend", config)
-    read_ledger(lake)  # says what is wrong before Spark starts
+    read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)
     with run.spark() as spark, run.recorded(out) as record:
-        opened = open_lake(spark, lake)
-        record.inputs = opened.described() | bundle.described()
+        prepared = open_lake(spark, lake)
+        record.inputs = prepared.described() | bundle.described()
         rows = workflows.recommend_movies(
-            bundle, opened, run.settings, run.progress, target=out, count=top, at=second, force=force
+            bundle, prepared, run.settings, run.progress, target=out, count=top, at=second, force=force
         )
         record.outcome = "unchanged" if rows is None else "done"
         record.counts = {} if rows is None else {"recommended": rows}

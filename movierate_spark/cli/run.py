@@ -1,4 +1,4 @@
-"""What every command needs: settings, a session while it works, and somewhere to speak."""
+"""What the commands share: settings, a Spark session, a run record and output."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-    from movierate_spark.storage.run_records import RunRecord
+    from movierate_spark.storage.run_records import Draft
 
 
 class Run:
-    """What every command needs: settings, a session while it works, and somewhere to speak."""
+    """One run of a command: its settings, Spark session, run record and output."""
 
     profile: Literal["local", "cluster"] = "local"
 
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
         from movierate_spark.config import load_settings
-        from movierate_spark.console import plain_console
-        from movierate_spark.progress import Progress
+        from movierate_spark.progress import Progress, plain_console
 
         self.command = command
         self.settings = load_settings(config or (), profile=self.profile)
@@ -30,36 +29,40 @@ class Run:
 
     @contextmanager
     def spark(self) -> Iterator[SparkSession]:
-        """A session for the block; ``spark-submit`` has its own master and memory."""
+        """A Spark session that is stopped after the block.
+
+        Under ``spark-submit`` (profile ``cluster``), master and memory are those it was given.
+        """
         from movierate_spark import session as sessions
 
         spark_settings = self.settings.spark
         properties = dict(spark_settings.properties)
         if self.profile == "local":
-            machine = sessions.local_properties(
+            defaults = sessions.local_properties(
                 cores=spark_settings.cores, driver_memory=spark_settings.driver_memory
             )
-            properties = machine | properties
+            properties = defaults | properties
         else:
-            given = properties | sessions.submitted_properties()
-            properties |= sessions.memory_overhead(given, task_max_rows=self.settings.features.task_max_rows)
+            task_max_rows = self.settings.features.task_max_rows
+            all_properties = properties | sessions.submitted_properties()
+            properties |= sessions.memory_overhead(all_properties, task_max_rows=task_max_rows)
         session = sessions.build_session(f"movierate {self.command}", properties)
         try:
             yield session
         finally:
             session.stop()
 
-    def recorded(self, target: Path) -> AbstractContextManager[RunRecord]:
-        """A run record for the block to fill, left in ``target``."""
+    def recorded(self, target: Path) -> AbstractContextManager[Draft]:
+        """A run record that the block fills, written to ``target`` after it."""
         from movierate_spark.storage.run_records import recorded
 
         return recorded(target, self.command, self.settings, self.progress.done)
 
     def say(self, line: str) -> None:
-        """A line of the result."""
+        """Print a line of the result."""
         self.out.print(line)
 
     def say_all(self, lines: Iterable[str]) -> None:
-        """The lines of the result."""
+        """Print lines of the result."""
         for line in lines:
             self.say(line)

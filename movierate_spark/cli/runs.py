@@ -1,4 +1,4 @@
-"""runs: what runs have left."""
+"""runs: the run records in folders."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from movierate_spark.cli.app import app
 @app.command()
 def runs(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables, report folders.")
+        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables and report folders.")
     ],
-    as_json: Annotated[bool, typer.Option("--json", help="Whole records, a JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Full records, one JSON object per line.")] = False,
 ) -> None:
-    """List what runs have left in folders.
+    """List the runs that have written to folders.
 
-    The oldest run of a folder comes first; times are UTC.
+    The oldest run of a folder comes first. Times are UTC.
     """
     from movierate_spark.cli.output import show_runs
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
     from movierate_spark.storage.run_records import read_records
 
     records = read_records(folders)
     console = plain_console(soft_wrap=True)
     if as_json:
-        for record in records:
-            console.print(json.dumps(record))
+        for stored in records:
+            console.print(json.dumps(stored.record.content() | {"where": stored.folder}))
     else:
         show_runs(console, records)

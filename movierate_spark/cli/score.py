@@ -1,4 +1,4 @@
-"""score: requests to their run dates' scores."""
+"""score: from requests to the scores of their run dates."""
 
 from __future__ import annotations
 
@@ -15,43 +15,51 @@ from movierate_spark.cli.run import Run
 if TYPE_CHECKING:
     from movierate_spark.workflows import RunDateOutcome
 
+RequestsOption = Annotated[
+    str,
+    typer.Option(
+        "--requests",
+        metavar="PATH",
+        help="CSV or Parquet with user_id, movie_id, optionally at and run_date;"
+        " {date} stands for the run date.",
+    ),
+]
+ScoresOption = Annotated[Path, typer.Option("--scores", metavar="DIR", help="Table of scores.")]
+RunDateOption = Annotated[
+    str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day the scores belong to.")
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
+]
+ToOption = Annotated[
+    str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
+]
+ReasonsOption = Annotated[
+    int | None, typer.Option("--reasons", metavar="N", min=0, help="Reasons per score; 0: none.")
+]
+ExpectRowsOption = Annotated[
+    int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse another number of rows.")
+]
+ForceOption = Annotated[bool, typer.Option("--force", help="Score again even if the inputs are the same.")]
+
 
 @app.command()
 def score(
     lake: LakeOption,
     model: ModelOption,
-    requests: Annotated[
-        str,
-        typer.Option(
-            "--requests",
-            metavar="PATH",
-            help="CSV or Parquet: user_id, movie_id, maybe at and run_date; {date} stands for the run date.",
-        ),
-    ],
-    scores: Annotated[Path, typer.Option("--scores", metavar="DIR", help="The scores table.")],
-    run_date: Annotated[
-        str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day these scores belong to.")
-    ] = None,
-    first: Annotated[
-        str | None, typer.Option("--from", metavar="YYYY-MM-DD", help="Backfill: the first run date.")
-    ] = None,
-    last: Annotated[
-        str | None, typer.Option("--to", metavar="YYYY-MM-DD", help="Backfill: the last run date.")
-    ] = None,
-    reasons: Annotated[
-        int | None, typer.Option("--reasons", metavar="N", min=0, help="How many reasons to name; 0: none.")
-    ] = None,
-    expect_rows: Annotated[
-        int | None, typer.Option("--expect-rows", metavar="N", min=0, help="Refuse a delivery of other size.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Score again what was scored from the same inputs.")
-    ] = False,
+    requests: RequestsOption,
+    scores: ScoresOption,
+    run_date: RunDateOption = None,
+    first: FromOption = None,
+    last: ToOption = None,
+    reasons: ReasonsOption = None,
+    expect_rows: ExpectRowsOption = None,
+    force: ForceOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Score a day's requests.
+    """Score the requests of a run date, or of several.
 
-    The scores replace those of the run date in one commit.
+    The new scores replace those of the run date in one commit.
     """
     from movierate_spark import workflows
     from movierate_spark.cli.output import scored_lines
@@ -61,26 +69,26 @@ def score(
     days = days_of(run_date, first, last)
     run = Run("score", config)
     count = run.settings.score.reasons if reasons is None else reasons
-    asked = workflows.ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
-    read_ledger(lake)  # says what is wrong before Spark starts
+    request = workflows.ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
+    read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)
-    asked.check_there()
+    request.check_exists()
     with run.spark() as spark:
-        opened = open_lake(spark, lake)
-        outcomes = workflows.score_requests(
-            bundle, opened, run.settings, run.progress, target=scores, asked=asked
+        prepared = open_lake(spark, lake)
+        results = workflows.score_requests(
+            bundle, prepared, run.settings, run.progress, target=scores, request=request
         )
-        inputs = opened.described() | bundle.described()
-        found = list(_recorded_dates(run, outcomes, scores, inputs=inputs))
-    run.say_all(scored_lines(found))
-    workflows.check_deliveries(asked, found)
+        inputs = prepared.described() | bundle.described()
+        outcomes = list(_with_records(run, results, scores, inputs=inputs))
+    run.say_all(scored_lines(outcomes))
+    workflows.check_deliveries(request, outcomes)
     run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
 
 
-def _recorded_dates(
+def _with_records(
     run: Run, results: Iterator[RunDateOutcome], scores: Path, *, inputs: dict[str, Any]
 ) -> Iterator[RunDateOutcome]:
-    """The results as they come, each that was looked into with a record of its own."""
+    """The results as they come; each date that was scored or unchanged leaves a run record."""
     while True:
         with run.recorded(scores) as record:
             result = next(results, None)
@@ -88,7 +96,7 @@ def _recorded_dates(
             if result is not None:
                 record.inputs = {**inputs, "requests": result.requested}
                 record.run_date = result.run_date.isoformat()
-                record.outcome = "done" if result.outcome == "scored" else result.outcome
+                record.outcome = "unchanged" if result.outcome == "unchanged" else "done"
                 record.counts = {"requests": dict(result.counts)}
                 record.outputs = {"version": result.version}
         if result is None:

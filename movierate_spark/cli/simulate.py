@@ -1,4 +1,4 @@
-"""simulate: files of any size, with a known truth."""
+"""simulate: rating files of any size, with a known truth."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from movierate_spark.cli.run import Run
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the files go.")],
-    ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="How many ratings.")],
-    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Another seed, other data.")] = 1,
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files.")],
+    ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="Number of ratings.")],
+    seed: Annotated[int, typer.Option("--seed", metavar="S", help="Equal seeds give equal files.")] = 1,
     re_ratings: Annotated[
         float,
-        typer.Option("--re-ratings", metavar="SHARE", help="How many of them are of a movie rated before."),
+        typer.Option("--re-ratings", metavar="SHARE", help="Share of ratings of a movie rated before."),
     ] = 0.0,
     config: ConfigOption = None,
 ) -> None:
-    """Make files of any size, with a known truth.
+    """Write rating files of any size, with a known truth.
 
-    truth.json holds it: the planted effects, and the best AUC that any model could reach.
+    truth.json holds the planted effects and the best AUC that any model could reach.
     """
     from movierate_spark.simulation.files import simulate as make_files
 

@@ -1,4 +1,4 @@
-"""vacuum: remove what nobody reads any more."""
+"""vacuum: remove files that are no longer used."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from movierate_spark.errors import InputError
 def vacuum(
     folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Lakes, models and scores tables.")],
     retention_hours: Annotated[
-        float, typer.Option("--retention-hours", metavar="H", min=0, help="Younger files stay.")
+        float, typer.Option("--retention-hours", metavar="H", min=0, help="Keep files younger than H hours.")
     ] = 168,
     even_recent: Annotated[
         bool,
         typer.Option(
             "--even-recent",
-            help="Also what is younger than a day, or than twice the longest run: no run may be under way.",
+            help="Also remove recent files; only if no job is running.",
         ),
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
 ) -> None:
-    """Remove what nobody reads any more.
+    """Remove files that are no longer used.
 
-    That is: attempts that were never published, and versions replaced longer ago than the retention.
+    These are attempts that were never published, and versions replaced longer ago than the retention.
     """
     from movierate_spark import workflows
-    from movierate_spark.console import plain_console
+    from movierate_spark.progress import plain_console
 
     if not math.isfinite(retention_hours):
-        raise InputError(f"--retention-hours {retention_hours}: give a number of hours")
+        raise InputError(f"{retention_hours}: give a number of hours", argument="retention_hours")
     console = plain_console(soft_wrap=True)
     for folder in folders:
         removed = workflows.vacuum_folder(
@@ -46,8 +46,8 @@ def vacuum(
         floor = workflows.floor_hours(folder)
         if retention_hours < floor and not even_recent:
             console.print(
-                f"{folder}: what is younger than {floor:g} hours stays, as a run may be under way"
-                " (--even-recent removes it)"
+                f"{folder}: files younger than {floor:g} hours stay, as a running job may use them"
+                " (--even-recent removes them)"
             )
         what = "would be removed" if dry_run else "removed"
         console.print(f"{folder}: {len(removed)} files or folders {what}")

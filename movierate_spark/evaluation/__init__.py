@@ -1,1 +1,1 @@
-"""How good a model is, and how sure that is."""
+"""Evaluation: metrics of a model, and their uncertainty."""

@@ -1,9 +1,10 @@
-"""How sure a metric is: a Poisson bootstrap by user, in one distributed pass.
+"""Intervals of metrics: a Poisson bootstrap by user, in one distributed pass.
 
-Ratings of one user are not independent, so that users are drawn, not rows: in each resample a user counts
-as often as a Poisson(1) variable says (Chamandy et al. 2012, Estimating uncertainty for massive data
-streams), which is a hash of user, resample and seed. Tasks therefore agree without talking, and two models
-are compared on the same resamples. Within a resample probabilities are told apart to a thousandth.
+Users are resampled, not rows, as ratings of one user are not independent. In each resample a user has the
+weight of a Poisson(1) variable (Chamandy et al. 2012, Estimating uncertainty for massive data streams). It is
+computed from a hash of user, resample and seed. So all tasks use the same weights without communication, and
+two models are compared on the same resamples. Within a resample, AUC, AUC-PR and ECE order probabilities by
+thousandths only; the other metrics are exact.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
 
-from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.intervals import TAIL
 
-CONFIDENCE = 0.95
 SUMS = ("log_loss", "brier", "tp", "fp")
 
 Floats = NDArray[np.float64]
@@ -44,10 +45,10 @@ _RESULT = StructType(
 
 
 def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str, dict[str, Floats]]:
-    """Metrics of each resample: model -> metric -> array of ``resamples`` values, NaN where undefined.
+    """Metrics of each resample: model -> metric -> array of ``resamples`` values, NaN if undefined.
 
-    Empty where no resamples are asked for. ``rows`` have ``user_id``, ``model``, ``label`` (1 or true:
-    liked), ``probability`` and ``decision_threshold``.
+    Empty if ``resamples`` is 0. ``rows`` have ``user_id``, ``model``, ``label`` (1 or true: liked),
+    ``probability`` and ``decision_threshold``.
     """
     if not resamples:
         return {}
@@ -55,32 +56,31 @@ def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str
         "user_id", "model", F.col("label").cast("double").alias("label"), "probability", "decision_threshold"
     )
     partial_sums = inputs.mapInArrow(partial(_task, resamples=resamples, seed=seed), _PARTIAL)
-    found = partial_sums.repartition("model", "resample").mapInArrow(_combine, _RESULT).toPandas()
+    metrics = partial_sums.repartition("model", "resample").mapInArrow(_combine, _RESULT).toPandas()
     return {
         str(model): {
             name: group.sort_values("resample")[name].to_numpy(dtype=float, na_value=np.nan)
             for name in METRICS
         }
-        for model, group in found.groupby("model")
+        for model, group in metrics.groupby("model")
     }
 
 
 def interval(resampled: Floats, *, point: float | None, signed: bool = False) -> list[float] | None:
-    """The 95% percentile interval, moved by the resamples' bias: their mean against the metric itself.
+    """The 95% percentile interval, corrected for bias: the mean of the resamples minus the metric ``point``.
 
-    A metric such as the calibration error grows with every disturbance; without the move its interval
-    could lie above it. No metric is negative, but a ``signed`` difference may be. None where the metric, or
-    a resample's, is not defined.
+    Resampling increases a metric such as the calibration error. Without the correction, its interval could be
+    above the metric. Metrics are not negative, so the lower end is at least 0, unless it is of a ``signed``
+    difference. None if the metric is not defined, also in a single resample, or if there are no resamples.
     """
     if point is None or not len(resampled) or np.isnan(resampled).any():
         return None
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(resampled, [tail, 1 - tail]) - (resampled.mean() - point)
+    low, high = np.quantile(resampled, [TAIL, 1 - TAIL]) - (resampled.mean() - point)
     return [float(low) if signed else max(float(low), 0.0), float(high)]
 
 
 def counts(user_id: NDArray[np.int64], *, resample: int, seed: int) -> NDArray[np.int64]:
-    """How often each user counts in a resample: Poisson(1), from a hash (splitmix64, Steele et al. 2014)."""
+    """The weight of each user in a resample: Poisson(1), from a hash (splitmix64, Steele et al. 2014)."""
     x = user_id.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x ^= _mixed(np.array([seed], dtype=np.int64).astype(np.uint64) + np.uint64(resample))
     uniform = (_mixed(x) >> np.uint64(11)).astype(np.float64) / 2**53
@@ -93,7 +93,7 @@ def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return x ^ (x >> np.uint64(31))
 
 
-# P(X <= k) of Poisson(1), for k = 0, 1, ...: beyond 20 nothing is left of double precision.
+# P(X <= k) of Poisson(1), for k = 0 to 19: larger k are below double precision.
 _POISSON = np.cumsum(np.exp(-1.0) / np.cumprod(np.maximum(np.arange(20), 1)))
 
 
@@ -103,10 +103,10 @@ def _task(batches: Iterator[pa.RecordBatch], resamples: int, seed: int) -> Itera
         table = pa.table(batch)
         for model in table["model"].unique().to_pylist():
             rows = table.filter(pc.equal(table["model"], model))
-            added = _sums_of(rows, resamples, seed)
-            known = totals.setdefault(model, {name: np.zeros_like(values) for name, values in added.items()})
-            for name, values in added.items():
-                known[name] += values
+            sums = _sums_of(rows, resamples, seed)
+            total = totals.setdefault(model, {name: np.zeros_like(values) for name, values in sums.items()})
+            for name, values in sums.items():
+                total[name] += values
     for model, sums in totals.items():
         columns = {name: pa.array(list(values)) for name, values in sums.items()}
         yield pa.RecordBatch.from_pydict(
@@ -115,29 +115,29 @@ def _task(batches: Iterator[pa.RecordBatch], resamples: int, seed: int) -> Itera
 
 
 def _sums_of(rows: pa.Table, resamples: int, seed: int) -> dict[str, Floats]:
-    """For each resample (first axis): histograms over pieces of probability, and plain sums."""
+    """For each resample (first axis): histograms over thousandths of probability, and sums over rows."""
     users, row_user = np.unique(rows["user_id"].to_numpy(), return_inverse=True)
     label, p, decision_threshold = (
         rows[name].to_numpy() for name in ("label", "probability", "decision_threshold")
     )
     piece = np.minimum((p * PIECES).astype(np.int64), PIECES - 1)
     safe = np.clip(p, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
-    called = p >= decision_threshold
+    predicted = p >= decision_threshold
     terms = np.stack(
         [
             -np.log(np.where(label > 0, safe, 1 - safe)),
             (label - p) ** 2,
-            called * label,
-            called * (1 - label),
+            predicted * label,
+            predicted * (1 - label),
         ]
     )
-    found: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_HISTOGRAMS, "sums")}
+    sums: dict[str, list[NDArray[Any]]] = {name: [] for name in (*_HISTOGRAMS, "sums")}
     for resample in range(resamples):
         weight = counts(users, resample=resample, seed=seed)[row_user].astype(np.float64)
         for name, value in zip(_HISTOGRAMS, (label, 1 - label, p), strict=True):
-            found[name].append(np.bincount(piece, weights=weight * value, minlength=PIECES))
-        found["sums"].append(terms @ weight)
-    return {name: np.stack(values) for name, values in found.items()}
+            sums[name].append(np.bincount(piece, weights=weight * value, minlength=PIECES))
+        sums["sums"].append(terms @ weight)
+    return {name: np.stack(values) for name, values in sums.items()}
 
 
 def _combine(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -146,9 +146,9 @@ def _combine(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         keys = zip(batch["model"].to_pylist(), batch["resample"].to_pylist(), strict=True)
         parts = {name: _matrix(batch[name]) for name in (*_HISTOGRAMS, "sums")}
         for row, key in enumerate(keys):
-            known = totals.setdefault(key, {name: np.zeros(len(part[row])) for name, part in parts.items()})
+            total = totals.setdefault(key, {name: np.zeros(len(part[row])) for name, part in parts.items()})
             for name, part in parts.items():
-                known[name] += part[row]
+                total[name] += part[row]
     if totals:
         results = [
             {"model": model, "resample": resample, **_metrics(sums)}
@@ -158,7 +158,7 @@ def _combine(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
 
 
 def _matrix(lists: pa.ListArray) -> Floats:
-    """Lists of one length as the rows of a matrix."""
+    """The matrix whose rows are the lists, which have equal lengths."""
     values: Floats = lists.flatten().to_numpy(zero_copy_only=False)
     return values.reshape(len(lists), -1)
 
@@ -168,17 +168,17 @@ def _arrow_fields() -> list[tuple[str, pa.DataType]]:
 
 
 def _metrics(sums: Mapping[str, Floats]) -> dict[str, float]:
-    """The metrics of one resample; formulas as in :mod:`movierate_spark.evaluation.metrics`."""
+    """The metrics of one resample, by the formulas of :mod:`movierate_spark.evaluation.metrics`."""
     pos, neg, expected = (sums[name] for name in _HISTOGRAMS)
     log_loss, brier, tp, fp = sums["sums"]
     positives, negatives = pos.sum(), neg.sum()
     rows = positives + negatives
-    above, called = np.cumsum(pos[::-1]), np.cumsum((pos + neg)[::-1])
+    liked_above, rows_above = np.cumsum(pos[::-1]), np.cumsum((pos + neg)[::-1])
     middle = np.cumsum(pos + neg) - (pos + neg) / 2
     bins = np.minimum((middle * ECE_BINS / max(rows, 1)).astype(np.int64), ECE_BINS - 1)
     return {
         "auc": _ratio(float(pos @ (np.cumsum(neg) - neg / 2)), positives * negatives),
-        "auc_pr": _ratio(float(pos[::-1] @ (above / np.maximum(called, 1))), positives),
+        "auc_pr": _ratio(float(pos[::-1] @ (liked_above / np.maximum(rows_above, 1))), positives),
         "log_loss": _ratio(log_loss, rows),
         "brier": _ratio(brier, rows),
         "ece": _ratio(float(np.abs(np.bincount(bins, weights=pos - expected)).sum()), rows),
@@ -189,5 +189,5 @@ def _metrics(sums: Mapping[str, Floats]) -> dict[str, float]:
     }
 
 
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else np.nan
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else np.nan

@@ -1,4 +1,4 @@
-"""What looking ahead would buy: the same model under honest and flattering ways to measure it."""
+"""The cost of leakage: the same model, measured with and without information from the future."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
-from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.metrics import metrics_by
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
 from movierate_spark.features.rows import labelled
 from movierate_spark.model.bundle import Bundle
-from movierate_spark.model.calibration import with_probability
+from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression
 from movierate_spark.model.scoring import rows_for, with_logit
 from movierate_spark.progress import Progress
@@ -26,57 +26,57 @@ BUCKETS = 1_000_000
 
 
 def leakage_cost(
-    opened: Lake, found: Bundle, since: datetime, settings: Settings, progress: Progress
+    lake: Lake, bundle: Bundle, since: datetime, settings: Settings, progress: Progress
 ) -> dict[str, Any]:
-    """Metrics of the bundle's model fitted anew four times: split -> history -> metrics.
+    """Metrics of the bundle's model, fitted again in four ways: split -> history -> metrics.
 
-    ``time_split`` measures the ratings from ``since`` on, ``random_split`` as large a share of all
-    ratings, drawn by a hash. ``as_of`` history knows strictly earlier seconds; ``looking_ahead`` is what
-    means over the whole log give: later ratings, and the row's own, are in them. Only the first of
-    the four says what the model will do.
+    ``time_split`` measures the ratings from ``since`` on. ``random_split`` measures an equal share of all
+    ratings, chosen by a hash of user and movie. The history ``as_of`` uses only earlier seconds.
+    ``looking_ahead`` uses all ratings, also later ones and the row's own. Only ``time_split`` with ``as_of``
+    shows how the model will do on new ratings.
     """
-    histories = {"as_of": rows_for(found, opened), "looking_ahead": _looking_ahead(opened, found)}
+    histories = {"as_of": rows_for(bundle, lake), "looking_ahead": _looking_ahead(lake, bundle)}
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
     for history, rows in histories.items():
         with progress.step(f"leakage cost: history {history.replace('_', ' ')}"):
-            kept = laid_out(rows, partitions=settings.train.partitions).persist()
-            for split, unseen in _splits(kept, since).items():
-                panel[split][history] = _fit_and_measure(kept, unseen, found, settings)
-            kept.unpersist()
+            cached = laid_out(rows, partitions=settings.train.partitions).persist()
+            for split, unseen in _splits(cached, since).items():
+                panel[split][history] = _fit_and_measure(cached, unseen, bundle, settings)
+            cached.unpersist()
     return panel
 
 
-def _looking_ahead(opened: Lake, found: Bundle) -> DataFrame:
-    """Every rating with the history of the second after the last one."""
+def _looking_ahead(lake: Lake, bundle: Bundle) -> DataFrame:
+    """Every rating, with its history as of the second after the last rating."""
     end = F.timestamp_seconds(F.lit(1) + F.unix_seconds("last"))
-    last = opened.ratings.agg(F.max("rated_at").alias("last")).select(end.alias("at"))
-    asked = opened.ratings.select("user_id", "movie_id").distinct().crossJoin(F.broadcast(last))
-    history = rows_for(found, opened, asked)
-    rated = opened.ratings.withColumnRenamed("rated_at", "at")
+    last = lake.ratings.agg(F.max("rated_at").alias("last")).select(end.alias("at"))
+    pairs = lake.ratings.select("user_id", "movie_id").distinct().crossJoin(F.broadcast(last))
+    history = rows_for(bundle, lake, pairs)
+    rated = lake.ratings.withColumnRenamed("rated_at", "at")
     rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])
-    return labelled(rows, min_rating=found.manifest["label"]["min_rating"])
+    return labelled(rows, min_rating=bundle.manifest.label.min_rating)
 
 
 def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
     late = F.col("at") >= F.lit(since)
-    counted = rows.agg(F.avg(late.cast("double")).alias("share")).head()
-    share = counted["share"] if counted else 0.0
+    row = rows.agg(F.avg(late.cast("double")).alias("share")).head()
+    share = row["share"] if row else 0.0
     bucket = F.pmod(F.xxhash64("user_id", "movie_id"), F.lit(BUCKETS))
     return {"time_split": late, "random_split": bucket < F.lit(int(share * BUCKETS))}
 
 
-def _fit_and_measure(rows: DataFrame, unseen: Column, found: Bundle, settings: Settings) -> dict[str, Any]:
-    manifest = found.manifest
+def _fit_and_measure(rows: DataFrame, unseen: Column, bundle: Bundle, settings: Settings) -> dict[str, Any]:
+    manifest = bundle.manifest
     seen = rows.where(~unseen)
-    features = feature_pipeline(found.features, with_month=manifest["with_month"]).fit(seen)
+    features = feature_pipeline(bundle.features, with_month=manifest.with_month).fit(seen)
     vectors = features.transform(seen).select(FEATURES, LABEL).persist()
-    model = logistic_regression(settings.train, **manifest["params"]).fit(vectors)
+    model = logistic_regression(settings.train, **manifest.params).fit(vectors)
     vectors.unpersist()
     predicted = with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
-    called = with_probability(predicted, {"method": "none"}).select(
+    probabilities = with_probability(predicted, NONE).select(
         F.lit("all").alias("all"),
         LABEL,
         F.col("p_like").alias("probability"),
         F.lit(0.5).alias("decision_threshold"),
     )
-    return {name: value for name, value in evaluate.metrics_by(called, "all")[0].items() if name != "all"}
+    return {name: value for name, value in metrics_by(probabilities, "all")[0].items() if name != "all"}

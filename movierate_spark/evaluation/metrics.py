@@ -1,30 +1,30 @@
-"""How good probabilities are: every metric exact, computed in Spark for any number of groups at once.
+"""Metrics of probabilities: exact, and computed in Spark for any number of groups at once.
 
-All metrics are functions of the *score curve*: for each distinct probability of a group, how many
-liked and disliked rows have it, and how many have a higher one. Liked is the positive class.
+All metrics are functions of the *score curve*: for each distinct probability in a group, the numbers of liked
+and disliked rows with this probability, and with a higher one. Liked is the positive class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from movierate_spark.evaluation.metric_names import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
-
+METRICS = ("auc", "auc_pr", "log_loss", "brier", "ece", "accuracy", "precision", "recall", "f1")
+ECE_BINS = 20
+PIECES = 1000
+SMALLEST_PROBABILITY = 1e-15
 SIDES = ("liked", "disliked")
-SEGMENTS = ("gender", "age_group", "occupation", "genre")
-MODEL = "model"
 
 
 def score_curve(rows: DataFrame, *keys: str) -> DataFrame:
-    """One row per (keys, probability): ``liked``, ``disliked``, and both with a higher probability.
+    """One row per (keys, probability) with numbers of rows: liked and disliked at it, above it and in total.
 
-    ``rows`` have the keys (never null), ``probability`` and ``label`` (1 or true: liked). Ranks within
-    a thousandth of the probability come from a window, those above it from small totals, so that no
-    task sorts a whole group; one shuffle serves the counts and the window.
+    The columns are ``liked``, ``disliked``, ``liked_above``, ``disliked_above``, ``all_liked`` and
+    ``all_disliked``. ``rows`` have the keys (not null), ``probability`` and ``label`` (1 or true: liked).
+    Rows are ranked by a window within a thousandth of the probability, to which small totals of the higher
+    thousandths are added. So no task sorts a complete group, and one shuffle serves counts and window.
     """
     liked = F.col("label").cast("boolean")
     pieces = rows.select(
@@ -46,7 +46,7 @@ def score_curve(rows: DataFrame, *keys: str) -> DataFrame:
 
 
 def _offsets(totals: DataFrame, *keys: str) -> DataFrame:
-    """For each piece: what lies in higher pieces of its group, and in the whole group."""
+    """For each piece: the numbers of rows in higher pieces of its group, and in the group."""
     group = Window.partitionBy(*keys)
     higher = group.orderBy(F.desc("piece")).rowsBetween(Window.unboundedPreceding, -1)
     return totals.select(
@@ -61,38 +61,18 @@ def _total(column: str, window: Any) -> Column:
     return F.coalesce(F.sum(column).over(window), F.lit(0))
 
 
-def best_threshold(rows: DataFrame, *, maximise: Literal["accuracy", "f1"]) -> float:
-    """The probability from which rows are called liked that is best on these rows.
-
-    Of equally good ones that closest to 0.5, then the smaller. Where calling nothing liked is best,
-    1.0: no probability of a logistic model reaches it.
-    """
-    curve = score_curve(rows.withColumn("all", F.lit(0)), "all")
-    tp = F.col("liked_above") + F.col("liked")
-    fp = F.col("disliked_above") + F.col("disliked")
-    accuracy = (tp + F.col("all_disliked") - fp) / (F.col("all_liked") + F.col("all_disliked"))
-    f1 = 2 * tp / (tp + fp + F.col("all_liked"))
-    value = accuracy if maximise == "accuracy" else f1
-    nothing = F.col("all_disliked") / (F.col("all_liked") + F.col("all_disliked"))
-    best = (
-        curve.select("probability", value.alias("value"), nothing.alias("nothing"))
-        .sort(F.desc("value"), F.abs(F.col("probability") - 0.5), "probability")
-        .head()
-    )
-    if best is None or (maximise == "accuracy" and best["nothing"] > best["value"]):
-        return 1.0
-    return float(best["probability"])
-
-
 def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
-    """Metrics of each group: one dict per key combination, with the keys, counts and :data:`METRICS`.
+    """Metrics of each group: one dict per key combination, sorted by the keys.
 
-    ``rows`` have the keys, ``probability``, ``label`` and ``decision_threshold``, the same in all of a group.
-    A metric that is not defined (AUC of a single class, precision where nothing is called liked)
-    is None. Formulas: AUC is the chance that a liked row is ranked above a disliked one, ties half
-    (Hanley and McNeil 1982); AUC-PR is average precision, the sum of precision over steps in recall;
-    ECE is the mean distance of like rate and probability over 20 bins of equal count, weighted by
-    rows (Naeini et al. 2015).
+    Each dict has the keys, :data:`METRICS`, the counts ``rows``, ``positives`` and ``confusion``, and
+    ``decision_threshold``. The argument ``rows`` has the keys (not null), ``probability``, ``label`` and
+    ``decision_threshold``, which is constant in a group. A metric that is not defined is None: the AUC of a
+    single class, or precision if no row is predicted liked.
+
+    AUC is the probability that a liked row is ranked above a disliked one; a tie counts half (Hanley and
+    McNeil 1982). AUC-PR is average precision, the sum of precision times the step in recall. ECE is the mean
+    absolute difference of like rate and probability over 20 bins of equal count, weighted by rows (Naeini et
+    al. 2015).
     """
     curve = score_curve(rows, *keys, "decision_threshold")
     bins = curve.groupBy(*keys, "decision_threshold", _bin().alias("bin")).agg(*_sums())
@@ -103,9 +83,9 @@ def metrics_by(rows: DataFrame, *keys: str) -> list[dict[str, Any]]:
 
 
 def _bin() -> Column:
-    """Which of 20 bins of equal count a probability falls into; ties share the bin of their middle."""
-    here = F.col("liked") + F.col("disliked")
-    middle = F.col("liked_above") + F.col("disliked_above") + here / 2
+    """The bin of a probability, of 20 with equal counts; tied rows share the bin of their middle."""
+    tied = F.col("liked") + F.col("disliked")
+    middle = F.col("liked_above") + F.col("disliked_above") + tied / 2
     return F.floor(middle * ECE_BINS / (F.col("all_liked") + F.col("all_disliked")))
 
 
@@ -163,119 +143,10 @@ def _metrics(sums: Row) -> dict[str, Any]:
     }
 
 
-def _ratio(part: float, whole: float) -> float | None:
-    return part / whole if whole else None
+def _ratio(numerator: float, denominator: float) -> float | None:
+    return numerator / denominator if denominator else None
 
 
 def difference(one: float | None, other: float | None) -> float | None:
-    """One metric minus another; None where either is not defined."""
+    """One metric minus another; None if either is not defined."""
     return None if one is None or other is None else one - other
-
-
-def evaluate(
-    predictions: DataFrame, *, decision_threshold: float, baseline_thresholds: Mapping[str, float]
-) -> dict[str, Any]:
-    """Metrics of the model overall, by segment and by who is new, and of the baselines on the same rows.
-
-    ``predictions`` have a row per rating: ``label``, ``p_like``, the segments' attributes,
-    ``user_known``, ``movie_known`` and a probability column named after each baseline. Unknown
-    attributes are a segment of their own; a film counts in each of its genres.
-    """
-    models = {MODEL: ("p_like", decision_threshold)}
-    models |= {name: (name, cut) for name, cut in baseline_thresholds.items()}
-    groups = metrics_by(by_group(predictions, models), "scope", "value", "model")
-    found = {
-        (group["scope"], group["value"], group["model"]): {
-            name: x for name, x in group.items() if name not in ("scope", "value", "model")
-        }
-        for group in groups
-    }
-    return {
-        **found["all", "all", MODEL],
-        "segments": {
-            segment: {value: x for (scope, value, _), x in found.items() if scope == segment}
-            for segment in SEGMENTS
-        },
-        "baselines": {name: found["all", "all", name] for name in baseline_thresholds},
-        "cold_start": {
-            value: {
-                **found["cold_start", value, MODEL],
-                "baselines": {name: found["cold_start", value, name] for name in baseline_thresholds},
-            }
-            for scope, value, model in found
-            if scope == "cold_start" and model == MODEL
-        },
-    }
-
-
-def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
-    """A row per prediction, model and group that it counts in.
-
-    Columns ``user_id, label, scope, value, model, probability, decision_threshold``; ``models`` name the
-    column of each one's probability and its threshold. Only :data:`MODEL` is counted by segment.
-    """
-    state = F.concat_ws(
-        "/",
-        F.when(F.col("user_known"), "known user").otherwise("new user"),
-        F.when(F.col("movie_known"), "known movie").otherwise("new movie"),
-    )
-    groups: list[Column] = []
-    for model, (column, decision_threshold) in models.items():
-        groups.append(_group("all", F.lit("all"), model, column, decision_threshold))
-        groups.append(_group("cold_start", state, model, column, decision_threshold))
-    column, decision_threshold = models[MODEL]
-    groups += [
-        _group(segment, F.coalesce(F.col(segment), F.lit("unknown")), MODEL, column, decision_threshold)
-        for segment in ("gender", "age_group", "occupation")
-    ]
-    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
-    by_genre = F.transform(named, lambda genre: _group("genre", genre, MODEL, column, decision_threshold))
-    exploded = F.explode(F.concat(F.array(*groups), by_genre)).alias("group")
-    return predictions.select("user_id", "label", exploded).select("user_id", "label", "group.*")
-
-
-def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
-    """One row per (keys, hundredth of probability): ``liked``, ``disliked``, and ``expected`` likes.
-
-    ``people`` is the lesser of how many people liked and how many did not. ``first`` and ``last`` are the
-    hundredths' ends. ``rows`` have the keys, user_id, label and probability.
-    """
-    liked, p = F.col("label").cast("boolean"), F.col("probability")
-    hundredth = F.least(F.floor(p * 100), F.lit(99))
-    return (
-        rows.groupBy(*keys, hundredth.alias("hundredth"))
-        .agg(
-            F.least(*(F.count_distinct(F.when(side, F.col("user_id"))) for side in (liked, ~liked))).alias(
-                "people"
-            ),
-            F.count_if(liked).alias("liked"),
-            F.count_if(~liked).alias("disliked"),
-            F.sum(p).alias("expected"),
-        )
-        .select(
-            *keys,
-            (F.col("hundredth") / 100).alias("first"),
-            ((F.col("hundredth") + 1) / 100).alias("last"),
-            "people",
-            "liked",
-            "disliked",
-            "expected",
-        )
-    )
-
-
-def _group(scope: str, value: Column, model: str, column: str, decision_threshold: float) -> Column:
-    return F.struct(
-        F.lit(scope).alias("scope"),
-        value.alias("value"),
-        F.lit(model).alias("model"),
-        F.col(column).alias("probability"),
-        F.lit(float(decision_threshold)).alias("decision_threshold"),
-    )
-
-
-def comparison(metrics: Mapping[str, Any], names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:
-    """The model's metrics beside those of each baseline, for a table."""
-    sources = {MODEL: metrics, **metrics["baselines"]}
-    return {label: [source[name] for name in names] for label, source in sources.items()}

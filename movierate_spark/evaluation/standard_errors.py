@@ -1,9 +1,9 @@
-"""How sure metrics are in many groups at once: standard errors by user without resampling.
+"""Intervals of metrics in many groups at once: standard errors by user, without resampling.
 
-Each metric is linearised: what it changes by when a rating counts a little more, summed by user, as the
-ratings of one user are not independent; the squares of these sums are the variance. For ratios of sums this
-is Cochran's (1977, Sampling Techniques, section 6.3), for the AUC it is DeLong's for clustered data
-(Obuchowski 1997). Ranks are told apart to a thousandth of the probability.
+Each metric is linearised: the influence of each rating is summed by user, as ratings of one user are not
+independent. The variance is the sum of the squares of these sums. For ratios of sums the formula is Cochran's
+(1977, Sampling Techniques, section 6.3). For the AUC it is DeLong's for clustered data (Obuchowski 1997);
+there, probabilities in the same thousandth are tied.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
-from scipy import stats
 
-from movierate_spark.evaluation.metric_names import PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import PIECES, SMALLEST_PROBABILITY
+from movierate_spark.intervals import t_errors
 
-CONFIDENCE = 0.95
 RATIOS = {
     "accuracy": ("correct", "n"),
     "log_loss": ("loss", "n"),
@@ -29,10 +28,10 @@ RATIOS = {
 
 
 def people_and_intervals(rows: DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
-    """``people`` and 95% ``intervals`` of metrics, by the values of the keys.
+    """``people`` (users) and 95% ``intervals`` of :data:`RATIOS` and ``auc``, by the values of the keys.
 
-    ``rows`` have the keys (never null), ``user_id``, ``label``, ``probability`` and ``decision_threshold``.
-    An interval is [low, high], or None where the metric is not defined, does not vary or has one user only.
+    ``rows`` have the keys (not null), ``user_id``, ``label``, ``probability`` and ``decision_threshold``. An
+    interval is [low, high]. It is None if the metric is not defined or does not vary, or for a single user.
     """
     sums = {name for pair in RATIOS.values() for name in pair}
     by_user = (
@@ -51,17 +50,18 @@ def people_and_intervals(rows: DataFrame, *keys: str) -> dict[tuple[Any, ...], d
 
 
 def _placed(rows: DataFrame, *keys: str) -> DataFrame:
-    """Add ``placement``, a row's share in the AUC's numerator, and ``weight``, its class's part in it.
+    """Add ``placement``, a row's part of the AUC, and ``weight``, one over the size of its class.
 
-    A liked row has the share of disliked ones below it, a disliked row that of liked ones above, ties half;
-    each divided by the size of its own class. Summed over all rows: twice the AUC, and 2.
+    For a liked row, ``placement`` is the share of disliked rows below it, for a disliked row the share of
+    liked rows above it, with ties counted half, times ``weight``. The sums over all rows are twice the AUC,
+    and 2.
     """
-    pieced = rows.withColumn("piece", F.floor(F.col("probability") * PIECES))
+    with_piece = rows.withColumn("piece", F.floor(F.col("probability") * PIECES))
     is_liked = F.col("label").cast("boolean")
     group = Window.partitionBy(*keys)
     below = group.orderBy("piece").rowsBetween(Window.unboundedPreceding, -1)
     above = group.orderBy(F.desc("piece")).rowsBetween(Window.unboundedPreceding, -1)
-    totals = pieced.groupBy(*keys, "piece").agg(
+    totals = with_piece.groupBy(*keys, "piece").agg(
         F.count_if(is_liked).alias("liked"), F.count_if(~is_liked).alias("disliked")
     )
     disliked_below = F.coalesce(F.sum("disliked").over(below), F.lit(0)) + F.col("disliked") / 2
@@ -75,7 +75,7 @@ def _placed(rows: DataFrame, *keys: str) -> DataFrame:
         (F.lit(1) / all_liked).alias("liked_weight"),
         (F.lit(1) / all_disliked).alias("disliked_weight"),
     )
-    joined = pieced.join(F.broadcast(placements), [*keys, "piece"])
+    joined = with_piece.join(F.broadcast(placements), [*keys, "piece"])
     return joined.withColumns(
         {
             name: F.when(is_liked, F.col(f"liked_{name}")).otherwise(F.col(f"disliked_{name}"))
@@ -86,18 +86,18 @@ def _placed(rows: DataFrame, *keys: str) -> DataFrame:
 
 def _terms() -> dict[str, Column]:
     p, liked = F.col("probability"), F.col("label").cast("double")
-    called = (p >= F.col("decision_threshold")).cast("double")
+    predicted = (p >= F.col("decision_threshold")).cast("double")
     safe = F.least(F.greatest(p, F.lit(SMALLEST_PROBABILITY)), F.lit(1 - SMALLEST_PROBABILITY))
     return {
         "n": F.lit(1.0),
-        "correct": (called == liked).cast("double"),
+        "correct": (predicted == liked).cast("double"),
         "loss": -F.log(F.when(liked > 0, safe).otherwise(1 - safe)),
         "squared": F.pow(liked - p, F.lit(2)),
-        "tp": called * liked,
-        "tp_twice": 2 * called * liked,
-        "called": called,
+        "tp": predicted * liked,
+        "tp_twice": 2 * predicted * liked,
+        "called": predicted,
         "positive": liked,
-        "called_and_positive": called + liked,
+        "called_and_positive": predicted + liked,
     }
 
 
@@ -115,7 +115,7 @@ def _group(row: Row, metrics: list[str]) -> dict[str, Any]:
                 row["people"],
                 *(row[f"{metric}_{part}"] for part in ("a", "b", "aa", "ab", "bb")),
                 most=math.inf if metric == "log_loss" else 1.0,
-                # A mean over pairs changes by both of their ratings.
+                # The AUC is a mean over pairs, so a user's ratings change it from both sides of a pair.
                 degree=2 if metric == "auc" else 1,
             )
             for metric in metrics
@@ -138,9 +138,9 @@ def _interval(
         return None
     ratio = a / b
     variance = (aa - 2 * ratio * ab + ratio * ratio * bb) * people / (people - 1)
-    # Sums of doubles leave a trace where nothing varies.
+    # Rounding errors give a small variance if nothing varies.
     if variance <= 1e-12 * aa:
         return None
     error = degree * math.sqrt(variance) / b
-    half = float(stats.t.isf((1 - CONFIDENCE) / 2, people - 1)) * error
+    half = float(t_errors(people)) * error
     return [max(ratio - half, 0.0), min(ratio + half, most)]

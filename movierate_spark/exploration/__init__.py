@@ -1,4 +1,4 @@
-"""Explore the lake: counts, rates and differences for the report, aggregated in Spark."""
+"""Statistics for the exploration report: counts, rates and differences, aggregated in Spark."""
 
 from movierate_spark.exploration.tables import Exploration, explore
 

@@ -1,4 +1,4 @@
-"""Who rated how much and liked how much, by user and cell: one pass over the ratings for many figures."""
+"""Ratings and likes by user and cell: one pass over the ratings for many figures."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "lik
 
 
 def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFrame:
-    """Totals of every cell: a row per (figure, value, attribute, group), in this order.
+    """Totals of every cell: a row per (figure, value, attribute, group), sorted by these.
 
-    ``rows`` are ratings with their movies' ``genres``, each named once. Figures are ``all``, ``stars``,
-    ``month``, ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, in which a film counts once
-    in each of its genres. ``attribute`` ``all`` counts everybody; by ``gender``, ``age_group`` and
-    ``occupation`` are ``all`` and ``genre``; ``all`` is by ``activity`` too, the user's number of ratings.
-    Unknown is a value of its own. Counts are of people, ratings and likes; the last three sum squares and
-    products over people, from which :mod:`movierate_spark.exploration.rates` makes standard errors. All are
-    whole.
+    ``rows`` are ratings with their movies' ``genres``, without repetitions. Figures are ``all``, ``stars``,
+    ``month``, ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, where a film counts in each
+    of its genres. Attribute ``all`` counts everybody. The figures ``all`` and ``genre`` are also given by
+    ``gender``, ``age_group`` and ``occupation``, and ``all`` by ``activity``, the user's number of ratings.
+    Unknown is a separate value. The counts :data:`COUNTS` are whole numbers: people, ratings, likes, and sums
+    over people of squares and products, from which :mod:`movierate_spark.exploration.rates` computes standard
+    errors.
     """
     grouped = (
         _by_user(rows, min_rating=min_rating)
@@ -45,10 +45,10 @@ def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFra
 
 
 def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
-    """One row per (user_id, figure, value) with ``n`` ratings and ``likes``; a single shuffle, of ratings."""
+    """One row per (user_id, figure, value) with ``n`` ratings and ``likes``, by a single shuffle."""
     at = F.col("rated_at")
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    named = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
+    genres_or_unknown = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
     figures = F.concat(
         F.array(
             _cell(ALL, F.lit(ALL)),
@@ -57,7 +57,7 @@ def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
             _cell(WEEKDAY, (F.weekday(at) + 1).cast("string")),
             _cell(HOUR, F.format_string("%02d", F.hour(at))),
         ),
-        F.transform(named, lambda genre: _cell(GENRE, genre)),
+        F.transform(genres_or_unknown, lambda genre: _cell(GENRE, genre)),
     )
     liked = is_liked(F.col("rating"), min_rating=min_rating).cast("long")
     exploded = rows.repartition("user_id").select(
@@ -73,7 +73,7 @@ def _cell(figure: str, value: Column) -> Column:
 
 
 def _groups() -> Column:
-    """The groups that a user's row counts in."""
+    """The groups in which a user's row counts."""
     everybody = F.array(_group(ALL, F.lit(ALL)))
     people = F.array(*(_group(name, F.coalesce(F.col(name), F.lit(UNKNOWN))) for name in DEMOGRAPHICS))
     active = F.array(_group(ACTIVITY, F.col("n").cast("string")))

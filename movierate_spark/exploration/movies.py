@@ -1,4 +1,4 @@
-"""What is known of each movie and of numbers beside the label: the second pass over the ratings."""
+"""Totals by movie, and sums for correlations with liking: the second pass over the ratings."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ SUMS = ("n", "x", "x_squared", "x_liked", "liked")
 
 
 def numbers() -> dict[str, Column]:
-    """Whole numbers of a rating that may go along with its being liked; null where unknown.
+    """Whole numbers whose correlation with liking is reported, by name; null if unknown.
 
-    The age is the first year of the user's age group (1 for under 18); times are UTC.
+    The age is the first year of the user's age group (1 for under 18). Times are UTC.
     """
     age = F.lit(None).cast("long")
     for name, years in GROUP_AGES.items():
@@ -37,9 +37,9 @@ def numbers() -> dict[str, Column]:
 
 
 def movie_totals(rows: DataFrame, *, min_rating: float) -> DataFrame:
-    """One row per rated movie: ``ratings`` (as many people), ``liked``, and sums of stars and of numbers.
+    """One row per rated movie: ``ratings`` (one per person), ``liked``, and sums of stars and of the numbers.
 
-    ``rows`` are ratings with all attributes. ``tenths`` are stars times ten, so that sums are whole.
+    ``rows`` are ratings with all attributes. ``tenths`` are tenths of stars, so that sums are whole numbers.
     """
     liked = is_liked(F.col("rating"), min_rating=min_rating).cast("long")
     tenths = F.round(F.col("rating") * TENTHS).cast("long")
@@ -64,17 +64,17 @@ def _sums(name: str) -> list[Column]:
 
 
 def number_sums(totals: DataFrame) -> pd.DataFrame:
-    """One row per number: over ratings where it is known, ``n`` and the sums that a correlation needs."""
+    """One row per number: ``n`` and the sums for a correlation, over the ratings where it is known."""
     names = list(numbers())
     columns = [f"x{i}_{part}" for i in range(len(names)) for part in SUMS]
-    found = totals.agg(*(F.sum(name).alias(name) for name in columns)).head()
-    values = found.asDict() if found else {}
+    row = totals.agg(*(F.sum(name).alias(name) for name in columns)).head()
+    values = row.asDict() if row else {}
     rows = [[name, *(values[f"x{i}_{part}"] or 0 for part in SUMS)] for i, name in enumerate(names)]
     return pd.DataFrame(rows, columns=["number", *SUMS])
 
 
 def ratings_per_movie(totals: DataFrame) -> pd.DataFrame:
-    """How many movies have how many ratings: a row per number of ratings, ascending."""
+    """The number of movies by number of ratings: a row per number of ratings, ascending."""
     counted = totals.groupBy("ratings").agg(F.count("*").alias("movies")).toPandas()
     return counted.sort_values("ratings", ignore_index=True)
 
@@ -82,15 +82,15 @@ def ratings_per_movie(totals: DataFrame) -> pd.DataFrame:
 def leading_movies(
     totals: DataFrame, movies: DataFrame, orders: Mapping[str, tuple[Column, Column]], *, top: int
 ) -> pd.DataFrame:
-    """The first ``top`` movies of each list, best first: a row per (list, place).
+    """The first ``top`` movies of each list, in order: a row per (list, movie).
 
-    ``orders`` name each list's condition and its value, largest first; movies of one value are in order
-    of their id. Each list is a small sort over the movies.
+    ``orders`` maps each list to the condition for its movies and the value by which they are sorted, largest
+    first. Movies of equal value are sorted by id.
     """
     described = totals.join(movies.select("movie_id", "title", "year", "genres"), "movie_id", "left")
-    found = []
+    leading = []
     for name, (condition, value) in orders.items():
-        chosen = described.where(condition).select(
+        listed = described.where(condition).select(
             F.lit(name).alias("list"),
             "movie_id",
             F.coalesce("title", F.concat(F.lit("movie "), "movie_id")).alias("title"),
@@ -100,12 +100,12 @@ def leading_movies(
             "tenths_squared",
             value.alias("value"),
         )
-        found.append(chosen.sort(F.desc("value"), "movie_id").limit(top).toPandas())
-    return pd.concat(found, ignore_index=True)
+        leading.append(listed.sort(F.desc("value"), "movie_id").limit(top).toPandas())
+    return pd.concat(leading, ignore_index=True)
 
 
 def genres_together(movies: DataFrame) -> pd.DataFrame:
-    """How many movies are in both genres: a row per ordered pair, a genre with itself counts its movies."""
+    """The number of movies in both genres: a row per ordered pair; a genre with itself counts its movies."""
     pairs = movies.select(F.explode("genres").alias("genre"), "genres").select(
         "genre", F.explode("genres").alias("other")
     )

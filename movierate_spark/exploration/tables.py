@@ -1,4 +1,4 @@
-"""What is in the ratings: every figure of the exploration as a small table, safe to show."""
+"""The tables behind the exploration's figures, without cells about too few people."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ COMPARED = [
 
 @dataclass(frozen=True)
 class Exploration:
-    """Totals by name, and a table for each figure; no cell is about fewer than ``min_cell`` people."""
+    """Totals by name, and a table per figure; no cell is about fewer than ``min_cell`` people."""
 
     totals: Mapping[str, Any]
     tables: Mapping[str, pd.DataFrame]
@@ -45,17 +45,17 @@ def explore(
     min_support: int,
     shrinkage: float,
 ) -> Exploration:
-    """Two passes over the ratings (at least one), one over the movies; what comes back is small.
+    """Compute all tables, in two passes over the ratings and one over the movies.
 
-    A user has rated a movie once, so that a movie's ratings are as many people.
-    ``min_support`` people must have rated a movie that is named for how it is liked, whose like rate
-    counts as if ``shrinkage`` average ratings came on top of its own.
+    There must be at least one rating, and at most one per (user, movie). Lists of movies by how they are
+    liked have only movies with at least ``min_support`` ratings; ``shrinkage`` is the number of average
+    ratings added to each movie's own.
     """
     films = movies.select("movie_id", "year", "genres")
     rows = ratings.join(films, "movie_id", "left")
     cells = by_user.cells(rows, users, min_rating=min_rating)
     aged = rows.join(users.select("user_id", "age_group"), "user_id", "left")
-    # A row per movie is little: kept in as many pieces as there are cores, later queries start fewer tasks.
+    # There is only a row per movie: with fewer partitions, later queries start fewer tasks.
     tasks = ratings.sparkSession.sparkContext.defaultParallelism
     totals = by_movie.movie_totals(aged, min_rating=min_rating).coalesce(tasks).persist()
     try:
@@ -83,39 +83,42 @@ def explore(
 
 
 def _overall(cells: pd.DataFrame) -> dict[str, int]:
-    found = cells[(cells["figure"] == ALL) & (cells["attribute"] == ALL)]
-    return {name: int(found[name].iloc[0]) for name in ("people", "ratings", "liked")}
+    everybody = cells[(cells["figure"] == ALL) & (cells["attribute"] == ALL)]
+    return {name: int(everybody[name].iloc[0]) for name in ("people", "ratings", "liked")}
 
 
 def _over_all(cells: pd.DataFrame, figure: str, *, min_rating: float, min_cell: int) -> pd.DataFrame:
-    """A figure's cells over everybody, in order of their values, without those that may not be shown.
+    """A figure's cells for everybody that may be shown, in order of their values.
 
-    The likes of all ratings are a total of their own for the stars that are likes.
+    For stars, the number of likes is known too: the stars that are likes, and the others, have a total each.
     """
-    found = cells[(cells["figure"] == figure) & (cells["attribute"] == ALL)]
+    rows = cells[(cells["figure"] == figure) & (cells["attribute"] == ALL)]
     by_value = pd.to_numeric if figure != MONTH else None
-    found = found.sort_values("value", key=by_value, ignore_index=True)
-    likes = pd.to_numeric(found["value"]) >= min_rating if figure == STARS else False
-    may_be_shown = shown(found.assign(likes=likes), within=(("likes",),), min_cell=min_cell)
-    rated = _as_shown(rates.with_like_rate(found[may_be_shown]), cells, min_cell=min_cell)
+    rows = rows.sort_values("value", key=by_value, ignore_index=True)
+    likes = pd.to_numeric(rows["value"]) >= min_rating if figure == STARS else False
+    may_be_shown = shown(rows.assign(likes=likes), within=(("likes",),), min_cell=min_cell)
+    rated = _as_shown(rates.with_like_rate(rows[may_be_shown]), cells, min_cell=min_cell)
     return rated.rename(columns={"value": figure})[[figure, *PEOPLE]].reset_index(drop=True)
 
 
 def _as_shown(rated: pd.DataFrame, cells: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
-    """The same without numbers of people that tell how few are not among them."""
+    """The rows without numbers of people that would reveal that few others remain."""
     total = _overall(cells)["people"]
     return rated.assign(people=people_or_none(rated["people"], total=total, min_cell=min_cell))
 
 
 def _activity(cells: pd.DataFrame) -> pd.DataFrame:
-    """How many people have how many ratings: a row per number of ratings, ascending."""
-    found = cells[(cells["figure"] == ALL) & (cells["attribute"] == ACTIVITY)]
-    counted = pd.DataFrame({"ratings": pd.to_numeric(found["group"]), "people": found["people"]})
+    """The number of people by number of ratings: a row per number of ratings, ascending."""
+    rows = cells[(cells["figure"] == ALL) & (cells["attribute"] == ACTIVITY)]
+    counted = pd.DataFrame({"ratings": pd.to_numeric(rows["group"]), "people": rows["people"]})
     return counted.sort_values("ratings", ignore_index=True)
 
 
 def _in_bins(counts: pd.DataFrame, what: str) -> pd.DataFrame:
-    """Numbers of ratings in bins, three to a doubling: ``first`` to ``last``, ``what``, their ``ratings``."""
+    """Counts by bin of the number of ratings, three bins per doubling.
+
+    Columns: ``first`` and ``last`` of the bin, ``what`` and its ``ratings``.
+    """
     edges = np.unique(np.round(2 ** (np.arange(0, 120) / 3)).astype(np.int64))
     bin_ = np.searchsorted(edges, counts["ratings"], side="right")
     grouped = (
@@ -130,9 +133,9 @@ def _in_bins(counts: pd.DataFrame, what: str) -> pd.DataFrame:
 def _orders(
     per_movie: pd.DataFrame, overall: Mapping[str, int], *, min_cell: int, min_support: int, shrinkage: float
 ) -> dict[str, Any]:
-    """Which movies each list holds, and in which order."""
+    """For each list of movies: the condition for its movies, and the value by which they are sorted."""
     supported = per_movie[per_movie["ratings"] >= min_support]
-    usual = _median(supported["ratings"], supported["movies"])
+    median = _median(supported["ratings"], supported["movies"])
     average = overall["liked"] / overall["ratings"]
     count, stars, squares = F.col("ratings"), F.col("tenths"), F.col("tenths_squared")
     shrunk = (F.col("liked") + F.lit(shrinkage * average)) / (count + F.lit(shrinkage))
@@ -140,26 +143,26 @@ def _orders(
     support = F.lit(max(min_support, min_cell))
     return {
         MOST_RATED: (count >= min_cell, count),
-        GEMS: (count.between(support, F.lit(usual)), shrunk),
+        GEMS: (count.between(support, F.lit(median)), shrunk),
         POLARISING: (count >= support, deviation),
     }
 
 
 def _named(leading: pd.DataFrame, name: str) -> pd.DataFrame:
-    """A list's movies: title, ratings (as many people), mean stars, like rate, and what orders them."""
-    found = leading[leading["list"] == name].reset_index(drop=True)
+    """A list's movies: title, ratings (one per person), mean stars, like rate, and the sorting value."""
+    movies = leading[leading["list"] == name].reset_index(drop=True)
     value = {GEMS: "shrunk_like_rate", POLARISING: "standard_deviation"}.get(name)
     columns = {
-        "title": found["title"],
-        "ratings": found["ratings"],
-        "mean_stars": found["tenths"] / found["ratings"] / by_movie.TENTHS,
-        "like_rate": found["liked"] / found["ratings"],
+        "title": movies["title"],
+        "ratings": movies["ratings"],
+        "mean_stars": movies["tenths"] / movies["ratings"] / by_movie.TENTHS,
+        "like_rate": movies["liked"] / movies["ratings"],
     }
-    return pd.DataFrame(columns | ({value: found["value"]} if value else {}))
+    return pd.DataFrame(columns | ({value: movies["value"]} if value else {}))
 
 
 def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
-    """Like rate by genre, and how each group's differs: ``genre``, ``genre_<attribute>``, ``differences``."""
+    """The tables ``genre``, ``genre_<attribute>`` and ``differences``: like rates by genre and group."""
     by_genre = cells[cells["figure"] == GENRE]
     everybody = by_genre[by_genre["attribute"] == ALL]
     genres = everybody[shown(everybody, min_cell=min_cell)]
@@ -167,23 +170,23 @@ def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
     parts = by_genre[by_genre["attribute"].isin(DEMOGRAPHICS) & by_genre["value"].isin(genres["value"])]
     totals = (("value", "attribute"), ("attribute", "group"))
     parts = parts[shown(parts, within=totals, min_cell=min_cell)]
-    found = rates.against_genre(parts, genres, _shown_groups(groups, min_cell=min_cell))
-    found = found.rename(columns={"value": "genre"})
+    compared = rates.against_genre(parts, genres, _shown_groups(groups, min_cell=min_cell))
+    compared = compared.rename(columns={"value": "genre"})
     columns = ["genre", "group", "people", "ratings", "liked", *COMPARED]
     rated = _as_shown(rates.with_like_rate(genres), cells, min_cell=min_cell)
     rated = rated.rename(columns={"value": "genre"})
-    pairs = found[found["discovered"]]
-    # How far the interval's nearer end lies from no difference: the surest first, not the smallest groups.
-    sure = pairs[["difference_low", "difference_high"]].abs().min(axis=1)
-    pairs = pairs.assign(sure=sure).sort_values(
-        ["sure", "genre", "attribute", "group"], ascending=[False, True, True, True], ignore_index=True
+    pairs = compared[compared["discovered"]]
+    # Sort by the interval's end nearer to 0: the surest first, not the small groups with large differences.
+    nearest = pairs[["difference_low", "difference_high"]].abs().min(axis=1)
+    pairs = pairs.assign(nearest=nearest).sort_values(
+        ["nearest", "genre", "attribute", "group"], ascending=[False, True, True, True], ignore_index=True
     )
     return {
         "genre": rated.sort_values(["like_rate", "genre"], ascending=[False, True], ignore_index=True)[
             ["genre", *PEOPLE]
         ],
         **{
-            f"genre_{name}": found[found["attribute"] == name][columns].reset_index(drop=True)
+            f"genre_{name}": compared[compared["attribute"] == name][columns].reset_index(drop=True)
             for name in DEMOGRAPHICS
         },
         "differences": pairs[["attribute", *columns]],
@@ -191,13 +194,13 @@ def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
 
 
 def _shown_groups(groups: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
-    """Groups over all genres that may be shown, and everybody."""
+    """The groups that may be shown, for all genres, and the row for everybody."""
     may_be_shown = shown(groups, within=(("attribute",),), min_cell=min_cell)
     return groups[may_be_shown | (groups["attribute"] == ALL)]
 
 
 def _median(values: pd.Series, weights: pd.Series) -> int:
-    """The lower weighted median; 0 of nothing."""
+    """The lower weighted median; 0 if there are no values."""
     if values.empty:
         return 0
     half = weights.cumsum().searchsorted(weights.sum() / 2)
@@ -205,7 +208,7 @@ def _median(values: pd.Series, weights: pd.Series) -> int:
 
 
 def _concentration(per_user: pd.DataFrame, per_movie: pd.DataFrame) -> dict[str, Any]:
-    """How long the tail is: medians, and the fewest movies that have half of all ratings."""
+    """Medians, and the smallest number of movies that have half of all ratings."""
     return {
         "movies": int(per_movie["movies"].sum()),
         "median_per_user": _median(per_user["ratings"], per_user["people"]),
@@ -215,10 +218,10 @@ def _concentration(per_user: pd.DataFrame, per_movie: pd.DataFrame) -> dict[str,
 
 
 def _with_half(per_movie: pd.DataFrame) -> int:
-    left, movies = (per_movie["ratings"] * per_movie["movies"]).sum() / 2, 0
-    for ratings, as_many in per_movie.iloc[::-1].itertuples(index=False, name=None):
-        needed = min(as_many, math.ceil(left / ratings))
-        left, movies = left - needed * ratings, movies + needed
-        if left <= 0:
+    remaining, movies = (per_movie["ratings"] * per_movie["movies"]).sum() / 2, 0
+    for ratings, count in per_movie.iloc[::-1].itertuples(index=False, name=None):
+        needed = min(count, math.ceil(remaining / ratings))
+        remaining, movies = remaining - needed * ratings, movies + needed
+        if remaining <= 0:
             break
     return movies

@@ -1,1 +1,1 @@
-"""Features of a (user, movie, time): what was known strictly before that second."""
+"""Features of a (user, movie, time), from ratings of strictly earlier seconds."""

@@ -1,9 +1,8 @@
-"""The log of ratings as what each of them changes from its own second on.
+"""Events: what each rating changes in the totals of strictly later seconds.
 
-A later rating of a movie by the same user, a *re-rating*, stands in the earlier one's place for all rows of
-strictly later seconds, and in nothing before. So a rating adds to totals what it has beyond the one that it
-replaces, and a *withdrawal* takes back what only the earlier rating knew: its residual, which hangs on the
-movie's mean at that time.
+A *re-rating*, a user's later rating of the same movie, replaces the earlier rating for all rows of strictly
+later seconds. It therefore adds to the totals only its difference from the rating that it replaces. A
+*withdrawal* takes back the earlier rating's residual, which depends on the movie's mean at that time.
 """
 
 from __future__ import annotations
@@ -13,17 +12,17 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
 
-SUMS = ["n", "tenths", "likes"]
+SUMS = ["n", "tenths", "likes", "squares"]
 EVENT_COLUMNS = ("replaced", "withdrawn_at")
 
 
 def events(ratings: DataFrame, *, has_re_ratings: bool) -> DataFrame:
-    """Ratings (user_id, movie_id, rated_at, rating), and a withdrawal of each that is replaced later.
+    """A row per rating, and a row per withdrawal of a rating that is replaced later.
 
-    Adds ``at``, the second of a rating and of the one that is withdrawn; ``replaced``, the stars of the
-    rating in whose place this one stands (null: there is none); and ``withdrawn_at``, when a withdrawal
-    counts (null for a rating). Without ``has_re_ratings`` nobody has rated a movie twice: that saves a
-    shuffle.
+    ``ratings`` have user_id, movie_id, rated_at and rating. Columns: user_id, movie_id, ``at`` (the time of
+    the rating, or of the one that is withdrawn), ``rating`` in stars, ``replaced`` (the stars of the rating
+    that this one replaces; null if there is none) and ``withdrawn_at`` (the time of the withdrawal; null for
+    a rating). Without ``has_re_ratings``, no user may have rated a movie twice; this saves a shuffle.
     """
     keys = ("user_id", "movie_id")
     if not has_re_ratings:
@@ -47,22 +46,24 @@ def _event(at: Column, rating: Column, replaced: Column, withdrawn_at: Column) -
 
 
 def added(min_rating: float) -> dict[str, Column]:
-    """What a row adds to later rows' totals, :data:`SUMS`: whole numbers, 0 for a request or a withdrawal.
+    """What a row adds to the totals :data:`SUMS` of later rows: whole numbers, 0 for a request or withdrawal.
 
-    A re-rating adds no rating, and its tenths of stars and its like less those of the one that it replaces.
+    ``n`` counts ratings, ``tenths`` are tenths of stars, ``likes`` count likes, ``squares`` are squared
+    tenths. A re-rating adds nothing to ``n``, and its difference from the replaced rating to the others.
     """
     rating, replaced = F.col("rating"), F.col("replaced")
-    counts = F.col("withdrawn_at").isNull()
-    whole = {
+    is_no_withdrawal = F.col("withdrawn_at").isNull()
+    sums = {
         "n": rating.isNotNull().cast("long") - replaced.isNotNull().cast("long"),
         "tenths": _tenths(rating) - _tenths(replaced),
         "likes": _like(rating, min_rating) - _like(replaced, min_rating),
+        "squares": _tenths(rating) * _tenths(rating) - _tenths(replaced) * _tenths(replaced),
     }
-    return {name: F.when(counts, value).otherwise(F.lit(0)) for name, value in whole.items()}
+    return {name: F.when(is_no_withdrawal, value).otherwise(F.lit(0)) for name, value in sums.items()}
 
 
 def counts_from() -> Column:
-    """The epoch second from which on (for strictly later rows) an event counts for its user."""
+    """The epoch second of an event for its user: it counts for rows of strictly later seconds."""
     return F.unix_seconds(F.coalesce("withdrawn_at", "at"))
 
 

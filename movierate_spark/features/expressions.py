@@ -1,4 +1,4 @@
-"""Row-level ideas behind the features, as Column functions."""
+"""Column functions behind the features."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ CYCLES = {"hour": (hour, 24), "weekday": (weekday, 7), "month": (month, 12)}
 
 
 def cycle(value: Column, *, period: float) -> tuple[Column, Column]:
-    """Sine and cosine of a value on a circle, so that the last hour lies beside the first."""
+    """Sine and cosine of a cyclic value, so that the last hour is next to the first."""
     angle = value * F.lit(2 * math.pi / period)
     return F.sin(angle), F.cos(angle)
 
@@ -38,10 +38,10 @@ def decade(year: Column) -> Column:
 
 
 def film_age(at: Column, year: Column) -> Column:
-    """Whole years from release to rating, 0 for a film rated before its year; null stays null."""
+    """Whole years from release to rating; 0 if a film is rated before its year; null if the year is null."""
     return F.greatest(F.year(at) - year, F.lit(0))
 
 
 def log_odds(probability: Column) -> Column:
-    """Natural log of p / (1 - p); the probability is strictly between 0 and 1."""
+    """The natural log of p / (1 - p); the probability must be strictly between 0 and 1."""
     return F.log(probability / (F.lit(1.0) - probability))

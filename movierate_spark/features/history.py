@@ -1,12 +1,13 @@
-"""What was known of a user and a movie strictly before a second: one code path for all rows.
+"""The history of a user and a movie as of each row, for training and scoring alike.
 
-A *timeline* holds the events of :mod:`movierate_spark.features.events` and, for scoring, requests side by
-side: ``user_id``, ``movie_id``, ``at``, ``rating`` (null for a request), ``replaced``, ``withdrawn_at`` and
-the attributes of users and movies. Every row is given what the ratings of strictly earlier seconds add up to,
-of each user and movie the latest only; a request adds nothing to anybody's totals.
+A *timeline* holds the events of :mod:`movierate_spark.features.events` and, for scoring, the requests:
+``user_id``, ``movie_id``, ``at``, ``rating`` (null for a request), ``replaced``, ``withdrawn_at`` and the
+attributes of users and movies. Every row gets totals over the ratings of strictly earlier seconds; of each
+(user, movie) only the latest rating counts. Requests add nothing to the totals.
 
-The rows are shuffled twice: by movie, which also gives each rating its residual (its stars above the
-movie's mean at that time), then by user. Within a task the sums run in NumPy over whole Arrow tables.
+The rows are shuffled twice. The pass by movie also gives each rating its residual: its stars above the
+movie's mean at that time. The pass by user sums the residuals up. Within a task, NumPy computes the sums over
+a complete Arrow table.
 """
 
 from __future__ import annotations
@@ -26,14 +27,23 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
+from movierate_spark.features.taste import TASTE_COLUMNS, TaskRows, taste_history
+from movierate_spark.features.taste_tables import TasteTables
 
 GROUPS = ("gender", "age_group", "occupation")
 RECENT_RATINGS = (5, 20, 50)
-MOVIE_COLUMNS = ("movie_count", "movie_mean", "movie_like_rate", *(f"{group}_movie" for group in GROUPS))
+MOVIE_COLUMNS = (
+    "movie_count",
+    "movie_mean",
+    "movie_like_rate",
+    "movie_spread",
+    *(f"{group}_movie" for group in GROUPS),
+)
 USER_COLUMNS = (
     "user_count",
     "user_mean",
     "user_like_rate",
+    "user_spread",
     "user_residual",
     *(f"user_recent_{last}" for last in RECENT_RATINGS),
     "user_genre",
@@ -43,6 +53,8 @@ PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
 COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
 COUNTS = ("movie_count", "user_count")
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
+SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
+"""The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
 ROWS_PER_BATCH = 65_536
 
 Columns = dict[str, Ints | Floats]
@@ -53,13 +65,13 @@ History = Callable[[pa.Table], Columns]
 def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
     """Add :data:`PRIOR_COLUMNS`: mean rating and like rate of all ratings made before the row's day (UTC).
 
-    Before the first day has ended nothing is known: a rating of just ``min_rating``, liked or not alike.
+    On the first day there are no such ratings: the mean is ``min_rating`` and the like rate 0.5.
     """
     dated = timeline.withColumns({"day": F.to_date("at"), **added(min_rating)})
     totals = dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in SUMS))
     earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
-    n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS)
-    # A like rate of 0 or 1 has no log odds: two ratings' worth of doubt keep it inside.
+    n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS[:3])
+    # One like and one other rating more: a like rate of 0 or 1 would have no finite log odds.
     priors = totals.select(
         "day",
         F.coalesce(tenths / (F.nullif(n, F.lit(0)) * 10), F.lit(float(min_rating))).alias("prior_mean"),
@@ -69,7 +81,7 @@ def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
 
 
 def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
-    """How the rows of movies and of users are spread over tasks (counts both)."""
+    """How the rows are spread over tasks by movie and by user; both counts are Spark actions."""
     seconds = {"movie_id": F.unix_seconds("at"), "user_id": counts_from()}
     return {
         key: layout(
@@ -81,112 +93,162 @@ def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
     }
 
 
-def with_history(
-    rows: DataFrame, laid: Layouts, settings: FeatureSettings, *, min_rating: float
+def with_movie_history(
+    rows: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
 ) -> DataFrame:
-    """Add :data:`MOVIE_COLUMNS` and :data:`USER_COLUMNS` to a timeline with priors and attributes.
+    """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and attributes.
 
-    ``*_count`` are ratings; ``*_mean`` stars and ``*_like_rate`` fractions, drawn towards the priors. The
-    others are stars, drawn towards 0:
-
-    * ``user_residual``: the user's ratings against their movies' means, each as of its rating;
-      ``user_recent_5`` of his last five only; ``user_genre`` (averaged over the movie's genres) and
-      ``user_decade`` of his ratings of such movies, against ``user_residual``;
-    * ``gender_movie``, ``age_group_movie``, ``occupation_movie``: the movie's ratings by people like the
-      user, against the movie's mean.
-
-    They are 0 where the attribute is unknown or nothing is known yet. Withdrawals are left out, and so are
-    :data:`EVENT_COLUMNS`: a row per rating and request stays.
+    The rows, with those that carry earlier totals and ratings, lie in the tasks of the pass by user.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
-    by_movie = in_segments(events, laid["movie_id"], within=GROUPS, sums=SUMS)
+    by_movie = in_segments(events, task_layouts["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
-    with_movie = _by_key(laid["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])
+    with_movie = _by_key(task_layouts["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])
     by_user = in_segments(
         with_movie.drop(*PLACE).withColumn("second", counts_from()),
-        laid["user_id"],
+        task_layouts["user_id"],
         within=("genres", "year"),
         sums=[*SUMS, "residual"],
-        recent=max(RECENT_RATINGS),
+        recent=max(*RECENT_RATINGS, settings.history_max if settings.uses_taste else 0),
     )
-    with_user = _by_key(
-        laid["user_id"].spread(by_user), partial(user_history, settings=settings), USER_COLUMNS
+    return task_layouts["user_id"].spread(by_user)
+
+
+def with_user_history(
+    rows: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None
+) -> DataFrame:
+    """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`with_movie_history`.
+
+    The result has a row per rating and request; withdrawals and the passes' own columns are dropped, but for
+    ``residual``: the rating's stars above the movie's mean, in units of 1 / :data:`RESIDUAL_UNITS`.
+
+    ``*_count`` are numbers of ratings. ``*_mean`` (stars) and ``*_like_rate`` (fractions) are shrunk towards
+    the priors. ``*_spread`` is the standard deviation of the ratings (stars), shrunk towards 1. The other
+    columns are mean differences in stars, shrunk towards 0:
+
+    * ``user_residual``: the user's ratings minus the movies' means, each mean as of its rating;
+    * ``user_recent_5``, ``_20`` and ``_50``: the same over the user's last 5, 20 and 50 ratings only;
+    * ``user_genre``: the user's residuals for movies of one of the row's genres minus ``user_residual``,
+      averaged over these genres; ``user_decade``: the same for the movie's decade;
+    * ``gender_movie``, ``age_group_movie``, ``occupation_movie``: the movie's ratings by users of the same
+      gender (age group, occupation) minus the movie's mean.
+
+    They are 0 if the attribute is unknown or there are no earlier ratings. The taste columns are those of
+    :func:`movierate_spark.features.taste.taste_history`.
+    """
+    added_columns = [*USER_COLUMNS, *(TASTE_COLUMNS if tables else ())]
+    user_pass = partial(user_history, settings=settings, tables=tables)
+    with_user = _by_key(rows, user_pass, added_columns).where(F.col("withdrawn_at").isNull())
+    return with_user.drop(*EVENT_COLUMNS, *PLACE, *SUMS, "second")
+
+
+def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
+    """The ratings of :func:`with_movie_history` with ``user_residual`` only, which is all that tables need.
+
+    Columns: user_id, movie_id, ``at``, rating, ``residual`` and ``user_residual``.
+    """
+    columns = ["user_id", "movie_id", "at", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
+    leveled = _by_key(
+        rows.select(*columns, "n", "residual"), partial(levels, settings=settings), ["user_residual"]
     )
-    kept = [name for name in rows.columns if name not in EVENT_COLUMNS]
-    return with_user.where(F.col("withdrawn_at").isNull()).select(*kept, *MOVIE_COLUMNS, *USER_COLUMNS)
+    ratings = leveled.where(F.col("rating").isNotNull() & F.col("withdrawn_at").isNull())
+    return ratings.select("user_id", "movie_id", "at", "rating", "residual", "user_residual")
 
 
 # ---- one task's rows ----------------------------------------------------------------------------
 
 
 def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
-    """:data:`MOVIE_COLUMNS` and each rating's ``residual`` (fixed point; 0 for a request).
+    """:data:`MOVIE_COLUMNS` and ``residual``, in units of 1 / :data:`RESIDUAL_UNITS` stars (0 for a request).
 
-    That of a withdrawal is what the rating that it takes back has added, with the other sign.
+    A withdrawal's residual is the negative of that of the rating that it withdraws.
     """
     movie = _histories(rows, "movie_id")
-    second = _whole(rows, "second")
+    second = _integers(rows, "second")
     past = earlier(movie, second)
-    n, tenths, likes = (_whole(rows, name) for name in SUMS)
-    found = _means("movie", past, rows, n, tenths, likes, shrinkage=settings.shrinkage_movie)
-    mean = found["movie_mean"]
+    sums = [_integers(rows, name) for name in SUMS]
+    n, tenths = sums[:2]
+    columns = _means("movie", past, rows, sums, shrinkage=settings.shrinkage_movie)
+    mean = columns["movie_mean"]
     for group in GROUPS:
         people = earlier(_groups(movie, _codes(rows, group)), second)
         stars, count = people.totals(tenths) / 10, people.totals(n)
         above = (stars - count * mean) / (count + settings.shrinkage_group)
-        found[f"{group}_movie"] = np.where(_known(rows, group), above, 0.0)
+        columns[f"{group}_movie"] = np.where(_known(rows, group), above, 0.0)
     is_rating, is_withdrawal = _known(rows, "rating"), _known(rows, "withdrawn_at")
     stars = np.asarray(rows["rating"].fill_null(0.0))
     residual = np.rint((stars - mean) * RESIDUAL_UNITS).astype(np.int64)
-    return found | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
+    return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
 
 
-def user_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
-    """:data:`USER_COLUMNS`, from rows with ``residual``."""
+def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None) -> Columns:
+    """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
     user = _histories(rows, "user_id")
-    second = _whole(rows, "second")
-    kind = _whole(rows, "kind")
-    past = earlier(user, second, _whole(rows, "movie_id"))
+    second = _integers(rows, "second")
+    kind = _integers(rows, "kind")
+    past = earlier(user, second, _integers(rows, "movie_id"))
     is_rating = _known(rows, "rating") & ~_known(rows, "withdrawn_at") & (kind != TOTALS)
-    n, tenths, likes, residual = (
-        np.where(kind == RECENT, 0, _whole(rows, name)) for name in (*SUMS, "residual")
-    )
-    found = _means("user", past, rows, n, tenths, likes, shrinkage=settings.shrinkage_user)
-    count = past.totals(n)
-    level = past.totals(residual) / RESIDUAL_UNITS / (count + settings.shrinkage_user)
-    found["user_residual"] = level
+    *sums, residual = (np.where(kind == RECENT, 0, _integers(rows, name)) for name in (*SUMS, "residual"))
+    n = sums[0]
+    columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
+    level = _level(past, n, residual, settings)
+    columns["user_residual"] = level
     recent = past.recent(is_rating, _groups(user, _codes(rows, "movie_id")))
     for last in RECENT_RATINGS:
-        ratings, above = recent.totals(_whole(rows, "residual"), last=last)
-        found[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
+        ratings, above = recent.totals(_integers(rows, "residual"), last=last)
+        columns[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
 
     def taste(group: Ints, row: Ints | slice) -> Floats:
-        """How far the user's residual among movies of a kind lies above his level."""
-        alike = earlier(group, second[row])
-        seen = alike.totals(n[row])
-        stars = alike.totals(residual[row]) / RESIDUAL_UNITS
-        return np.asarray((stars - seen * level[row]) / (seen + settings.shrinkage_taste))
+        """The user's mean residual for one kind of movie minus that for all movies, shrunk towards 0."""
+        same_kind = earlier(group, second[row])
+        ratings = same_kind.totals(n[row])
+        stars = same_kind.totals(residual[row]) / RESIDUAL_UNITS
+        return np.asarray((stars - ratings * level[row]) / (ratings + settings.shrinkage_taste))
 
-    decade = np.floor_divide(_whole(rows, "year"), 10)
+    decade = np.floor_divide(_integers(rows, "year"), 10)
     by_decade = taste(_groups(user, decade), slice(None))
-    found["user_decade"] = np.where(_known(rows, "year"), by_decade, 0.0)
+    columns["user_decade"] = np.where(_known(rows, "year"), by_decade, 0.0)
     row, genre = _genres(rows)
     by_genre = taste(_groups(user[row], genre), row)
     genres = np.bincount(row, minlength=rows.num_rows)
     summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
-    found["user_genre"] = summed / np.maximum(genres, 1)
-    return found
+    columns["user_genre"] = summed / np.maximum(genres, 1)
+    if tables:
+        task_rows = TaskRows(
+            user=user,
+            movie_id=_integers(rows, "movie_id"),
+            second=second,
+            residual=_integers(rows, "residual") / RESIDUAL_UNITS,
+            level=level,
+            count=past.totals(n),
+            is_scored=(kind == ORDINARY) & ~_known(rows, "withdrawn_at"),
+        )
+        columns |= taste_history(task_rows, recent, tables, last=settings.history_max)
+    return columns
 
 
-def _means(
-    side: str, past: Earlier, rows: pa.Table, n: Ints, tenths: Ints, likes: Ints, *, shrinkage: float
-) -> Columns:
-    count = past.totals(n)
+def levels(rows: pa.Table, settings: FeatureSettings) -> Columns:
+    """``user_residual`` alone, as :func:`user_history` has it."""
+    past = earlier(_histories(rows, "user_id"), _integers(rows, "second"))
+    is_earlier_rating = _integers(rows, "kind") == RECENT  # which the totals hold, too
+    n, residual = (np.where(is_earlier_rating, 0, _integers(rows, name)) for name in ("n", "residual"))
+    return {"user_residual": _level(past, n, residual, settings)}
+
+
+def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) -> Floats:
+    """The user's mean residual before each row, in stars, shrunk towards 0."""
+    return past.totals(residual) / RESIDUAL_UNITS / (past.totals(n) + settings.shrinkage_user)
+
+
+def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, shrinkage: float) -> Columns:
+    count, tenths, likes, squares = (past.totals(values) for values in sums)
     prior_mean, prior_like_rate = (np.asarray(rows[name].fill_null(0.0)) for name in PRIOR_COLUMNS)
+    about_mean = squares / 100 - np.square(tenths / 10) / np.maximum(count, 1)
     return {
         f"{side}_count": count,
-        f"{side}_mean": shrunk(past.totals(tenths) / 10, count, prior=prior_mean, shrinkage=shrinkage),
-        f"{side}_like_rate": shrunk(past.totals(likes), count, prior=prior_like_rate, shrinkage=shrinkage),
+        f"{side}_mean": shrunk(tenths / 10, count, prior=prior_mean, shrinkage=shrinkage),
+        f"{side}_like_rate": shrunk(likes, count, prior=prior_like_rate, shrinkage=shrinkage),
+        f"{side}_spread": np.sqrt(shrunk(about_mean, count, prior=SPREAD_PRIOR, shrinkage=SPREAD_SHRINKAGE)),
     }
 
 
@@ -194,9 +256,9 @@ def _means(
 
 
 def _by_key(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
-    """Apply ``function`` to tasks of whole keys (whole segments of heavy ones) and add its columns."""
-    whole = [*COUNTS, "residual"]
-    fields = [StructField(name, LongType() if name in whole else DoubleType()) for name in added]
+    """Apply ``function`` to each task and add its columns. Keys and segments are complete in a task."""
+    integers = [*COUNTS, "residual"]
+    fields = [StructField(name, LongType() if name in integers else DoubleType()) for name in added]
     schema = StructType([*rows.schema.fields, *fields])
     task = partial(_task, function=function, names=schema.names)
     return rows.mapInArrow(task, schema)
@@ -206,19 +268,19 @@ def _task(
     batches: Iterator[pa.RecordBatch], function: History, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     received = [batch for batch in batches if batch.num_rows]
-    if not received:  # of an empty task Spark sends no batch at all
+    if not received:  # Spark sends no batch to an empty task
         return
     rows = pa.Table.from_batches(received).combine_chunks()
     for name, values in function(rows).items():
         rows = rows.append_column(name, pa.array(values))
-    rows = rows.select(names)  # Arrow's columns reach Spark by position
-    ordinary = _whole(rows, "kind") == ORDINARY
-    kept = rows if ordinary.all() else rows.filter(pa.array(ordinary))
-    yield from kept.to_batches(max_chunksize=ROWS_PER_BATCH)
+    rows = rows.select(names)  # Spark reads the columns by position
+    ordinary = _integers(rows, "kind") == ORDINARY
+    rows = rows if ordinary.all() else rows.filter(pa.array(ordinary))
+    yield from rows.to_batches(max_chunksize=ROWS_PER_BATCH)
 
 
-def _whole(rows: pa.Table, name: str) -> Ints:
-    """A column of whole numbers; null is 0."""
+def _integers(rows: pa.Table, name: str) -> Ints:
+    """A column of whole numbers; null becomes 0."""
     return np.asarray(rows[name].fill_null(0).to_numpy(), dtype=np.int64)
 
 
@@ -227,23 +289,23 @@ def _known(rows: pa.Table, name: str) -> NDArray[np.bool_]:
 
 
 def _codes(rows: pa.Table, name: str) -> Ints:
-    """A number from 0 on for each distinct value of a column; null is a value too."""
+    """A code from 0 on for each distinct value of a column; null is a value too."""
     encoded = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
     return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
 
 
 def _histories(rows: pa.Table, key: str) -> Ints:
-    """A number for each key, or part of a heavy key's segment: its history is whole in this task."""
-    return _groups(_groups(_codes(rows, key), _whole(rows, "segment")), _whole(rows, "part"))
+    """A number for each key, or for each (segment, part) of a heavy key: each has its own history."""
+    return _groups(_groups(_codes(rows, key), _integers(rows, "segment")), _integers(rows, "part"))
 
 
 def _groups(outer: Ints, inner: Ints) -> Ints:
-    """A number for each pair of numbers from 0 on."""
+    """A number for each pair of codes; codes count from 0."""
     return np.asarray(outer * (inner.max(initial=0) + 1) + inner)
 
 
 def _genres(rows: pa.Table) -> tuple[Ints, Ints]:
-    """A row for each genre of each row: the row's number, and the genre's."""
+    """Two arrays with an entry per genre of each row: the row's number and the genre's code."""
     lists = rows["genres"].combine_chunks()
     codes = lists.flatten().dictionary_encode().indices
     lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), dtype=np.int64)

@@ -1,4 +1,4 @@
-"""What each slot of the feature vector is called, and which attribute it is made from, in words."""
+"""Readable names of the feature vector's slots, and of the attributes that they are computed from."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ NUMBERS = {
     "user_recent_50": ("user: last 50 ratings above the movies' means", "user: last ratings"),
     "user_genre": ("user: taste for the movie's genres", "user: taste for the movie's genres"),
     "user_decade": ("user: taste for the movie's decade", "user: taste for the movie's decade"),
+    "user_neighbours": ("user: ratings of the movie's neighbours", "user: ratings of similar movies"),
+    "user_factors": ("user: taste factors", "user: taste for movies like this"),
+    "taste_expected": ("user: expected rating in units of spread", "user: taste for movies like this"),
     "movie_new": ("movie: new", "movie: number of ratings"),
     "movie_log_count": ("movie: earlier ratings (log)", "movie: number of ratings"),
     "movie_log_count_squared": ("movie: earlier ratings (log), squared", "movie: number of ratings"),
@@ -60,32 +63,33 @@ NUMBERS = {
         "movie: ratings by the user's occupation",
     ),
 }
-"""Every number among the features: its words, and its source (an attribute may have several features)."""
+"""For each numeric feature: its readable name and its source attribute, which may have several features."""
 _CATEGORY_OF_COLUMN = {**{f"{name}_vector": name for name in CATEGORIES}, "genre": "genre"}
 _SHORT = {"age_group": "age"}
 
 
 def feature_names(schema: StructType) -> list[str]:
-    """A name a person understands for each slot of ``features``, from the column's metadata.
+    """A readable name for each slot of ``features``, in order, from the column's metadata.
 
-    ``occupation=college/grad student``, ``genre=Film-Noir``, ``film age when rated (log of years)``.
+    Examples: ``occupation=college/grad student``, ``genre=Film-Noir``, ``film age when rated (log of
+    years)``.
 
     Raises:
-        MovierateError: a slot has no words here.
+        MovierateError: a slot has no name in this module.
     """
-    return [_described(slot)[0] for slot in _slots(schema)]
+    return [_name_and_source(slot)[0] for slot in _slots(schema)]
 
 
 def feature_sources(schema: StructType) -> list[str]:
-    """The attribute that each slot of ``features`` is made from, in words a person understands.
+    """The readable name of the source attribute of each slot of ``features``, in order.
 
-    ``gender``, ``genre``, ``release year``, ``user: last ratings``: fewer than names, as an attribute may
-    have several slots.
+    Examples: ``gender``, ``genre``, ``release year``, ``user: last ratings``. Several slots may have the same
+    source.
 
     Raises:
-        MovierateError: a slot has no words here.
+        MovierateError: a slot has no name in this module.
     """
-    return [_described(slot)[1] for slot in _slots(schema)]
+    return [_name_and_source(slot)[1] for slot in _slots(schema)]
 
 
 def _slots(schema: StructType) -> list[str]:
@@ -94,11 +98,11 @@ def _slots(schema: StructType) -> list[str]:
     return [slots[i] for i in range(len(slots))]
 
 
-def _described(slot: str) -> tuple[str, str]:
+def _name_and_source(slot: str) -> tuple[str, str]:
     if slot in NUMBERS:
         return NUMBERS[slot]
     for column, category in _CATEGORY_OF_COLUMN.items():
         if slot.startswith(f"{column}_"):
             value, name = slot.removeprefix(f"{column}_"), _SHORT.get(category, category)
             return f"{name}={UNKNOWN if value == '__unknown' else value}", name
-    raise MovierateError(f"feature {slot}: movierate_spark/features/names.py has no words for it")
+    raise MovierateError(f"feature {slot}: movierate_spark/features/names.py has no name for it")

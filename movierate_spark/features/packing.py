@@ -1,4 +1,4 @@
-"""Put pieces of work into as few tasks as will do."""
+"""Bin packing: pieces of work into few tasks."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 
 
 def pack(sizes: Sequence[int], *, capacity: int) -> list[int]:
-    """The task, from 0 on, of each piece: together the pieces of a task are at most ``capacity``.
+    """The task (from 0) of each piece; the sizes in a task add up to at most ``capacity``.
 
-    A piece that is larger is alone in its task. From large to small, each piece goes where most room is left
-    (worst fit decreasing): at most one task is less than half full.
+    A larger piece is alone in its task. Pieces are placed from large to small, each into the task with the
+    most room (worst fit decreasing), so that at most one task is less than half full.
     """
     tasks = [0] * len(sizes)
-    open_tasks: list[tuple[int, int]] = []  # the rows in it, the task
-    opened = 0
+    open_tasks: list[tuple[int, int]] = []  # (rows, task)
+    task_count = 0
     for piece in sorted(range(len(sizes)), key=lambda i: (-sizes[i], i)):
         if open_tasks and open_tasks[0][0] + sizes[piece] <= capacity:
             filled, task = heapq.heappop(open_tasks)
         else:
-            filled, task, opened = 0, opened, opened + 1
+            filled, task, task_count = 0, task_count, task_count + 1
         tasks[piece] = task
         heapq.heappush(open_tasks, (filled + sizes[piece], task))
     return tasks

@@ -1,4 +1,4 @@
-"""The feature pipeline, built unfitted in this one place."""
+"""The unfitted feature pipeline."""
 
 from __future__ import annotations
 
@@ -16,19 +16,21 @@ from movierate_spark.features.transformers import (
     MultiHot,
     RareLevels,
     ReleaseFeatures,
+    TasteFeatures,
 )
 
 
 def uses_month(setting: str, first: datetime, last: datetime) -> bool:
-    """Whether the month is a feature: a cycle not seen twice is a date in disguise."""
+    """Whether the month is a feature: with less than two years of data, a month is just a date."""
     return setting == "always" or (setting == "auto" and (last - first).days >= 2 * 365)
 
 
 def feature_pipeline(settings: FeatureSettings, *, with_month: bool) -> Pipeline:
-    """The unfitted pipeline from joined rows (with history) to the vector ``features``.
+    """The unfitted pipeline from feature rows to the vector ``features``.
 
-    It reads ``at``, the attributes of users and movies, ``user_id`` and ``movie_id`` (to count who has a rare
-    value; no id is a feature) and the columns of :mod:`movierate_spark.features.history`.
+    It reads ``at``, the attributes of users and movies, the columns of
+    :mod:`movierate_spark.features.history`, and ``user_id`` and ``movie_id``. The ids are no features: they
+    are used to count users and movies with a rare value.
     """
     calendar = CalendarCycles(inputCol="at", cycles=["hour", "weekday"] + ["month"] * with_month)
     zips = RareLevels(
@@ -41,8 +43,10 @@ def feature_pipeline(settings: FeatureSettings, *, with_month: bool) -> Pipeline
     indexed = [f"{name}_index" for name in CATEGORIES]
     encoded = [f"{name}_vector" for name in CATEGORIES]
     history: list[Transformer] = [HistoryFeatures()] if settings.history else []
+    history += [TasteFeatures()] if settings.uses_taste else []
     numbers = [*calendar.output_columns(), *ReleaseFeatures.OUTPUT]
     numbers += HistoryFeatures.OUTPUT if settings.history else ()
+    numbers += TasteFeatures.OUTPUT if settings.uses_taste else ()
     stages: list[Estimator[Any] | Transformer] = [
         calendar,
         ReleaseFeatures(inputCols=["at", "year"]),
@@ -51,7 +55,7 @@ def feature_pipeline(settings: FeatureSettings, *, with_month: bool) -> Pipeline
         StringIndexer(
             inputCols=texts, outputCols=indexed, handleInvalid="keep", stringOrderType="alphabetAsc"
         ),
-        # Unknown keeps a slot of its own, and so an honest coefficient where training has seen it.
+        # Unknown has its own slot, so that its coefficient is learnt from the training data.
         OneHotEncoder(inputCols=indexed, outputCols=encoded, dropLast=False),
         genres,
         VectorAssembler(inputCols=[*encoded, "genre", *numbers], outputCol=FEATURES),

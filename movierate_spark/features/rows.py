@@ -1,4 +1,4 @@
-"""The one way from the lake to the rows that a feature pipeline reads."""
+"""From the lake to the rows that a feature pipeline reads, for training and scoring alike."""
 
 from __future__ import annotations
 
@@ -10,52 +10,76 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
-from movierate_spark.features.history import layouts, with_history, with_priors
+from movierate_spark.features.history import layouts, with_movie_history, with_priors, with_user_history
+from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
 
 def feature_rows(
-    opened: Lake, settings: FeatureSettings, *, min_rating: float, asked: DataFrame | None = None
+    lake: Lake,
+    settings: FeatureSettings,
+    *,
+    min_rating: float,
+    requests: DataFrame | None = None,
+    tables: TasteTables | None = None,
 ) -> DataFrame:
-    """Rows with history and attributes: every rating, or, where ``asked`` is given, its rows only.
+    """Rows with history and attributes: a row per rating or, with ``requests``, a row per request only.
 
-    The one way from the lake to the feature pipeline. ``asked`` has user_id, movie_id and at, and may have
-    columns of its own, which stay.
+    ``requests`` have user_id, movie_id and ``at`` (not null); their other columns are kept. The rows also get
+    ``user_known`` and ``movie_known``: whether there is any earlier rating; with ``tables``, also the taste
+    columns.
     """
-    timeline = events(opened.ratings, has_re_ratings=opened.has_re_ratings)
-    if asked is not None:
-        requests = asked.withColumn("asked", F.lit(True))
-        timeline = timeline.withColumn("asked", F.lit(False)).unionByName(requests, allowMissingColumns=True)
-    laid = layouts(timeline, settings)
-    known_then = with_priors(timeline, min_rating=min_rating)
-    described = with_attributes(known_then, opened.users, opened.movies)
-    history = with_history(described, laid, settings, min_rating=min_rating)
-    rows = history if asked is None else history.where("asked").drop("asked")
+    by_user = rows_by_user(lake, settings, min_rating=min_rating, requests=requests)
+    return complete_rows(by_user, settings, tables=tables)
+
+
+def rows_by_user(
+    lake: Lake, settings: FeatureSettings, *, min_rating: float, requests: DataFrame | None = None
+) -> DataFrame:
+    """What :func:`complete_rows` needs of :func:`feature_rows`, for use with several tables."""
+    timeline = events(lake.ratings, has_re_ratings=lake.has_re_ratings)
+    if requests is not None:
+        marked = requests.withColumn("is_request", F.lit(True))
+        timeline = timeline.withColumn("is_request", F.lit(False)).unionByName(
+            marked, allowMissingColumns=True
+        )
+    task_layouts = layouts(timeline, settings)
+    prior = with_priors(timeline, min_rating=min_rating)
+    attributed = with_attributes(prior, lake.users, lake.movies)
+    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating)
+
+
+def complete_rows(
+    by_user: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None
+) -> DataFrame:
+    """The rows of :func:`feature_rows`, from those of :func:`rows_by_user`."""
+    history = with_user_history(by_user, settings, tables=tables).drop("residual")
+    rows = history if "is_request" not in history.columns else history.where("is_request").drop("is_request")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
 
 def with_attributes(rows: DataFrame, users: DataFrame, movies: DataFrame) -> DataFrame:
-    """Add the user's and the movie's attributes, null where the id is not in its table.
+    """Add the user's and the movie's attributes; null if the id is not in its table.
 
-    The grain stays that of ``rows``: ``user_id`` and ``movie_id`` are unique in their tables.
+    The grain of ``rows`` stays the same, as ``user_id`` and ``movie_id`` are unique in their tables.
     """
     return rows.join(users, "user_id", "left").join(movies.drop("title"), "movie_id", "left")
 
 
 def labelled(rows: DataFrame, *, min_rating: float) -> DataFrame:
-    """Add ``label``: 1.0 for liked, 0.0 for not."""
+    """Add ``label``: 1.0 if the rating is a like, else 0.0."""
     return rows.withColumn("label", is_liked(F.col("rating"), min_rating=min_rating).cast("double"))
 
 
-def before(opened: Lake, until: datetime | None) -> Lake:
-    """The lake without the ratings from ``until`` on."""
+def before(lake: Lake, until: datetime | None) -> Lake:
+    """The lake with only the ratings before ``until``; None means all ratings."""
     if until is None:
-        return opened
-    return Lake(**{**vars(opened), "ratings": opened.ratings.where(F.col("rated_at") < F.lit(until))})
+        return lake
+    return Lake(**{**vars(lake), "ratings": lake.ratings.where(F.col("rated_at") < F.lit(until))})
 
 
-def second_after_last(opened: Lake) -> datetime:
-    """The first second (UTC) as of which all of the lake's ratings are known."""
-    last = opened.ratings.agg(F.max(F.unix_seconds("rated_at")).alias("last")).head()
+def second_after_last(lake: Lake) -> datetime:
+    """The second (UTC) after the lake's last rating; as of it, all ratings are known."""
+    last = lake.ratings.agg(F.max(F.unix_seconds("rated_at")).alias("last")).head()
     return utc((last["last"] if last else 0) + 1)

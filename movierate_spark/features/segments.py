@@ -1,10 +1,11 @@
-"""Spread the rows of users or movies over tasks, so that none of them holds more than its share.
+"""Spread the rows of users or movies over tasks, so that no task has too many rows.
 
-Most keys go to a task whole. The history of a key with more rows than that is cut into *segments* by time: at
-hours, at seconds where an hour is too large, and into parts of a second where that is. Each segment is given
-what came before it as *summary rows*: the totals of all earlier segments, and, where asked for, their last
-ratings. Totals of whole numbers add up exactly, so that a key's features are the same however it is cut. Rows
-of one second never see each other: its parts need nothing but what came before.
+A key is a user or a movie. Most keys are in one task each. The history of a *heavy* key, with more rows than
+half a task may have, is split by time into *segments*: between hours, between seconds if an hour has too many
+rows, and a second with too many rows into *parts*. Each segment also gets *summary rows* of the earlier
+segments: their totals and, if needed, their last ratings. Totals of whole numbers are exact, so a key's
+features do not depend on the split. Parts of a second need no totals of each other, as rows of the same
+second never see each other.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ ORDINARY, TOTALS, RECENT = 0, 1, 2
 PLACE = ("segment", "part", "kind", "task")
 """What :func:`in_segments` adds to events."""
 SECONDS_PER_HOUR = 3600
-BEFORE_ALL = -(2**62)
+BEFORE_ALL = -(2**62)  # the second of summary totals: before any rating
 BUCKETS = 4096
-LEAST_ROWS = 100_000  # fewer are not worth a task of their own
+LEAST_ROWS = 100_000  # a task with fewer rows costs more than it saves
 
 
 @dataclass(frozen=True)
 class Segments:
-    """Where the rows of heavy keys belong.
+    """How the rows of heavy keys are split.
 
-    ``hours`` (key, hour, segment) and ``seconds`` (key, second, segment, parts) are the pieces of time that
-    are not cut further: an hour is in one of them. ``units`` (key, segment, part, task) are the pieces that
-    a task takes whole.
+    ``hours`` (key, hour, segment) are hours that lie in one segment. ``seconds`` (key, second, segment,
+    parts) are the seconds of larger hours. ``units`` (key, segment, part, task) are never split between
+    tasks.
     """
 
     hours: DataFrame
@@ -46,10 +47,10 @@ class Segments:
 
 @dataclass(frozen=True)
 class Layout:
-    """How the rows of a key's groups are spread over ``tasks``.
+    """How the rows of each ``key`` are spread over ``tasks``.
 
-    The other keys go by ``buckets`` (bucket, task) of their hash, None where there is one task for all of
-    them; ``heavy`` is None where no key is too large for a task.
+    Keys that are not heavy are assigned to a task by the bucket of their hash: ``buckets`` (bucket, task), or
+    None if there is only one task. ``heavy`` says how heavy keys are split, or is None if there are none.
     """
 
     key: str
@@ -59,14 +60,15 @@ class Layout:
     heavy: Segments | None
 
     def spread(self, placed: DataFrame) -> DataFrame:
-        """Bring the rows of each task together."""
+        """Shuffle the rows to their tasks."""
         return placed.repartitionById(self.tasks, F.col("task").cast("int")).drop("task")
 
 
 def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
-    """Tasks of at most ``max_rows`` rows each, summary rows aside; counts the rows of each key (an action).
+    """Plan tasks of at most ``max_rows`` rows, not counting summary rows. It counts rows per key (an action).
 
-    ``rows`` have user_id, movie_id and ``second``. Requests that are the same in all three stay together.
+    ``rows`` have user_id, movie_id and ``second``. Rows that are equal in all three are always in the same
+    task, so that a task may exceed ``max_rows`` if there are more than that.
     """
     half = max(max_rows // 2, 1)
     counts = rows.groupBy(key).count()
@@ -77,8 +79,8 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
         hours, seconds = _pieces(rows, counts.where(F.col("count") > half).select(key), key, half)
         heavy_sizes = _unit_sizes(rows, hours, seconds, key)
     total = sum(size for _, size in light) + sum(size for _, size in heavy_sizes)
-    usual = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    capacity = min(max_rows, max(LEAST_ROWS, math.ceil(total / usual)))
+    partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    capacity = min(max_rows, max(LEAST_ROWS, math.ceil(total / partitions)))
     tasks = pack([size for _, size in (*light, *heavy_sizes)], capacity=capacity)
     count, heavy, buckets = max(tasks, default=0) + 1, None, None
     if count > 1:
@@ -93,16 +95,16 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
 def _light_buckets(
     counts: DataFrame, key: str, *, half: int, max_rows: int
 ) -> tuple[int, list[tuple[int, int]], bool]:
-    """How many buckets there are, (bucket, rows of its light keys), and whether there are heavy keys."""
+    """The number of buckets, (bucket, rows of keys that are not heavy), and whether there are heavy keys."""
     bucket_count, light, has_heavy = BUCKETS, [(0, max_rows + 1)], False
     while max((size for _, size in light), default=0) > max_rows:
         is_light = F.col("count") <= half
         by_bucket = counts.groupBy(_bucket(key, bucket_count).alias("bucket")).agg(
             F.sum(F.when(is_light, F.col("count"))).alias("rows"), F.count_if(~is_light).alias("heavy")
         )
-        found = by_bucket.collect()  # a few thousand numbers
-        light = sorted((row["bucket"], row["rows"]) for row in found if row["rows"])
-        has_heavy = any(row["heavy"] for row in found)
+        counted = by_bucket.collect()  # a few thousand numbers
+        light = sorted((row["bucket"], row["rows"]) for row in counted if row["rows"])
+        has_heavy = any(row["heavy"] for row in counted)
         bucket_count *= 4
     return bucket_count // 4, light, has_heavy
 
@@ -114,8 +116,9 @@ def _bucket(key: str, bucket_count: int) -> Column:
 def _pieces(rows: DataFrame, heavy_keys: DataFrame, key: str, half: int) -> tuple[DataFrame, DataFrame]:
     """The hours and seconds of :class:`Segments` with their ``count`` of rows.
 
-    A segment begins with the first piece after ``half`` rows, and no piece has more rows than that: it holds
-    at most twice as many. A second of more rows is a segment of its own, in parts.
+    A new segment begins after every ``half`` rows. No hour or second in it has more than ``half`` rows, so
+    that a segment has at most twice as many. A second with more than ``half`` rows is a segment of its own,
+    in parts.
     """
     of_heavy = rows.join(F.broadcast(heavy_keys), key)
     by_hour = of_heavy.groupBy(key, _hour().alias("hour")).count()
@@ -146,15 +149,15 @@ def _unit_sizes(
     rows: DataFrame, hours: DataFrame, seconds: DataFrame, key: str
 ) -> list[tuple[tuple[int, int, int], int]]:
     """Each unit (key, segment, part) of heavy keys and its rows: a few numbers for each task."""
-    whole_seconds = seconds.where(F.col("parts") == 1).select(key, "segment", "count")
+    unsplit_seconds = seconds.where(F.col("parts") == 1).select(key, "segment", "count")
     in_parts = seconds.where(F.col("parts") > 1).drop("count")
-    dealt = rows.join(F.broadcast(in_parts), [key, "second"]).withColumn("part", _part())
-    whole = (
+    split_rows = rows.join(F.broadcast(in_parts), [key, "second"]).withColumn("part", _part())
+    unsplit = (
         hours.select(key, "segment", "count")
-        .unionByName(whole_seconds)
+        .unionByName(unsplit_seconds)
         .withColumn("part", F.lit(0).cast("long"))
     )
-    counted = whole.unionByName(dealt.groupBy(key, "segment", "part").count())
+    counted = unsplit.unionByName(split_rows.groupBy(key, "segment", "part").count())
     sizes = counted.groupBy(key, "segment", "part").agg(F.sum("count").alias("rows"))
     return sorted(((row[key], row["segment"], row["part"]), row["rows"]) for row in sizes.collect())
 
@@ -166,7 +169,7 @@ def _part() -> Column:
 def _table(
     spark: SparkSession, names: Sequence[str], keys: Sequence[tuple[int, ...]], tasks: Sequence[int]
 ) -> DataFrame:
-    """Keys and their tasks as a small frame: a key must be no literal of a query, which event logs quote."""
+    """Keys and their tasks as a small frame; as literals of a query, keys would appear in event logs."""
     columns: list[Any] = [*zip(*keys, strict=True), tasks] if keys else [[] for _ in names]
     arrays = {name: pa.array(values, pa.int64()) for name, values in zip(names, columns, strict=True)}
     return spark.createDataFrame(pa.table(arrays))
@@ -180,29 +183,29 @@ def in_segments(
     sums: Sequence[str],
     recent: int = 0,
 ) -> DataFrame:
-    """Add :data:`PLACE` to events, and the summary rows of heavy keys.
+    """Add the columns :data:`PLACE` to events, and append the summary rows of heavy keys.
 
-    ``within`` names the columns that totals are wanted by, ``sums`` the whole numbers that add up, and
-    ``recent`` how many of the key's last ratings a segment is given. Other columns of summary rows are null.
+    Totals of the columns ``sums`` (whole numbers) are computed by the columns ``within``. ``recent`` is the
+    number of the key's last ratings that each segment gets. Other columns of summary rows are null.
     """
     key, heavy = layout.key, layout.heavy
     ordinary = events.withColumn("kind", F.lit(ORDINARY))
     if heavy is None:
-        uncut = {"segment": F.lit(0).cast("long"), "part": F.lit(0).cast("long"), "task": F.lit(None)}
-        return _with_task(ordinary.withColumns(uncut), layout)
+        unsplit = {"segment": F.lit(0).cast("long"), "part": F.lit(0).cast("long"), "task": F.lit(None)}
+        return _with_task(ordinary.withColumns(unsplit), layout)
     located = _located(ordinary, heavy, key)
-    of_heavy = located.where("is_heavy")
+    heavy_events = located.where("is_heavy")
     later = heavy.units.select(key, F.col("segment").alias("later"), F.col("part").alias("in_part"))
     later = F.broadcast(later)
-    whole = located.unionByName(_totals(of_heavy, later, key, within, sums), allowMissingColumns=True)
+    rows = located.unionByName(_totals(heavy_events, later, key, within, sums), allowMissingColumns=True)
     if recent:
-        whole = whole.unionByName(_recent(of_heavy, later, key, recent), allowMissingColumns=True)
-    placed = whole.join(F.broadcast(heavy.units), [key, "segment", "part"], "left")
+        rows = rows.unionByName(_recent(heavy_events, later, key, recent), allowMissingColumns=True)
+    placed = rows.join(F.broadcast(heavy.units), [key, "segment", "part"], "left")
     return _with_task(placed.drop("is_heavy"), layout)
 
 
 def _with_task(rows: DataFrame, layout: Layout) -> DataFrame:
-    """The rows with a ``task`` where they have none yet: that of their key's bucket."""
+    """Set a null ``task`` to the task of the key's bucket."""
     if layout.buckets is None:
         return rows.withColumn("task", F.coalesce(F.col("task").cast("long"), F.lit(0)))
     by_bucket = F.broadcast(layout.buckets.withColumnRenamed("task", "of_bucket"))
@@ -213,7 +216,7 @@ def _with_task(rows: DataFrame, layout: Layout) -> DataFrame:
 
 
 def _located(events: DataFrame, heavy: Segments, key: str) -> DataFrame:
-    """Add ``is_heavy``, ``segment`` and ``part``; the keys that are not heavy have the segment 0 only."""
+    """Add ``is_heavy``, ``segment`` and ``part``; segment and part are 0 for keys that are not heavy."""
     of_hour = heavy.hours.withColumnRenamed("segment", "of_hour")
     of_second = heavy.seconds.withColumnRenamed("segment", "of_second")
     return (
@@ -234,6 +237,7 @@ def _located(events: DataFrame, heavy: Segments, key: str) -> DataFrame:
 def _totals(
     heavy: DataFrame, later: DataFrame, key: str, within: Sequence[str], sums: Sequence[str]
 ) -> DataFrame:
+    """The summary rows with the totals of all segments before each segment."""
     added = [F.sum(name).alias(name) for name in sums]
     by_segment = heavy.groupBy(key, "segment", *within).agg(*added)
     carried = by_segment.join(later, key).where(F.col("segment") < F.col("later"))
@@ -244,7 +248,7 @@ def _totals(
 
 
 def _recent(heavy: DataFrame, later: DataFrame, key: str, recent: int) -> DataFrame:
-    """The last ratings before each segment, of each movie the latest one."""
+    """The summary rows with the last ratings before each segment; of each movie only the latest."""
     ratings = heavy.where(F.col("rating").isNotNull() & F.col("withdrawn_at").isNull()).drop("part")
     last_of_segment = _newest(ratings, recent, key, "segment")
     carried = last_of_segment.join(later, key).where(F.col("segment") < F.col("later"))

@@ -1,6 +1,6 @@
-"""Stages of our own for Spark ML pipelines: native expressions, params, persistence.
+"""Custom stages for Spark ML pipelines, with params and persistence.
 
-Each keeps the row count. None of them calls Python for a row.
+Each keeps the number of rows. They use native expressions, no Python functions on rows.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ def _param(name: str, doc: str, convert: Any) -> Param[Any]:
 
 
 class _Stage(DefaultParamsReadable, DefaultParamsWritable):  # type: ignore[type-arg]
-    """Params given by keyword at construction; saved and loaded with them."""
+    """A stage whose params are given by keyword, and saved and loaded with it."""
 
-    def _take(self: Any, **given: Any) -> None:
-        self._set(**{name: value for name, value in given.items() if value is not None})
+    def _set_given(self: Any, **params: Any) -> None:
+        self._set(**{name: value for name, value in params.items() if value is not None})
 
 
 class CalendarCycles(Transformer, HasInputCol, _Stage):
-    """Add ``<cycle>_sin`` and ``<cycle>_cos`` (doubles) of a timestamp in UTC, for each of ``cycles``.
+    """Add ``<cycle>_sin`` and ``<cycle>_cos`` (doubles) of a timestamp (UTC), for each of ``cycles``.
 
-    Cycles are ``hour``, ``weekday`` and ``month``. A null timestamp gives nulls.
+    The cycles are ``hour``, ``weekday`` and ``month``. A null timestamp gives nulls.
     """
 
     cycles = _param("cycles", "names of the cycles", TypeConverters.toListString)
 
     def __init__(self, *, inputCol: str | None = None, cycles: list[str] | None = None) -> None:
         super().__init__()
-        self._take(inputCol=inputCol, cycles=cycles)
+        self._set_given(inputCol=inputCol, cycles=cycles)
 
     def output_columns(self) -> list[str]:
         """The columns that the stage adds."""
@@ -59,17 +59,18 @@ class CalendarCycles(Transformer, HasInputCol, _Stage):
 
 
 class ReleaseFeatures(Transformer, HasInputCols, _Stage):
-    """Add what a film's release year says at the time of the row; ``inputCols`` are time and year.
+    """Add features of the release year; ``inputCols`` are the row's time and the year.
 
-    ``decade`` (text, null when the year is), ``release_year`` (decades since 2000) with its square,
-    ``film_age`` (log of 1 + years since release); the numbers are 0 where the year is null.
+    ``decade`` (text; null if the year is null), ``release_year`` (decades since 2000) and
+    ``release_year_squared``, ``film_age`` (log of 1 + years since release). The numbers are 0 if the year is
+    null.
     """
 
     OUTPUT = ("release_year", "release_year_squared", "film_age")
 
     def __init__(self, *, inputCols: list[str] | None = None) -> None:
         super().__init__()
-        self._take(inputCols=inputCols)
+        self._set_given(inputCols=inputCols)
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         at, year = (F.col(name) for name in self.getInputCols())
@@ -82,10 +83,11 @@ class ReleaseFeatures(Transformer, HasInputCols, _Stage):
 
 
 class HistoryFeatures(Transformer, _Stage):
-    """Add what a linear model needs of the as-of history: terms that add up in log odds, all near 0.
+    """Add the as-of history as terms for a linear model of log odds, all close to 0.
 
-    Counts as logs and their squares; means above the prior in stars, like rates above the prior's in
-    log odds; some of them times the log of the count too, as a mean of many ratings says more.
+    Counts enter as logs and squared logs, means as differences to the prior in stars, like rates as
+    differences to the prior's log odds. Some are also multiplied by the log of the count, as a mean of many
+    ratings is more reliable.
     """
 
     AS_THEY_ARE = (
@@ -126,11 +128,26 @@ class HistoryFeatures(Transformer, _Stage):
         return dataset.withColumns(columns)
 
 
+class TasteFeatures(Transformer, _Stage):
+    """Add the taste columns as terms for a linear model of log odds.
+
+    ``taste_expected`` is how far the rating is expected to lie above the mean of all ratings, from the user's
+    level, the movie's mean and the factors, in units of the spread of the user's and the movie's ratings.
+    """
+
+    OUTPUT = ("user_neighbours", "user_factors", "taste_expected")
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        above = F.col("user_residual") + F.col("movie_mean") - F.col("prior_mean") + F.col("user_factors")
+        spread = F.col("user_spread") * F.col("movie_spread")
+        return dataset.withColumn("taste_expected", above / spread)
+
+
 class _LearnsFrequent(Estimator[Any], HasInputCol, HasOutputCol, _Stage):
-    """An estimator that keeps what enough distinct units of ``unitCol`` (users, say) have."""
+    """An estimator that learns the values which enough distinct values of ``unitCol`` (users, say) have."""
 
     unitCol = _param("unitCol", "column whose distinct values are counted", TypeConverters.toString)
-    minUnits = _param("minUnits", "fewest distinct units to be kept", TypeConverters.toInt)
+    minUnits = _param("minUnits", "fewest distinct units of a value that is learnt", TypeConverters.toInt)
 
     def __init__(
         self,
@@ -141,19 +158,19 @@ class _LearnsFrequent(Estimator[Any], HasInputCol, HasOutputCol, _Stage):
         minUnits: int | None = None,
     ) -> None:
         super().__init__()
-        self._take(inputCol=inputCol, outputCol=outputCol, unitCol=unitCol, minUnits=minUnits)
+        self._set_given(inputCol=inputCol, outputCol=outputCol, unitCol=unitCol, minUnits=minUnits)
 
     def _frequent(self, dataset: DataFrame, value: Column) -> list[str]:
         units = dataset.select(self.getOrDefault(self.unitCol), value.alias("value")).distinct()
         counts = units.where(F.col("value").isNotNull()).groupBy("value").count()
-        kept = counts.where(F.col("count") >= self.getOrDefault(self.minUnits))
-        return sorted(row["value"] for row in kept.collect())
+        frequent = counts.where(F.col("count") >= self.getOrDefault(self.minUnits))
+        return sorted(row["value"] for row in frequent.collect())
 
 
 class _KeepsFrequent(Model, HasInputCol, HasOutputCol, _Stage):
-    """What was learnt, as a param, so that it is saved with the others."""
+    """A model whose learnt values are a param, so that they are saved with it."""
 
-    values = _param("values", "what is kept, in order", TypeConverters.toListString)
+    values = _param("values", "the learnt values, in order", TypeConverters.toListString)
 
     def __init__(
         self,
@@ -163,11 +180,11 @@ class _KeepsFrequent(Model, HasInputCol, HasOutputCol, _Stage):
         values: list[str] | None = None,
     ) -> None:
         super().__init__()
-        self._take(inputCol=inputCol, outputCol=outputCol, values=values)
+        self._set_given(inputCol=inputCol, outputCol=outputCol, values=values)
 
 
 class RareLevels(_LearnsFrequent):
-    """Learn which values of a text column enough distinct units have; the others will be pooled."""
+    """Learn the values of a text column that enough distinct units have; the model pools the others."""
 
     def _fit(self, dataset: DataFrame) -> RareLevelsModel:
         values = self._frequent(dataset, F.col(self.getInputCol()))
@@ -175,19 +192,19 @@ class RareLevels(_LearnsFrequent):
 
 
 class RareLevelsModel(_KeepsFrequent):
-    """Keep the values that were learnt, pool every other one as ``other``; null stays null."""
+    """Replace values that were not learnt by ``other``; null stays null."""
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         name, output = self.getInputCol(), self.getOutputCol()
-        # A join, as literals of a query (zip codes, say) end in Spark's event log.
+        # A join, as literals of a query (zip codes, say) would appear in Spark's event log.
         values = pa.array(self.getOrDefault(self.values), pa.string())
-        kept = dataset.sparkSession.createDataFrame(pa.table({name: values, output: values}))
+        learnt = dataset.sparkSession.createDataFrame(pa.table({name: values, output: values}))
         pooled = F.when(F.col(name).isNotNull(), F.coalesce(F.col(output), F.lit(OTHER)))
-        return dataset.join(F.broadcast(kept), name, "left").withColumn(output, pooled)
+        return dataset.join(F.broadcast(learnt), name, "left").withColumn(output, pooled)
 
 
 class MultiHot(_LearnsFrequent):
-    """Learn the labels in a column of text arrays that enough distinct units carry."""
+    """Learn the labels in a column of text arrays that enough distinct units have."""
 
     def _fit(self, dataset: DataFrame) -> MultiHotModel:
         values = self._frequent(dataset, F.explode(self.getInputCol()))
@@ -195,16 +212,16 @@ class MultiHot(_LearnsFrequent):
 
 
 class MultiHotModel(_KeepsFrequent):
-    """A vector with a 1 for each label that the array holds, and a last slot for none of them.
+    """Add a vector with a 1 for each learnt label in the array; the last slot is 1 if there is none.
 
-    A null array, an empty one, and one of labels never learnt all count as unknown.
+    That last slot, unknown, is also 1 for a null or an empty array.
     """
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         output, labels = self.getOutputCol(), self.getOrDefault(self.values)
-        held = F.coalesce(F.col(self.getInputCol()), F.array().cast("array<string>"))
-        flags = [F.array_contains(held, label).cast("double") for label in labels]
-        known = F.arrays_overlap(held, F.array(*map(F.lit, labels)).cast("array<string>"))
+        in_row = F.coalesce(F.col(self.getInputCol()), F.array().cast("array<string>"))
+        flags = [F.array_contains(in_row, label).cast("double") for label in labels]
+        known = F.arrays_overlap(in_row, F.array(*map(F.lit, labels)).cast("array<string>"))
         unknown = F.when(known, F.lit(0.0)).otherwise(F.lit(1.0))
         attributes = [{"idx": i, "name": name} for i, name in enumerate([*labels, UNKNOWN])]
         metadata = {"ml_attr": {"attrs": {"binary": attributes}, "num_attrs": len(attributes)}}
@@ -212,5 +229,5 @@ class MultiHotModel(_KeepsFrequent):
         return dataset.withColumn(output, vector).withMetadata(output, metadata)
 
 
-SAVED = (CalendarCycles, ReleaseFeatures, HistoryFeatures, RareLevelsModel, MultiHotModel)
-"""The stages of our own that a fitted pipeline holds."""
+SAVED = (CalendarCycles, ReleaseFeatures, HistoryFeatures, TasteFeatures, RareLevelsModel, MultiHotModel)
+"""The custom stages in a fitted pipeline."""

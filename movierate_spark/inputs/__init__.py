@@ -1,1 +1,1 @@
-"""What people deliver: three files in one of four formats, and requests to score."""
+"""Inputs: deliveries of ratings, users and movies in four formats, and requests to score."""

@@ -1,52 +1,24 @@
-"""Valid lines to typed rows: unreadable attributes become unknown, repeated keys leave one row."""
+"""Cleaning: valid lines become typed rows, one per key. Unreadable attributes become unknown."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import reduce
-from itertools import chain
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.columns import any_of, one_decimal_number, present, whole_number
+from movierate_spark.columns import any_of, lookup, one_decimal_number, present, whole_number
 from movierate_spark.config import CleanSettings
 
-# The upper end of each group in years, as in MovieLens 1M's README.
+# The highest age of each group in years, as in MovieLens 1M's README.
 AGE_GROUPS = ((17, "under 18"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (49, "45-49"), (55, "50-55"))
 OLDEST_GROUP = "56+"
-ML_1M_AGES = {
-    "1": "under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56+",
-}  # fmt: skip
-ML_1M_OCCUPATIONS = (
-    "other",
-    "academic/educator",
-    "artist",
-    "clerical/admin",
-    "college/grad student",
-    "customer service",
-    "doctor/health care",
-    "executive/managerial",
-    "farmer",
-    "homemaker",
-    "K-12 student",
-    "lawyer",
-    "programmer",
-    "retired",
-    "sales/marketing",
-    "scientist",
-    "self-employed",
-    "technician/engineer",
-    "tradesman/craftsman",
-    "unemployed",
-    "writer",
-)
 NO_GENRES = "(no genres listed)"
 
 
 def clean_ratings(valid: DataFrame) -> DataFrame:
-    """One row per (user, movie, second): of several the highest rating stays."""
+    """One row per (user, movie, second): the highest rating, if there are several."""
     typed = valid.select(
         whole_number(F.col("user_id")).alias("user_id"),
         whole_number(F.col("movie_id")).alias("movie_id"),
@@ -57,17 +29,13 @@ def clean_ratings(valid: DataFrame) -> DataFrame:
     return highest.select(schemas.RATINGS.names)
 
 
-def clean_users(valid: DataFrame, *, coded: bool, settings: CleanSettings) -> DataFrame:
-    """One row per user: of a repeated id the greatest raw line stays.
-
-    ``coded`` says that age and occupation are MovieLens 1M's codes.
-    """
-    age, occupation = F.col("age"), F.col("occupation")
+def clean_users(valid: DataFrame, *, settings: CleanSettings) -> DataFrame:
+    """One row per user. If an id is repeated, the row with the greatest ``raw`` is kept; unknown is null."""
     typed = valid.select(
         whole_number(F.col("user_id")).alias("user_id"),
         lookup(F.upper("gender"), {name.upper(): name for name in settings.genders}).alias("gender"),
-        (lookup(age, ML_1M_AGES) if coded else age_group(age, age_max=settings.age_max)).alias("age_group"),
-        (lookup(occupation, _codes(ML_1M_OCCUPATIONS)) if coded else present(occupation)).alias("occupation"),
+        age_group(F.col("age"), age_max=settings.age_max).alias("age_group"),
+        present(F.col("occupation")).alias("occupation"),
         zip3(F.col("zip")).alias("zip3"),
         "raw",
     )
@@ -75,7 +43,7 @@ def clean_users(valid: DataFrame, *, coded: bool, settings: CleanSettings) -> Da
 
 
 def clean_movies(valid: DataFrame) -> DataFrame:
-    """One row per movie: of a repeated id the greatest raw line stays."""
+    """One row per movie. If an id is repeated, the row with the greatest ``raw`` is kept."""
     typed = valid.select(
         whole_number(F.col("movie_id")).alias("movie_id"),
         "title",
@@ -87,24 +55,14 @@ def clean_movies(valid: DataFrame) -> DataFrame:
 
 
 def greatest_raw(rows: DataFrame, key: str) -> DataFrame:
-    """One row per key: the one whose ``raw`` is greatest by its bytes."""
+    """One row per key: the one with the greatest ``raw``, compared by bytes."""
     others = [name for name in rows.columns if name not in (key, "raw")]
-    kept = rows.groupBy(key).agg(F.max(F.struct("raw", *others)).alias("kept"))
-    return kept.select(key, *(f"kept.{name}" for name in others))
-
-
-def lookup(code: Column, names: Mapping[str, str]) -> Column:
-    """The name of a code, spaces around it cut; null for an unknown code."""
-    table = F.create_map(*(F.lit(text) for text in chain.from_iterable(names.items())))
-    return F.try_element_at(table, F.trim(code))
-
-
-def _codes(names: tuple[str, ...]) -> dict[str, str]:
-    return {str(code): name for code, name in enumerate(names)}
+    greatest = rows.groupBy(key).agg(F.max(F.struct("raw", *others)).alias("greatest"))
+    return greatest.select(key, *(f"greatest.{name}" for name in others))
 
 
 def age_group(age: Column, *, age_max: int) -> Column:
-    """The group of an age in years from 1 to ``age_max``, or of a group's own name; else null."""
+    """The age group of an age in years (1 to ``age_max``) or of a group's name in any case; else null."""
     years = whole_number(age)
     by_years = reduce(
         lambda rest, group: F.when(years <= group[0], F.lit(group[1])).otherwise(rest),
@@ -123,19 +81,19 @@ def zip3(zip_code: Column) -> Column:
 
 
 def release_year(title: Column) -> Column:
-    """The last year in parentheses of a title, the first of a span of years; else null."""
+    """The last year in parentheses in a title, or the first of a range such as (1994-1998); else null."""
     return plausible_year(F.regexp_extract(title, r"(?s)\A.*\((\d{4})(?:[-\u2013]\d{0,4})?\)", 1))
 
 
 def plausible_year(text: Column) -> Column:
-    """A year from 1870 (no film is older) to 2100; else null."""
+    """The year if it is from 1870 (no film is older) to 2100; else null."""
     year = whole_number(text)
     return F.when(year.between(1870, 2100), year.cast("int"))
 
 
 def genre_list(text: Column) -> Column:
-    """The genres of a ``|``-separated list, each once; unknown is an empty array, never null."""
-    cut = F.split(F.coalesce(text, F.lit("")), r"\|", -1)
-    trimmed = F.transform(cut, lambda genre: F.trim(genre))  # F.trim itself would take the index too
-    named = F.filter(trimmed, lambda genre: (F.length(genre) > 0) & (F.lower(genre) != NO_GENRES))
-    return F.array_distinct(named)
+    """The distinct genres of a ``|``-separated list; an empty array if unknown, never null."""
+    parts = F.split(F.coalesce(text, F.lit("")), r"\|", -1)
+    trimmed = F.transform(parts, lambda genre: F.trim(genre))  # F.trim itself would also take the index
+    genres = F.filter(trimmed, lambda genre: (F.length(genre) > 0) & (F.lower(genre) != NO_GENRES))
+    return F.array_distinct(genres)

@@ -1,75 +1,76 @@
-"""A table's part of the ledger: every line that was read ends in exactly one of its counts."""
+"""The counts of the ledger: each line that was read is in exactly one of a table's counts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.rules import BLANK
+from movierate_spark.storage.documents import TableCounts
 
 
-def row_counts(by_rule: Mapping[str | None, int]) -> dict[str, Any]:
-    """A table's part of the ledger from its lines by rule; superseded rows are still accepted."""
+def row_counts(by_rule: Mapping[str | None, int]) -> TableCounts:
+    """A table's counts, from its lines by rule. Superseded rows are still counted as accepted."""
     rejected = {rule: n for rule, n in sorted(by_rule.items(), key=str) if rule not in (None, BLANK)}
-    return {
-        "read": sum(by_rule.values()),
-        "accepted": by_rule.get(None, 0),
-        "rejected": sum(rejected.values()),
-        "blank": by_rule.get(BLANK, 0),
-        "superseded": 0,
-        "by_rule": rejected,
-    }
+    return TableCounts(
+        read=sum(by_rule.values()),
+        accepted=by_rule.get(None, 0),
+        rejected=sum(rejected.values()),
+        blank=by_rule.get(BLANK, 0),
+        superseded=0,
+        by_rule=rejected,
+    )
 
 
-def check_rejected(path: Path, table: str, counts: Mapping[str, Any], *, max_fraction: float) -> None:
-    """Refuse a delivery of which nothing, or too little, can be accepted.
+def check_rejected(path: Path, table: str, counts: TableCounts, *, max_fraction: float) -> None:
+    """Refuse a delivery with no accepted rows, or with too many rejected ones.
 
     Raises:
-        InputError: with the rules that were broken most.
+        InputError: more than ``max_fraction`` of the lines are rejected, or none is accepted; the message has
+            the rules that were broken most often.
     """
-    broken = sorted(counts["by_rule"].items(), key=lambda item: (-item[1], item[0]))[:3]
+    broken = sorted(counts.by_rule.items(), key=lambda item: (-item[1], item[0]))[:3]
     rules = ", ".join(f"{rule} {n}" for rule, n in broken)
-    if counts["rejected"] > max_fraction * counts["read"]:
+    if counts.rejected > max_fraction * counts.read:
         raise InputError(
-            f"{path}: {counts['rejected']} of {counts['read']} {table} rejected, more than"
+            f"{path}: {counts.rejected} of {counts.read} {table} rejected, more than"
             f" validate.max_rejected_fraction {max_fraction:g} ({rules})."
-            " Nothing was published: mend the file, or name the format with --format"
+            " Nothing was published: mend the file, or name its format"
         )
-    if not counts["accepted"]:
+    if not counts.accepted:
         why = f"all were rejected ({rules})" if rules else "it holds none"
         raise InputError(f"{path}: no {table} to accept: {why}")
 
 
-def with_superseded(counts: Mapping[str, Any], *, kept: int) -> dict[str, Any]:
-    """Counts in which only ``kept`` of the accepted rows stay; the others gave way to one of the same key."""
-    return {**counts, "accepted": kept, "superseded": counts["accepted"] - kept}
+def with_superseded(counts: TableCounts, *, kept: int) -> TableCounts:
+    """The counts after one row per key was kept: ``kept`` rows are accepted, the others superseded."""
+    return counts.model_copy(update={"accepted": kept, "superseded": counts.accepted - kept})
 
 
 def unknown_counts(frame: DataFrame, columns: tuple[str, ...]) -> dict[str, int]:
-    """Rows in which a column is null (an array: empty), by column, in one pass."""
+    """The number of rows in which a column is null (or an empty array), by column, in one pass."""
     types = dict(frame.dtypes)
-    unknown = {
+    conditions = {
         name: F.size(name) == 0 if types[name].startswith("array") else F.col(name).isNull()
         for name in columns
     }
-    row = frame.agg(*(F.count_if(condition).alias(name) for name, condition in unknown.items())).head()
+    row = frame.agg(*(F.count_if(condition).alias(name) for name, condition in conditions.items())).head()
     return {name: int(row[name]) for name in columns} if row else {}
 
 
 def count_re_rated(ratings: DataFrame) -> int:
-    """Ratings of a movie that the user had rated before: all of a pair but the first."""
+    """The number of ratings of movies that the user had already rated: all but the first of each pair."""
     pairs = ratings.groupBy("user_id", "movie_id").count()
     row = pairs.agg(F.sum(F.col("count") - 1).alias("later")).head()
     return int(row["later"] or 0) if row else 0
 
 
 def count_orphans(ratings: DataFrame, users: DataFrame, movies: DataFrame, *, have_users: bool) -> int:
-    """Ratings whose user or movie is not in its table; a table that was never delivered misses nobody."""
+    """The number of ratings whose user or movie is not in its table; without users, only movies count."""
     known_users = users.select("user_id", F.lit(True).alias("user_found"))
     known_movies = movies.select("movie_id", F.lit(True).alias("movie_found"))
     joined = ratings.join(known_users, "user_id", "left").join(known_movies, "movie_id", "left")

@@ -1,4 +1,4 @@
-"""Requests to score: read line by line, judged by named rules, none of them lost."""
+"""Requests to score: read as lines, checked by named rules, and counted so that none is lost."""
 
 from __future__ import annotations
 
@@ -13,16 +13,9 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_blank, present, whole_number
 from movierate_spark.errors import InputError
-from movierate_spark.inputs.delivery import (
-    check_each_named_once,
-    csv_fields,
-    first_line,
-    is_parquet,
-    parquet_lines,
-    parquet_records,
-    parse_csv_line,
-    read_lines,
-)
+from movierate_spark.inputs.csv_lines import by_header, check_each_named_once, read_header
+from movierate_spark.inputs.lines import read_lines
+from movierate_spark.inputs.parquet_records import is_parquet, parquet_lines, parquet_records
 from movierate_spark.inputs.rules import broken_rule, has_all_fields, is_id
 from movierate_spark.storage.digests import visible_files
 from movierate_spark.storage.tables import is_delta_table
@@ -31,14 +24,17 @@ ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2
 REQUIRED = ("user_id", "movie_id")
 RUN_DATE = "run_date"
 OPTIONAL = ("at", RUN_DATE)
+COLUMNS = (*REQUIRED, *OPTIONAL)
+SAME_NAMES = {name: name for name in COLUMNS}
 
 
 @dataclass(frozen=True)
 class Requests:
-    """The lines of a delivery; it ``is_dated`` where its header names a column run_date, whatever its rows.
+    """A delivery of requests; it ``is_dated`` if it has a column run_date.
 
-    One row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at, day as text. ``day``
-    is the column run_date, '' where a row does not say; null in a delivery that is not dated.
+    ``lines`` has one row per line: ``raw``, ``source_file``, ``complete`` and user_id, movie_id, at, day as
+    text. ``day`` is the value of run_date, '' if a row has none; it is null in a delivery that is not dated.
+    ``stamp`` identifies the files as they were before they were read.
     """
 
     path: Path
@@ -47,77 +43,74 @@ class Requests:
     stamp: object
 
     def is_as_it_was(self) -> bool:
-        """Whether the same files lie there as before anything was read of them."""
+        """Whether the files are the same as before they were read."""
         return _stamp_of(self.path) == self.stamp
 
 
 def _stamp_of(path: Path) -> object:
-    """What another file in the same place has not: its number, size and time; so for all files of a folder.
+    """Inode, size and time of last change of a file, or of each file in a folder.
 
-    A Delta table's files are chosen once and never change.
+    None for a Delta table: its files are listed once, and they never change.
     """
     if is_delta_table(path):
         return None
     files = sorted(visible_files(path)) if path.is_dir() else [path]
-    return [(file.name, _told_of(file)) for file in files]
+    return [(file.name, _status_of(file)) for file in files]
 
 
-def _told_of(file: Path) -> tuple[int, int, int] | None:
+def _status_of(file: Path) -> tuple[int, int, int] | None:
     try:
-        told = file.stat()
+        status = file.stat()
     except FileNotFoundError:
         return None
-    return told.st_ino, told.st_size, told.st_mtime_ns
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> Requests:
-    """The requests in a CSV file, a Parquet file or a folder of some.
+    """The requests in a CSV file, a Parquet file, a folder of Parquet files or a Delta table.
 
     Raises:
-        InputError: no such file, zero bytes, cut off, no header, or a column missing or named twice.
+        InputError: there is no such file; it is empty (0 bytes) or damaged in its first line; a column is
+            missing, repeated or has capital letters; or Parquet records can't be read: see
+            :func:`movierate_spark.inputs.parquet_records.parquet_records`.
     """
     if not path.exists():
-        raise InputError(f"--requests {path}: no such file")
+        raise InputError(f"{path}: no such file", argument="requests")
     stamp = _stamp_of(path)
     if is_parquet(path):
-        records, wanted = parquet_records(spark, path), {name: name for name in (*REQUIRED, *OPTIONAL)}
-        lines = parquet_lines(path, records, wanted, set(OPTIONAL))
+        records = parquet_records(spark, path)
+        lines = parquet_lines(path, records, SAME_NAMES, set(OPTIONAL))
         _check_case(path, records.columns)
         is_dated = RUN_DATE in records.columns
         return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
     if path.is_dir():
         raise InputError(
-            f"--requests {path}: a folder without Parquet files; name a CSV file or a Parquet folder"
+            f"{path}: a folder without Parquet files; name a CSV file or a Parquet folder",
+            argument="requests",
         )
     if path.stat().st_size == 0:
-        raise InputError(f"--requests {path} is empty (0 bytes): an empty delivery has a header")
-    header = parse_csv_line(first_line(path), separator)
-    lines = read_lines(spark, path)
+        raise InputError(f"{path} is empty (0 bytes): an empty delivery has a header", argument="requests")
+    header = read_header(path, separator)
     missing = [name for name in REQUIRED if name not in header]
     if missing:
         raise InputError(
-            f"--requests {path}: missing column(s) {', '.join(missing)}; the first line must name"
-            " user_id, movie_id and optionally at and run_date"
+            f"{path}: missing column(s) {', '.join(missing)}; the first line must name"
+            " user_id, movie_id and optionally at and run_date",
+            argument="requests",
         )
-    check_each_named_once(f"--requests {path}", header)
+    check_each_named_once(path, header, argument="requests")
     _check_case(path, header)
-    split = lines.where(~F.col("first")).withColumn("fields", csv_fields(F.col("raw"), separator))
-    texts = [
-        F.get("fields", F.lit(header.index(name))) if name in header else F.lit(None).cast("string")
-        for name in (*REQUIRED, *OPTIONAL)
-    ]
-    named = (text.alias(name) for text, name in zip(texts, (*REQUIRED, *OPTIONAL), strict=True))
-    complete = (F.size("fields") == len(header)).alias("complete")
+    lines = by_header(read_lines(spark, path), header, COLUMNS, SAME_NAMES, separator=separator)
     is_dated = RUN_DATE in header
-    texted = split.select("raw", "source_file", complete, *named)
-    return Requests(path, _with_day(texted, is_dated=is_dated), is_dated, stamp)
+    return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
 
 
 def _check_case(path: Path, header: Sequence[str]) -> None:
-    """Refuse ``At`` and ``Run_Date``, which would be passed over as other columns are."""
-    ours = (*REQUIRED, *OPTIONAL)
-    if odd := [name for name in header if name.lower() in ours and name not in ours]:
-        raise InputError(f"--requests {path}: column {odd[0]}: write {odd[0].lower()} in small letters")
+    """Refuse names such as ``At`` or ``Run_Date``, which would be ignored like any other column."""
+    if odd := [name for name in header if name.lower() in COLUMNS and name not in COLUMNS]:
+        raise InputError(
+            f"{path}: column {odd[0]}: write {odd[0].lower()} in small letters", argument="requests"
+        )
 
 
 def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:
@@ -126,18 +119,18 @@ def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:
 
 
 def time_of(text: Column) -> Column:
-    """A timestamp from epoch seconds or ISO 8601 (UTC where it names no zone); else null."""
+    """A timestamp from epoch seconds or ISO 8601 (UTC if it has no time zone); else null."""
     trimmed = F.trim(text)
-    # Longer numbers than any year 9999 has overflow the timestamp.
+    # Eleven digits reach the year 5138; much longer numbers would overflow the timestamp.
     seconds = F.when(F.length(trimmed) <= 11, whole_number(trimmed))
     from_text = F.when(trimmed.rlike(ISO_8601), trimmed.try_cast("timestamp"))
     return F.coalesce(F.timestamp_seconds(seconds), from_text)
 
 
 def with_rule(lines: DataFrame, *, earliest: datetime, latest: datetime) -> DataFrame:
-    """Add ``rule``: the first that a request breaks, ``blank``, or null for one that can be scored.
+    """Add ``rule``: the first rule that a request breaks, ``blank``, or null if it can be scored.
 
-    A time must lie between the two bounds; none at all is fine.
+    A time must be between ``earliest`` and ``latest``, both included. A request may have no time.
     """
     plausible = F.coalesce(time_of(F.col("at")).between(F.lit(earliest), F.lit(latest)), F.lit(False))
     rules = {
@@ -150,17 +143,17 @@ def with_rule(lines: DataFrame, *, earliest: datetime, latest: datetime) -> Data
 
 
 def of_run_date(lines: DataFrame, run_date: date) -> DataFrame:
-    """The lines that name the run date, or name none, with ``run_date``."""
-    named = F.col("day").isNull() | (F.col("day") == F.lit(run_date.isoformat()))
-    return lines.where(named).withColumn(RUN_DATE, F.lit(run_date))
+    """The lines of a run date, with ``run_date``: all lines if the delivery is not dated."""
+    is_of_date = F.col("day").isNull() | (F.col("day") == F.lit(run_date.isoformat()))
+    return lines.where(is_of_date).withColumn(RUN_DATE, F.lit(run_date))
 
 
 @dataclass(frozen=True)
 class RequestCounts:
-    """The lines of one ``day`` of a delivery, counted in one pass.
+    """The counts of the lines of one ``day`` of a delivery.
 
-    ``rows`` are all lines but blank ones, which end as ``scored`` or ``rejected``; ``hashes`` is a sum over
-    them that tells one delivery from another, whatever their order.
+    ``rows`` are all lines except blank ones: ``scored + rejected``. ``hashes`` is the sum of their hashes,
+    which does not depend on their order.
     """
 
     rows: int
@@ -177,8 +170,8 @@ NOTHING = RequestCounts(0, 0, 0, 0)
 
 
 def inspected(judged: DataFrame) -> dict[str | None, RequestCounts]:
-    """What lies in lines with ``rule``, by ``day``."""
-    return {row["day"]: _inspected(row) for row in _counted(judged, "day")}
+    """The counts of lines with ``rule``, by ``day``; null if the delivery is not dated."""
+    return {row["day"]: _counts_in(row) for row in _counted(judged, "day")}
 
 
 def _counted(judged: DataFrame, *keys: str) -> list[Row]:
@@ -192,42 +185,42 @@ def _counted(judged: DataFrame, *keys: str) -> list[Row]:
     return rows.collect()
 
 
-def _inspected(row: Row) -> RequestCounts:
+def _counts_in(row: Row) -> RequestCounts:
     return RequestCounts(
         row["scored"] + row["rejected"], row["scored"], row["rejected"], int(row["hashes"] or 0)
     )
 
 
 def _hash_of_line() -> Column:
-    """A hash of what is made of a line: its columns as they were parsed, and all of one that is rejected.
+    """A hash of a line's columns, with ``raw`` if the line is rejected.
 
-    The same text under another header is another request.
+    The columns are hashed as they were parsed, as the same text under another header is another request.
     """
-    kept_whole = F.when(F.col("rule").isNotNull(), F.col("raw"))
-    # A null leaves xxhash64 as it was: ('1', null, '2') and ('1', '2', null) would be the same.
-    parts = (F.col("user_id"), F.col("movie_id"), F.col("at"), F.col("rule"), kept_whole)
+    rejected_line = F.when(F.col("rule").isNotNull(), F.col("raw"))
+    # xxhash64 ignores nulls: ('1', null, '2') and ('1', '2', null) would have the same hash.
+    parts = (F.col("user_id"), F.col("movie_id"), F.col("at"), F.col("rule"), rejected_line)
     return F.xxhash64(*(F.coalesce(part, F.lit("")) for part in parts))
 
 
 def inspected_together(
     deliveries: Sequence[DataFrame], judge: Callable[[DataFrame], DataFrame]
 ) -> list[dict[str | None, RequestCounts]]:
-    """What lies in each of several deliveries, found in one job; ``judge`` adds the rule a line breaks."""
+    """The counts of each delivery, by one Spark job; ``judge`` adds the rule that a line breaks."""
     if len(deliveries) == 1:
         return [inspected(judge(deliveries[0]))]
     if not deliveries:
         return []
     numbered = [lines.withColumn("delivery", F.lit(i)) for i, lines in enumerate(deliveries)]
-    found: list[dict[str | None, RequestCounts]] = [{} for _ in deliveries]
+    counts: list[dict[str | None, RequestCounts]] = [{} for _ in deliveries]
     for row in _counted(judge(reduce(DataFrame.unionByName, numbered)), "delivery", "day"):
-        found[row["delivery"]][row["day"]] = _inspected(row)
-    return found
+        counts[row["delivery"]][row["day"]] = _counts_in(row)
+    return counts
 
 
 def readable(lines: DataFrame) -> DataFrame:
-    """One row per request that breaks no rule, repeated ones too: user_id, movie_id, at, run_date.
+    """One row per request that breaks no rule, also for repeated requests: user_id, movie_id, at, run_date.
 
-    A request without a time is as of the run date's midnight (UTC).
+    A request without a time is scored as of midnight (UTC) at the beginning of the run date.
     """
     midnight = F.col("run_date").cast("timestamp")
     return lines.where(F.col("rule").isNull()).select(
@@ -239,6 +232,6 @@ def readable(lines: DataFrame) -> DataFrame:
 
 
 def unreadable(lines: DataFrame) -> DataFrame:
-    """The requests that break a rule, whole, with its name; blank lines are none."""
+    """The requests that break a rule, with the rule's name and the raw line; without blank lines."""
     bad = lines.where(F.col("rule").isNotNull() & ~is_blank(F.col("raw")))
     return bad.select("run_date", "rule", "raw", "source_file")

@@ -1,4 +1,4 @@
-"""What makes a row acceptable: rules with names, and a frame split into valid and rejected rows."""
+"""Named rules that rows must obey, and the split into valid and rejected rows."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ BLANK = "blank"
 
 
 class Checked(NamedTuple):
-    """A table's lines, each in exactly one of the frames; blank lines are in neither."""
+    """A table's lines: each is in exactly one of the frames, blank lines in neither."""
 
     valid: DataFrame
     rejected: DataFrame
 
 
 def has_all_fields() -> Column:
-    """The line has the number of fields that its table has."""
+    """True if the line has its table's number of fields."""
     return F.col("complete")
 
 
 def is_id(text: Column) -> Column:
-    """Digits that fit a 64-bit integer; null is no id."""
+    """True for digits that fit a 64-bit integer; false for null."""
     return whole_number(text).isNotNull()
 
 
 def is_rating(text: Column, *, low: float, high: float) -> Column:
-    """Digits with at most one decimal, within the scale; null is no rating."""
+    """True for a number with at most one decimal from ``low`` to ``high``; false for null."""
     return F.coalesce(one_decimal_number(text).between(low, high), F.lit(False))
 
 
 def is_second(text: Column, *, earliest: datetime, latest: datetime) -> Column:
-    """Epoch seconds between the two times, both included; milliseconds lie far outside."""
+    """True for epoch seconds between the two times, both included; false for null and for milliseconds."""
     seconds = whole_number(text).between(int(earliest.timestamp()), int(latest.timestamp()))
     return F.coalesce(seconds, F.lit(False))
 
 
 def is_title(text: Column) -> Column:
-    """Anything but spaces."""
+    """True for any text other than spaces; false for null."""
     return present(text).isNotNull()
 
 
 def rules(
     table: str, *, scale: tuple[float, float], earliest: datetime, latest: datetime
 ) -> dict[str, Column]:
-    """The rules of a table, by name, in the order in which a row is blamed."""
+    """The rules of a table by name; a row is rejected by the first one that it breaks."""
     low, high = scale
     all_rules = {
         "field_count": has_all_fields(),
@@ -66,7 +66,7 @@ def rules(
 
 
 def broken_rule(row_rules: Mapping[str, Column]) -> Column:
-    """The name of the first rule that a row breaks, ``blank`` for a blank line, null for a valid row."""
+    """The name of the first rule that a row breaks; ``blank`` for a blank line, null for a valid row."""
     first = F.coalesce(*(F.when(~rule, F.lit(name)) for name, rule in row_rules.items()))
     return F.when(is_blank(F.col("raw")), F.lit(BLANK)).otherwise(first)
 
@@ -77,7 +77,7 @@ def with_rule(lines: DataFrame, row_rules: Mapping[str, Column]) -> DataFrame:
 
 
 def split_by_rule(table: str, lines: DataFrame) -> Checked:
-    """Part lines with a ``rule`` into valid rows, and rejected ones as the lake keeps them."""
+    """Split lines with ``rule`` into valid rows, and rejected rows with the columns of the lake's table."""
     rejected = lines.where((F.col("rule") != BLANK) & F.col("rule").isNotNull())
     return Checked(
         valid=lines.where(F.col("rule").isNull()),
@@ -86,5 +86,5 @@ def split_by_rule(table: str, lines: DataFrame) -> Checked:
 
 
 def count_by_rule(lines: DataFrame) -> dict[str | None, int]:
-    """Lines by ``rule`` (null: valid), in one pass."""
+    """The number of lines by ``rule`` (null: valid), in one pass."""
     return {row["rule"]: row["count"] for row in lines.groupBy("rule").count().collect()}

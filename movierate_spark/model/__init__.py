@@ -1,1 +1,1 @@
-"""The model: how rows are parted in time, fitted, calibrated, explained, kept and applied."""
+"""The model: time split, fit, calibration, explanation, storage and scoring."""

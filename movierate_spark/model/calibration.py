@@ -1,9 +1,8 @@
-"""Probabilities that keep their word: from log odds to what happened on rows the model has not seen."""
+"""Calibration: from the model's log odds to probabilities, fitted on rows that the model has not seen."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from pyspark.ml.regression import IsotonicRegression
 from pyspark.sql import Column, DataFrame
@@ -11,55 +10,61 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL, sigmoid
 from movierate_spark.model.newton import fit_plain
+from movierate_spark.storage.documents import Calibration
+
+NONE = Calibration(method="none")
+"""The probability is the sigmoid of the logit."""
 
 
-def fit_calibration(rows: DataFrame, *, method: str) -> dict[str, Any]:
-    """Plain numbers that make a probability of ``logit``, from rows with ``logit`` and ``label``.
+def fit_calibration(rows: DataFrame, *, method: str) -> Calibration:
+    """Fit a calibration on rows with ``logit`` and ``label``.
 
     ``platt``: the calibrated log odds are ``slope * logit + intercept`` (Platt 1999). ``isotonic``: the
-    probability is interpolated between ``logits`` and ``probabilities``, neither ever falling (Zadrozny and
-    Elkan 2002), fitted on the like rates of logits rounded to a tenth. Rows of a single class, or a slope
-    that would turn the order round, leave the logit as it is.
+    probability is interpolated between the points ``logits`` and ``probabilities``, which never decrease
+    (Zadrozny and Elkan 2002); it is fitted on the like rates of logits rounded to a tenth. With rows of a
+    single class, or a slope that is not positive, the result is ``none``: the logit is not changed.
     """
     if method != "none" and rows.select(LABEL).distinct().count() == 2:
         if method == "isotonic":
             return _isotonic(rows)
         intercept, (slope,) = fit_plain(rows, {"platt": ("logit",)})["platt"]
         if slope > 0:
-            return {"method": "platt", "slope": slope, "intercept": intercept}
-    return {"method": "none"}
+            return Calibration(method="platt", slope=slope, intercept=intercept)
+    return NONE
 
 
-def _isotonic(rows: DataFrame) -> dict[str, Any]:
+def _isotonic(rows: DataFrame) -> Calibration:
     binned = rows.groupBy(F.round("logit", 1).alias("bin")).agg(
         F.avg("logit").alias("features"),
-        # Half a like and half a dislike more: no probability is ever 0 or 1.
+        # Half a like and half another rating more, so that no probability is 0 or 1.
         ((F.sum(LABEL) + 0.5) / (F.count(LABEL) + 1)).alias(LABEL),
         F.count(LABEL).cast("double").alias("rows"),
     )
     model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
     logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
-    return {"method": "isotonic", "logits": logits.tolist(), "probabilities": probabilities.tolist()}
+    return Calibration(
+        method="isotonic", logits=tuple(logits.tolist()), probabilities=tuple(probabilities.tolist())
+    )
 
 
-def with_probability(rows: DataFrame, calibration: Mapping[str, Any]) -> DataFrame:
-    """Add ``p_like`` to rows with ``logit``."""
+def with_probability(rows: DataFrame, calibration: Calibration) -> DataFrame:
+    """Add the calibrated probability ``p_like`` to rows with ``logit``."""
     return rows.withColumn("p_like", calibrated(F.col("logit"), calibration))
 
 
-def calibrated(logit: Column, calibration: Mapping[str, Any]) -> Column:
-    """The probability that a stored calibration makes of the model's log odds."""
-    if calibration["method"] == "isotonic":
-        return interpolated(logit, calibration["logits"], calibration["probabilities"])
-    if calibration["method"] == "platt":
-        return sigmoid(logit * F.lit(calibration["slope"]) + F.lit(calibration["intercept"]))
+def calibrated(logit: Column, calibration: Calibration) -> Column:
+    """The probability of the model's log odds under a fitted calibration."""
+    if calibration.method == "isotonic":
+        return interpolated(logit, calibration.logits, calibration.probabilities)
+    if calibration.method == "platt":
+        return sigmoid(logit * F.lit(calibration.slope) + F.lit(calibration.intercept))
     return sigmoid(logit)
 
 
 def interpolated(x: Column, knots: Sequence[float], values: Sequence[float]) -> Column:
-    """The line through (knot, value) points, level outside them; knots never fall.
+    """Linear interpolation between (knot, value) points; constant outside them. Knots must not decrease.
 
-    The first value and the part of each rise that lies below ``x``.
+    It is computed as the first value plus the part of each rise below ``x``.
     """
     pieces = [
         F.struct(

@@ -1,4 +1,4 @@
-"""How sure coefficients are: the observed information at the fit, in one pass over the training rows."""
+"""Standard errors of coefficients, from the observed information: one pass over the training rows."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ def coefficient_table(
 ) -> list[dict[str, Any]]:
     """One entry per feature: ``feature, coefficient, standard_error, deviation, indicator``.
 
-    ``vectors`` are the rows that the model was fitted on, ``params`` its penalty. Under a ridge the fit is
-    the mode of a posterior whose precision is the observed information, X'WX with W = p (1 - p), plus the
-    penalty (Hastie, Tibshirani and Friedman 2009, The Elements of Statistical Learning, section 4.4); Spark
-    penalises coefficients of standardised features, summed over the rows. The standard error is the root of
-    its inverse's diagonal: approximate, as ratings of one user are not independent. It is None for a zero
-    coefficient, under a lasso, and beyond 1,000 features. ``deviation`` is the feature's standard deviation;
-    an ``indicator`` is only ever 0 or 1.
+    ``vectors`` are the rows that the model was fitted on, ``params`` its penalty. With a ridge penalty the
+    fit is the mode of a posterior. Its precision is the observed information, X'WX with W = p (1 - p), plus
+    the penalty (Hastie, Tibshirani and Friedman 2009, The Elements of Statistical Learning, section 4.4);
+    Spark penalises the coefficients of standardised features, multiplied by the number of rows. The standard
+    error is the square root of the diagonal of the inverse. It is approximate, as ratings of one user are not
+    independent. It is None for a coefficient of zero, with a lasso penalty, and for more than 1,000 features.
+    ``deviation`` is the feature's standard deviation. An ``indicator`` has only the values 0 and 1.
     """
-    found = coefficients = model.coefficients.toArray()
+    coefficients = model.coefficients.toArray()
     rows, information, total, squares, off = _sums(vectors, coefficients, model.intercept)
     variance = np.maximum(squares - total * total / max(rows, 1), 0) / max(rows - 1, 1)
     errors: list[float | None] = [None] * len(names)
     if params["elasticNetParam"] == 0 and information is not None:
         penalised = information + np.diag([0.0, *(rows * params["regParam"] * variance)])
-        errors = _standard_errors(penalised, found)
+        errors = _standard_errors(penalised, coefficients)
     return [
         {
             "feature": name,
-            "coefficient": float(found[i]),
+            "coefficient": float(coefficients[i]),
             "standard_error": errors[i],
             "deviation": float(np.sqrt(variance[i])),
             "indicator": bool(off[i] == 0),
@@ -57,12 +57,12 @@ def coefficient_table(
 
 
 def _standard_errors(information: Floats, coefficients: Floats) -> list[float | None]:
-    """The intercept, at index 0 of ``information``, is in, as it is not known either."""
+    """Index 0 of ``information`` is the intercept: it is estimated too, so it belongs into the inverse."""
     used = np.flatnonzero(coefficients)
-    kept = np.array([0, *(used + 1)])
+    indices = np.array([0, *(used + 1)])
     try:
-        covariance = np.linalg.inv(information[np.ix_(kept, kept)])
-    except np.linalg.LinAlgError:  # no penalty, and features that say the same
+        covariance = np.linalg.inv(information[np.ix_(indices, indices)])
+    except np.linalg.LinAlgError:  # without a penalty, features may be collinear
         return [None] * len(coefficients)
     errors: list[float | None] = [None] * len(coefficients)
     for place, feature in enumerate(used, start=1):
@@ -74,25 +74,25 @@ def _standard_errors(information: Floats, coefficients: Floats) -> list[float | 
 def _sums(
     vectors: DataFrame, coefficients: Floats, intercept: float
 ) -> tuple[int, Floats | None, Floats, Floats, Floats]:
-    """Rows, X'WX with the intercept first, and for each feature its sum, squares and distance from 0 or 1."""
+    """Rows, X'WX with the intercept first, and per feature: sums of x, x * x and abs(x * x - x)."""
     size = len(coefficients)
     wide = size > MOST_FEATURES
     arrays = vectors.select(vector_to_array(F.col(FEATURES)).alias("x"))
     task = partial(_task, coefficients=coefficients, intercept=intercept, with_information=not wide)
     parts = arrays.mapInArrow(task, PARTS).withColumn("task", F.spark_partition_id())
-    whole = added_up(parts, groups=math.ceil(math.sqrt(expected_cores(vectors.sparkSession)))).toPandas()
+    total_row = added_up(parts, groups=math.ceil(math.sqrt(expected_cores(vectors.sparkSession)))).toPandas()
     length = 3 * size + (0 if wide else (size + 1) ** 2)
-    rows = int(whole["rows"].sum())
-    sums = np.sum(np.stack([np.zeros(length), *whole["sums"]]), axis=0)
+    rows = int(total_row["rows"].sum())
+    sums = np.sum(np.stack([np.zeros(length), *total_row["sums"]]), axis=0)
     total, squares, off = sums[: 3 * size].reshape(3, size)
     information = None if wide else sums[3 * size :].reshape(size + 1, size + 1)
     return rows, information, total, squares, off
 
 
 def added_up(parts: DataFrame, *, groups: int) -> DataFrame:
-    """One row, the sum of ``parts`` (a row for each ``task``: rows, sums), which are added in groups first.
+    """The sum of ``parts`` (a row per ``task``: rows, sums) as one row; no row if there are no parts.
 
-    No row where there are no parts. The driver would get a matrix from each task otherwise.
+    The parts are added up in groups first, so that the driver does not get a matrix from each task.
     """
     for count in (groups, 1):
         group = (F.col("task") % count).cast("int")

@@ -1,4 +1,4 @@
-"""Fit and choose: Spark's LogisticRegression in Spark's CrossValidator, over folds in order of time."""
+"""Choice of the penalty: Spark's CrossValidator with folds in order of time."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FOLD_PART = "fold_part"
 
 
 class RollingOriginCrossValidator(CrossValidator):
-    """Spark's CrossValidator with folds that never train on their future, and the one-standard-error rule.
+    """Spark's CrossValidator with rolling-origin folds and the one-standard-error rule.
 
-    The rows carry ``fold_part``, a whole number in order of time. Fold i trains on the parts before i
-    and validates on part i, for i from 1 to ``numFolds`` (Hyndman and Athanasopoulos, Forecasting:
-    Principles and Practice, section 5.10). Folds run side by side, ``parallelism`` at a time.
-    ``fold_metrics`` (folds x params) is there after a fit.
+    The rows have ``fold_part``, a whole number in order of time. Fold i trains on the parts before i and
+    validates on part i, for i from 1 to ``numFolds`` (Hyndman and Athanasopoulos, Forecasting: Principles and
+    Practice, section 5.10). ``parallelism`` folds run at the same time. After a fit, ``fold_metrics`` has the
+    shape (folds, sets of params).
     """
 
     fold_metrics: NDArray[np.float64]
@@ -65,9 +65,9 @@ class RollingOriginCrossValidator(CrossValidator):
 
 
 def differences_to_best(fold_metrics: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard error over the folds of each set's loss minus that of the best set (by mean).
+    """Mean and standard error, over the folds, of each set's loss minus the best set's (best by mean).
 
-    Folds differ in difficulty; the difference on the same rows does not know of it.
+    Some folds are harder than others; the difference on the same rows removes that.
     """
     best = int(np.argmin(fold_metrics.mean(axis=0)))
     paired = fold_metrics - fold_metrics[:, [best]]
@@ -75,7 +75,7 @@ def differences_to_best(fold_metrics: NDArray[np.float64]) -> tuple[NDArray[np.f
 
 
 def one_standard_error(fold_metrics: NDArray[np.float64], regularisation: Sequence[tuple[float, ...]]) -> int:
-    """The most regularised set whose loss lies within one standard error of the best one's.
+    """The index of the most regularised set whose loss is within one standard error of the best one's.
 
     The rule of Breiman et al. (Classification and Regression Trees, section 3.4.3), on paired differences.
     """
@@ -85,7 +85,7 @@ def one_standard_error(fold_metrics: NDArray[np.float64], regularisation: Sequen
 
 
 class LogLossEvaluator(MulticlassClassificationEvaluator):
-    """Spark's log loss, telling ``done`` after each evaluation."""
+    """Spark's log loss; calls ``done`` after each evaluation."""
 
     def __init__(self, done: Callable[[], None]) -> None:
         super().__init__(labelCol=LABEL)
@@ -100,7 +100,7 @@ class LogLossEvaluator(MulticlassClassificationEvaluator):
 
 @dataclass(frozen=True)
 class SelectedModel:
-    """A model with the penalty that cross-validation chose, fitted on all its rows, and the whole path."""
+    """The model with the chosen penalty, fitted on all rows; ``path`` has an entry per penalty tried."""
 
     model: LogisticRegressionModel
     params: dict[str, float]
@@ -110,7 +110,10 @@ class SelectedModel:
 def cross_validate(
     rows: DataFrame, settings: TrainSettings, *, done: Callable[[], None] = lambda: None
 ) -> SelectedModel:
-    """Choose the penalty on rows with ``features``, ``label`` and ``fold_part``; ``done`` counts the fits."""
+    """Choose the penalty on rows with ``features``, ``label`` and ``fold_part``.
+
+    ``done`` is called after each evaluation.
+    """
     estimator = logistic_regression(settings)
     grid = (
         ParamGridBuilder()
@@ -123,7 +126,7 @@ def cross_validate(
         estimatorParamMaps=grid,
         evaluator=LogLossEvaluator(done),
         numFolds=settings.folds,
-        seed=0,  # nothing is drawn: the folds are given
+        seed=0,  # not used, as the folds are fixed
         parallelism=settings.parallelism,
     )
     model = cast("LogisticRegressionModel", validator.fit(rows).bestModel)
@@ -135,7 +138,7 @@ def cross_validate(
 def validation_path(
     fold_metrics: NDArray[np.float64], sets: Sequence[dict[str, float]], chosen: dict[str, float]
 ) -> list[dict[str, Any]]:
-    """Each set of params with its log loss in each fold and against the best set on the same rows."""
+    """For each set of params: its mean log loss, that of each fold, and the difference to the best set."""
     mean, error = differences_to_best(fold_metrics)
     return [
         {

@@ -1,38 +1,35 @@
-"""Spark's LogisticRegression, which may start from another fit, and the layout of the rows that it reads."""
+"""Spark's LogisticRegression with warm starts, and the partitioning of the rows that it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from py4j.protocol import Py4JError
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
-from pyspark.ml.common import _py2java
-from pyspark.ml.linalg import Vectors
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
 from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
+from movierate_spark.spark_internals import set_initial_model
 
 
 class LogisticPath(LogisticRegression):
-    """Spark's LogisticRegression; several fits go from strong to weak penalty, each from the last.
+    """Spark's LogisticRegression, fitted from the strongest penalty to the weakest with warm starts.
 
-    The warm start (Friedman, Hastie and Tibshirani 2010, section 2.5) exists in the JVM's class only,
-    and not under Spark Connect: where it can't be had, every fit starts from zero, with the same result
-    within ``tol``.
+    Each fit starts from the previous one (Friedman, Hastie and Tibshirani 2010, section 2.5). The initial
+    model can be set in the JVM's class only, not under Spark Connect. Without it every fit starts from zero,
+    with the same result within ``tol``.
     """
 
     def fitMultiple(  # noqa: N802
         self, dataset: DataFrame, paramMaps: Sequence[Any]
     ) -> Iterator[tuple[int, LogisticRegressionModel]]:
-        """Yield (index, model) for each set of params, strongest penalty first; not for several threads."""
+        """Yield (index, model) for each set of params, strongest penalty first. Not thread-safe."""
         chains: dict[float, LogisticRegressionModel] = {}
         for index in sorted(range(len(paramMaps)), key=lambda i: -paramMaps[i][self.regParam]):
             mixing = paramMaps[index].get(self.elasticNetParam, self.getElasticNetParam())
@@ -43,53 +40,43 @@ class LogisticPath(LogisticRegression):
     def fit_from(
         self, start: Start | None, dataset: DataFrame, params: Any = None
     ) -> LogisticRegressionModel:
-        """Fit, starting from given coefficients, one for each feature."""
+        """Fit from the coefficients ``start``, one per feature; from zero if it is None."""
         estimator = self.copy(params)
         if start is not None:
-            with suppress(AttributeError, Py4JError):
-                _set_initial_model(estimator, start)
+            set_initial_model(estimator, start.coefficients.tolist(), start.intercept)
         return cast("LogisticRegressionModel", estimator.fit(dataset))
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a fit begins: coefficients and intercept on the features' own scale."""
+    """The start of a fit: coefficients and intercept on the original scale of the features."""
 
     coefficients: NDArray[np.float64]
     intercept: float
 
     def for_slots(self, before: Sequence[str], now: Sequence[str]) -> Start:
-        """The same for features that have come, gone or moved since, by their names; new ones at 0."""
+        """The start for features ``now`` instead of ``before``, matched by name; new ones start at 0."""
         known = dict(zip(before, self.coefficients, strict=True))
         return Start(np.array([known.get(name, 0.0) for name in now]), self.intercept)
 
 
 def start_of(model: LogisticRegressionModel) -> Start:
-    """A fitted model as the start of another fit."""
+    """The start of another fit: the coefficients of a fitted model."""
     return Start(model.coefficients.toArray(), model.intercept)
 
 
-def _set_initial_model(estimator: LogisticRegression, start: Start) -> None:
-    spark = SparkSession.active().sparkContext
-    java: Any = spark._jvm
-    vector = _py2java(spark, Vectors.dense(start.coefficients))
-    classification = java.org.apache.spark.ml.classification
-    model = classification.LogisticRegressionModel("start", vector, start.intercept)
-    cast("Any", estimator._java_obj).setInitialModel(model)
-
-
 def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:
-    """The estimator that every fit uses; features are standardised inside, coefficients are not."""
+    """The unfitted estimator. It standardises features internally, but not the coefficients."""
     return LogisticPath(
         featuresCol=FEATURES, labelCol=LABEL, maxIter=settings.max_iter, tol=settings.tol, **params
     )
 
 
 def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"]) -> DataFrame:
-    """The same rows in the same tasks and order whatever came before, so that sums come out the same.
+    """Repartition and sort the rows by their keys, so that equal rows give equal sums.
 
-    ``auto`` makes a task for each core that Spark will have: in every pass of a fit each task sends a dense
-    gradient.
+    ``auto`` is one task per core that Spark will have. More tasks cost more, as each task sends a dense
+    gradient in every pass of a fit.
     """
     tasks = expected_cores(rows.sparkSession) if partitions == "auto" else partitions
     return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")

@@ -19,15 +19,16 @@ Plain = tuple[float, list[float]]
 def fit_plain(
     rows: DataFrame, models: Mapping[str, Sequence[str]], *, start: Mapping[str, Plain] | None = None
 ) -> dict[str, Plain]:
-    """Intercept and coefficients of unpenalised logistic regressions of ``label``, each on few columns.
+    """Intercept and coefficients of unpenalised logistic regressions of ``label``, each on a few columns.
 
-    Newton's method (iteratively reweighted least squares; McCullagh and Nelder, Generalized Linear
-    Models, section 4.4): each step is one aggregation over the rows for all models together. Where the
-    rows can be parted without error there is no finite optimum, and the last of 25 steps stands.
+    ``models`` maps names to columns; ``start`` has earlier results to start from. Newton's method is used
+    (iteratively reweighted least squares; McCullagh and Nelder, Generalized Linear Models, section 4.4). Each
+    step is one aggregation over the rows for all models together. If the classes are perfectly separable
+    there is no finite optimum, and the result of the last of 25 steps is returned.
     """
-    begun = start or {}
+    starts = start or {}
     betas = {
-        name: np.array([begun[name][0], *begun[name][1]]) if name in begun else np.zeros(len(columns) + 1)
+        name: np.array([starts[name][0], *starts[name][1]]) if name in starts else np.zeros(len(columns) + 1)
         for name, columns in models.items()
     }
     unfinished = list(models)
@@ -51,10 +52,10 @@ def _newton_steps(
         p = F.lit(1.0) / (F.lit(1.0) + F.exp(-odds))
         sums += [F.sum((F.col(LABEL) - p) * column) for column in x]
         sums += [F.sum(p * (1 - p) * a * b) for a in x for b in x]
-    found = np.array(rows.agg(*sums).head(), dtype=float)
+    values = np.array(rows.agg(*sums).head(), dtype=float)
     steps = {}
     for name, (_, beta) in models.items():
         size = len(beta)
-        gradient, information, found = np.split(found, [size, size + size * size])
+        gradient, information, values = np.split(values, [size, size + size * size])
         steps[name] = np.linalg.lstsq(information.reshape(size, size), gradient, rcond=None)[0]
     return steps

@@ -1,4 +1,4 @@
-"""Cuts in time: a future that the model has not seen, and folds that never train on theirs."""
+"""Splits by time: training, tuning and test rows, and rolling-origin folds."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SECONDS_PER_DAY = 86_400
 
 @dataclass(frozen=True)
 class TimeSplit:
-    """Cuts as epoch seconds: training rows lie before ``tune``, tuning rows before ``test``.
+    """Split points in epoch seconds: training rows are before ``tune``, tuning rows before ``test``.
 
-    ``folds`` holds the first second of each validation part; the last part ends at ``tune``.
+    ``folds`` are the first seconds of the validation parts; the last part ends before ``tune``.
     """
 
     folds: tuple[int, ...]
@@ -27,48 +27,48 @@ class TimeSplit:
     test: int
 
     def fold_part(self, second: Column) -> Column:
-        """The part a training row lies in: 0 is only trained on, i > 0 is validated in fold i."""
+        """The part of a training row: part 0 is only trained on, part i > 0 is validated in fold i."""
         return sum((F.when(second >= cut, 1).otherwise(0) for cut in self.folds), start=F.lit(0))
 
 
 def split_by_time(rows: DataFrame, *, tune_fraction: float, test_fraction: float, folds: int) -> TimeSplit:
-    """Cut rows with ``at`` in order of time; each cut falls between two seconds.
+    """Split rows by ``at``; rows of the same second always stay together.
 
-    A second that holds the row of the cut belongs whole to the later side.
+    The fractions are of all rows. The second of the row at a split point belongs to the later part.
 
     Raises:
-        InputError: too few distinct seconds for every part to hold a row.
+        InputError: there are too few distinct seconds for every part to have a row.
     """
     total = rows.count()
     test, tune = (1 - test_fraction), (1 - test_fraction - tune_fraction)
     shares = [tune * (i + 1) / (folds + 1) for i in range(folds)] + [tune, test]
-    # Rounded before it is cut: 0.8 is a little more than 1 - 0.1 - 0.1.
+    # Round before truncating: 1 - 0.1 - 0.2, for example, is not exactly 0.7.
     positions = [min(int(round(total * share, 6)), total - 1) for share in shares]
     cuts = row_seconds(rows, positions)
     first = rows.agg(F.min(F.unix_seconds("at"))).head()
     bounds = [first[0] if first else None, *cuts]
     if total < len(bounds) or len(set(bounds)) < len(bounds):
         raise InputError(
-            f"{total} ratings in too few distinct seconds to part in time into {folds + 1} parts,"
-            " tuning and test rows: bring more ratings, or lower train.folds"
+            f"{total} ratings in too few distinct seconds to split by time into {folds + 1} parts,"
+            " tuning and test rows: use more ratings, or lower train.folds"
         )
     return TimeSplit(tuple(cuts[:folds]), cuts[-2], cuts[-1])
 
 
 def row_seconds(rows: DataFrame, positions: Sequence[int]) -> list[int]:
-    """The epoch second of the rows at ``positions`` (from 0) in order of ``at``.
+    """The epoch seconds of the rows at ``positions`` (from 0) in order of ``at``.
 
-    Exact, and with a few thousand counts on the driver: first the day is found, then the second.
+    The result is exact. The driver gets a few thousand counts: it finds the day first, then the second.
     """
     second = F.unix_seconds("at")
     days, before_day = _cumulative(rows, F.floor(second / SECONDS_PER_DAY))
-    chosen = [int(np.searchsorted(before_day, position, side="right")) for position in positions]
-    wanted = sorted({days[i] for i in chosen})
-    in_days = rows.where(F.floor(second / SECONDS_PER_DAY).isin(wanted))
+    day_indices = [int(np.searchsorted(before_day, position, side="right")) for position in positions]
+    days_needed = sorted({days[i] for i in day_indices})
+    in_days = rows.where(F.floor(second / SECONDS_PER_DAY).isin(days_needed))
     seconds, before_second = _cumulative(in_days, second)
     day_of = np.array(seconds) // SECONDS_PER_DAY
     result = []
-    for position, i in zip(positions, chosen, strict=True):
+    for position, i in zip(positions, day_indices, strict=True):
         rows_before_day = before_day[i - 1] if i else 0
         start = int(np.searchsorted(day_of, days[i]))
         rows_skipped = before_second[start - 1] if start else 0
@@ -78,6 +78,6 @@ def row_seconds(rows: DataFrame, positions: Sequence[int]) -> list[int]:
 
 
 def _cumulative(rows: DataFrame, value: Column) -> tuple[list[int], list[int]]:
-    """Distinct values in order, and how many rows lie at or before each."""
+    """The distinct values in order, and the number of rows at or before each."""
     counts = rows.groupBy(value.alias("value")).count().sort("value").collect()
     return [row["value"] for row in counts], list(accumulate(row["count"] for row in counts))

@@ -1,1 +1,1 @@
-"""Which movies are the best for a user, and which users like a movie best."""
+"""Recommendation: the best movies for a user, and the users who like a movie best."""

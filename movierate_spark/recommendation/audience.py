@@ -1,4 +1,4 @@
-"""Which segments of the users are most likely to like a movie."""
+"""The segments of users that are most likely to like a movie."""
 
 from __future__ import annotations
 
@@ -6,22 +6,21 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
-from scipy import stats
 
 from movierate_spark.disclosure import shown
+from movierate_spark.intervals import t_errors
 
 SEGMENTS = (("gender",), ("age_group",), ("occupation",), ("gender", "age_group"))
 UNKNOWN = "unknown"
-CONFIDENCE = 0.95
 
 
 def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:
-    """A row per segment, the likeliest first: ``by``, ``segment``, ``people``, ``p_like``, ``low``, ``high``.
+    """A row per segment, the most likely first: by, segment, people, p_like, low, high.
 
-    ``rows`` are users with ``p_like`` and their attributes. ``p_like`` is the mean over the segment's people,
-    ``low`` to ``high`` its 95% interval over other people of the same kind (Student's t; the model itself is
-    taken as given). Segments of fewer than ``min_cell`` people, and those that would give them away, are
-    left out.
+    ``rows`` have a row per user with ``p_like`` and the user's attributes. A segment's ``p_like`` is the mean
+    over its people. ``low`` to ``high`` is the 95% interval of that mean (Student's t), with people as the
+    sample and the model taken as given. Segments of fewer than ``min_cell`` people are left out, and so are
+    those from which such segments could be derived.
     """
     kinds = [
         F.struct(
@@ -31,13 +30,13 @@ def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:
         for names in SEGMENTS
     ]
     exploded = rows.select("p_like", F.explode(F.array(*kinds)).alias("kind"))
-    found = exploded.groupBy("kind.by", "kind.segment").agg(
+    grouped = exploded.groupBy("kind.by", "kind.segment").agg(
         F.count("*").alias("people"), F.avg("p_like").alias("p_like"), F.stddev_samp("p_like").alias("spread")
     )
-    table = found.toPandas().sort_values(["by", "segment"], ignore_index=True)
+    table = grouped.toPandas().sort_values(["by", "segment"], ignore_index=True)
     table = table[shown(table, within=(("by",),), min_cell=min_cell)]
     people = table["people"]
-    half = stats.t.isf((1 - CONFIDENCE) / 2, people - 1) * table["spread"] / np.sqrt(people)
+    half = t_errors(people) * table["spread"] / np.sqrt(people)
     table = table.assign(
         low=(table["p_like"] - half).clip(lower=0), high=(table["p_like"] + half).clip(upper=1)
     )

@@ -1,4 +1,4 @@
-"""Reports that people look at: one HTML file each, complete in itself, opened from disk."""
+"""Reports: self-contained HTML files."""
 
 from movierate_spark.report.evaluation import evaluation_report
 from movierate_spark.report.exploration import exploration_report

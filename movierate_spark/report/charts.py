@@ -1,6 +1,6 @@
-"""Charts as Plotly figures from small tables: marks, axes and colours, no words of their own.
+"""Plotly charts from small tables; titles and texts come from the caller.
 
-Colours are those of the light page; :data:`PALETTE` pairs each with the one that stands for it in the dark.
+Colours are those of the light page; :data:`PALETTE` maps each to its colour in dark mode.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ DOT = "\N{BULLET}"
 
 
 def plain(text: object, *, longest: int | None = None) -> str:
-    """Text that Plotly shows as it is: its labels read a little HTML."""
-    whole = str(text)
-    cut = whole if longest is None or len(whole) <= longest else f"{whole[: longest - 1].rstrip()}…"
-    return html.escape(cut, quote=False)
+    """Text that Plotly shows literally, as its labels interpret some HTML; at most ``longest`` characters."""
+    full = str(text)
+    short = full if longest is None or len(full) <= longest else f"{full[: longest - 1].rstrip()}…"
+    return html.escape(short, quote=False)
 
 
 def base(*, height: int, **layout: Any) -> dict[str, Any]:
-    """The layout that all charts share."""
+    """The layout of all charts."""
     axis = {
         "gridcolor": LINE,
         "linecolor": LINE,
@@ -69,7 +69,7 @@ def base(*, height: int, **layout: Any) -> dict[str, Any]:
 
 
 def counts_and_rates(table: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
-    """Ratings as bars, and below them the like rate with its interval, over the column ``x``."""
+    """Bars of ratings, and below them the like rate with its interval, over the column ``x``."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08, row_heights=[0.55, 0.45])
     values = [plain(value) for value in table[x]]
     figure.add_trace(go.Bar(x=values, y=table["ratings"], marker_color=ACCENT, name="Ratings"), row=1, col=1)
@@ -101,7 +101,7 @@ def counts_and_rates(table: pd.DataFrame, *, x: str, x_title: str) -> go.Figure:
 
 
 def calibration(table: pd.DataFrame) -> go.Figure:
-    """Like rate by mean probability beside the diagonal, and below it how many ratings stand behind it."""
+    """Like rate by mean probability with the diagonal, and below it the number of ratings."""
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.06, row_heights=[0.75, 0.25])
     diagonal = {"color": SOFT, "width": 1, "dash": "dot"}
     figure.add_trace(
@@ -118,8 +118,9 @@ def calibration(table: pd.DataFrame) -> go.Figure:
     figure.update_xaxes(**layout["xaxis"], range=[-0.01, 1.01], tickformat=".0%")
     figure.update_yaxes(**layout["yaxis"])
     figure.update_xaxes(title_text="Mean probability", row=2, col=1)
-    figure.update_yaxes(title_text="Share that was liked", tickformat=".0%", row=1, col=1)
+    figure.update_yaxes(title_text="Like rate", tickformat=".0%", row=1, col=1)
     figure.update_yaxes(title_text="Ratings", row=2, col=1)
+    figure.update_yaxes(title_standoff=12)  # else the lower title touches counts of four digits
     return figure
 
 
@@ -131,7 +132,7 @@ def bars(
     y_title: str,
     colours: Sequence[str] | str = ACCENT,
 ) -> go.Figure:
-    """Upright bars over categories."""
+    """Vertical bars over categories."""
     figure = go.Figure(go.Bar(x=[plain(label) for label in labels], y=values, marker_color=colours))
     figure.update_layout(**base(height=300))
     figure.update_xaxes(type="category", title_text=x_title, showgrid=False)
@@ -151,7 +152,7 @@ def rows(
     form: str = ".0%",
     as_bars: bool = False,
 ) -> go.Figure:
-    """A row per label, first on top: a bar or a dot, with its interval where one is given."""
+    """A row per label, the first on top: a bar or a dot, with its interval if there is one."""
     names = [plain(label) for label in labels]
     places = list(range(len(names)))
     error = None
@@ -186,23 +187,23 @@ def heat_map(
     title: str,
     diverging: bool = True,
     marked: pd.DataFrame | None = None,
-    told: pd.DataFrame | None = None,
+    hover: pd.DataFrame | None = None,
 ) -> go.Figure:
-    """Cells of a grid by colour; missing ones are hollow, and diverging scales have zero in the middle.
+    """A heat map of a grid. Missing cells are grey; the middle of a diverging scale is 0.
 
-    The scale ends at the 95th percentile, lest one cell make all others pale. ``marked`` cells carry a dot,
-    and ``told`` is what is said of a cell beside its value.
+    The scale ends at the 95th percentile, so that one extreme cell does not make all others pale. ``marked``
+    cells have a dot. ``hover`` is text for each cell's tooltip, after its value.
     """
-    widest, more = _widest(grid), "" if told is None else " %{customdata}"
+    widest, more = _widest(grid), "" if hover is None else " %{customdata}"
     scale = [[0, SECOND], [0.5, MIDDLE], [1, ACCENT]] if diverging else [[0, MIDDLE], [1, ACCENT]]
     figure = go.Figure(
         go.Heatmap(
             z=grid.to_numpy(dtype=float), x=[plain(name) for name in grid.columns],
             y=[plain(name) for name in grid.index], zmin=-widest if diverging else 0, zmax=widest,
             colorscale=scale, xgap=2, ygap=2, hoverongaps=False,
-            text=None if marked is None else marked.map(lambda is_so: DOT if is_so is True else ""),
+            text=None if marked is None else marked.map(lambda mark: DOT if mark is True else ""),
             texttemplate=None if marked is None else "%{text}", textfont={"color": INK, "size": 18},
-            customdata=None if told is None else told.fillna("").to_numpy(),
+            customdata=None if hover is None else hover.fillna("").to_numpy(),
             hovertemplate=f"%{{y}}, %{{x}}: %{{z:{form}}}{more}<extra></extra>",
             colorbar={"title": {"text": title, "side": "top"}, "tickformat": form, "orientation": "h",
                       "thickness": 10, "y": 1.0, "yanchor": "bottom", "len": 0.9, "outlinewidth": 0},
@@ -232,7 +233,7 @@ def lines(
     x_range: Sequence[float] | None = None,
     y_range: Sequence[float] | None = None,
 ) -> go.Figure:
-    """A line for each (name, x, y); ``diagonal`` adds x = y."""
+    """A line per (name, x, y); ``diagonal`` adds the line x = y."""
     figure = go.Figure()
     if diagonal:
         mark = go.Scatter(
@@ -260,7 +261,7 @@ def lines(
 
 
 def panels(labels: Sequence[Any], values: dict[str, pd.Series]) -> go.Figure:
-    """A narrow panel for each named column, all with the same rows; the first row stands out."""
+    """A narrow panel per named column, all with the same rows; the first row is highlighted."""
     names = list(values)
     figure = make_subplots(
         rows=1, cols=len(names), shared_yaxes=True, horizontal_spacing=0.04, subplot_titles=names

@@ -11,13 +11,14 @@ from movierate_spark.disclosure import merged
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure, formatted
 from movierate_spark.report.wording import MODEL, TITLES, as_text, words
+from movierate_spark.storage.documents import Measurement
 
 CALIBRATION_BINS = 20
-WHOLE = (-0.01, 1.01)
+UNIT_RANGE = (-0.01, 1.01)
 
 
-def roc(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
-    """Likes found by other ratings called liked, of the model and the baselines that rank."""
+def roc(bins: Mapping[str, pd.DataFrame], metrics: Measurement) -> Figure:
+    """ROC curves of the model and of the baselines that rank."""
     series, data = [], []
     for name, auc in _ranked(metrics):
         called = _cumulative(bins[name])
@@ -25,50 +26,50 @@ def roc(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
         series.append((f"{words(name)} ({formatted(auc, 'ratio')})", fall_out.tolist(), recall.tolist()))
         data.append(called.assign(model=name, true_positive_rate=recall, false_positive_rate=fall_out))
     chart = charts.lines(
-        series, x_title="Share of the others called liked", y_title="Share of the likes found", diagonal=True,
-        form=(".0%", ".0%"), height=460, x_range=WHOLE, y_range=WHOLE,
+        series, x_title="False positive rate", y_title="True positive rate", diagonal=True,
+        form=(".0%", ".0%"), height=460, x_range=UNIT_RANGE, y_range=UNIT_RANGE,
     )  # fmt: skip
     text = (
-        "For every threshold: how many of the likes are found, and how many of the others are called liked"
-        " with them."
-        " In brackets the area below, the chance that a like is ranked above another rating."
+        "For every threshold: the share of likes predicted as liked (true positives), and the share of other"
+        " ratings predicted as liked (false positives). In brackets: the area under the curve (AUC), the"
+        " probability that a like is ranked above another rating."
     )
-    alt = f"Curve above the diagonal; the model's area is {formatted(metrics['auc'], 'ratio')}."
+    alt = f"Curve above the diagonal; the model's area is {formatted(metrics.auc, 'ratio')}."
     columns = ["model", "threshold", "true_positive_rate", "false_positive_rate"]
     return Figure("roc", "ROC", text, alt, chart, pd.concat(data)[columns])
 
 
-def precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Mapping[str, Any]) -> Figure:
-    """Precision by recall, of the same."""
+def precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Measurement) -> Figure:
+    """Precision-recall curves of the model and of the baselines that rank."""
     series, data = [], []
     for name, value in _ranked(metrics, "auc_pr"):
         called = _cumulative(bins[name])
-        called = called.assign(recall=_share(called["tp"])).iloc[
-            1:
-        ]  # of nothing called there is no precision
+        # The first row has no predictions, and so no precision.
+        called = called.assign(recall=_share(called["tp"])).iloc[1:]
         precision, recall = called["tp"] / (called["tp"] + called["fp"]), called["recall"]
         series.append((f"{words(name)} ({formatted(value, 'ratio')})", recall.tolist(), precision.tolist()))
         data.append(called.assign(model=name, precision=precision))
     chart = charts.lines(
         series,
-        x_title="Recall: share of the likes found",
-        y_title="Precision: share of likes",
+        x_title="Recall: share of likes predicted as liked",
+        y_title="Precision: share of likes among them",
         form=(".0%", ".0%"),
     )
     text = (
-        "How pure the ratings called liked are, the more of the likes are to be found."
-        " In brackets the area below."
+        "For every threshold: how many of the ratings predicted as liked are likes, by the share of likes"
+        " among them. In brackets: the area under the curve."
     )
-    alt = "Curves falling from few ratings that are sure to all of them."
+    alt = "Curves that fall as recall grows."
     columns = ["model", "threshold", "precision", "recall"]
     return Figure("precision-recall", "Precision and recall", text, alt, chart, pd.concat(data)[columns])
 
 
 def calibration(bins: pd.DataFrame, *, min_cell: int) -> Figure:
-    """The share liked by mean probability, in about 20 bins, and how many ratings stand behind it."""
+    """The like rate by mean probability, in about 20 bins, and the number of ratings in each."""
     counted = bins.assign(ratings=bins["liked"] + bins["disliked"])
-    each = max(int(counted["ratings"].sum()) // CALIBRATION_BINS, 1)
-    wide = merged(counted, at_least={"people": min_cell, "ratings": each}, overlapping=True)
+    ratings_per_bin = max(int(counted["ratings"].sum()) // CALIBRATION_BINS, 1)
+    at_least = {"people": min_cell, "ratings": ratings_per_bin}
+    wide = merged(counted, at_least=at_least, overlapping=True)
     data = pd.DataFrame(
         {
             "probability": wide["expected"] / wide["ratings"],
@@ -78,8 +79,8 @@ def calibration(bins: pd.DataFrame, *, min_cell: int) -> Figure:
     )
     chart = charts.calibration(data)
     text = (
-        "Of ratings given a probability of 70%, 70% should be likes:"
-        " on the dotted line the model keeps its word. Below, how many ratings each dot stands for."
+        "Of ratings with a probability of 70%, 70% should be likes: the model is calibrated where the dots"
+        " are on the dotted line. Below: the number of ratings of each dot."
     )
     gap = (data["probability"] - data["like_rate"]).abs().max()
     alt = (
@@ -87,11 +88,11 @@ def calibration(bins: pd.DataFrame, *, min_cell: int) -> Figure:
         if len(data)
         else ""
     )
-    return Figure("calibration", "Does a probability keep its word?", text, alt, chart, data)
+    return Figure("calibration", "Calibration", text, alt, chart, data)
 
 
 def distribution(bins: pd.DataFrame) -> Figure:
-    """Which probabilities likes and other ratings were given."""
+    """The distribution of probabilities of likes and of other ratings."""
     middle = (bins["first"] + bins["last"]) / 2
     width = (bins["last"] - bins["first"]) * 100
     series = [
@@ -101,7 +102,7 @@ def distribution(bins: pd.DataFrame) -> Figure:
     chart = charts.lines(
         series, x_title="Probability of liking", y_title="Share per point", form=(".0%", ".1%"), height=320
     )
-    text = "Which probabilities likes and other ratings were given: the less the two overlap, the better."
+    text = "The probabilities of likes and of other ratings: the less they overlap, the better."
     data = bins[["first", "last", "people", "liked", "disliked"]].rename(
         columns={"first": "probability_from", "last": "probability_to"}
     )
@@ -110,7 +111,7 @@ def distribution(bins: pd.DataFrame) -> Figure:
 
 
 def trade_off(bins: pd.DataFrame, *, threshold: float) -> Figure:
-    """What another threshold would bring."""
+    """Metrics at other thresholds."""
     called = _cumulative(bins).iloc[1:].sort_values("threshold")
     tp, fp = called["tp"], called["fp"]
     positives, negatives = bins["liked"].sum(), bins["disliked"].sum()
@@ -126,17 +127,17 @@ def trade_off(bins: pd.DataFrame, *, threshold: float) -> Figure:
     names = ("accuracy", "precision", "recall", "f1")
     series = [(TITLES[name], data["threshold"].tolist(), data[name].tolist()) for name in names]
     chart = charts.lines(
-        series, x_title="Called liked from this probability on", y_title="", form=(".0%", ".0%")
+        series, x_title="Predicted as liked from this probability on", y_title="", form=(".0%", ".0%")
     )
     chart.add_vline(x=threshold, line={"color": charts.SOFT, "width": 1, "dash": "dot"})
-    text = f"What another threshold would bring. The dotted line is the bundle's, {threshold:.3f}."
+    text = f"Metrics at other thresholds. The dotted line is the bundle's threshold, {threshold:.3f}."
     alt = "Lines for accuracy, precision, recall and F1 over the threshold."
     table = as_text(data.rename(columns={"threshold": "Threshold"}).round({"Threshold": 2}), {})
-    return Figure("trade-off", "The threshold's trade-off", text, alt, chart, data, table)
+    return Figure("trade-off", "Metrics by threshold", text, alt, chart, data, table)
 
 
 def _cumulative(bins: pd.DataFrame) -> pd.DataFrame:
-    """At each threshold, highest first: likes and others called liked, starting from none."""
+    """True and false positives at each threshold, the highest first; the first row has none."""
     down = bins.iloc[::-1]
     return pd.DataFrame(
         {
@@ -147,10 +148,10 @@ def _cumulative(bins: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _ranked(metrics: Mapping[str, Any], metric: str = "auc") -> list[tuple[str, Any]]:
-    """The model and the baselines that rank at all."""
-    ranking = [name for name, values in metrics["baselines"].items() if values["auc"] not in (None, 0.5)]
-    return [(MODEL, metrics[metric]), *((name, metrics["baselines"][name][metric]) for name in ranking)]
+def _ranked(metrics: Measurement, metric: str = "auc") -> list[tuple[str, Any]]:
+    """The model and the baselines that rank, each with a metric."""
+    ranking = {name: each for name, each in metrics.baselines.items() if each.auc not in (None, 0.5)}
+    return [(name, each.metric(metric)) for name, each in {MODEL: metrics, **ranking}.items()]
 
 
 def _share(counts: pd.Series) -> pd.Series:

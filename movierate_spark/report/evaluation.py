@@ -1,39 +1,39 @@
-"""The report of ``evaluate``: how good the model is, for whom, and what it goes by."""
+"""The report of ``evaluate``: metrics overall and by group, and the model's coefficients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from movierate_spark.disclosure import merged
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts, coefficients, curves, segments
 from movierate_spark.report.insights import evaluation_insights
 from movierate_spark.report.page import Figure, Report, render
 from movierate_spark.report.wording import MODEL, TITLES, as_text, words
+from movierate_spark.storage.documents import Figures, Manifest, Metrics
 
 CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
 
 
 def evaluation_report(
-    metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, histogram: pd.DataFrame, min_cell: int
+    metrics: Metrics, manifest: Manifest, *, histogram: pd.DataFrame, min_cell: int
 ) -> Report:
-    """The report as HTML with its tables, from ``metrics.json``, the bundle's manifest and a histogram.
+    """The report with its tables, from ``metrics.json``, the bundle's manifest and a histogram.
 
     ``histogram`` has a row per model and hundredth of probability (see ``evaluate.score_histogram``).
     """
-    if metrics["people"] < min_cell:
+    if (metrics.people or 0) < min_cell:
         return render("too_few.html.j2", [], min_cell=min_cell)
     bins = {
         str(model): merged(part.drop(columns="model"), at_least={"people": min_cell}, overlapping=True)
         for model, part in histogram.groupby("model")
     }
     by_group = {
-        name: segments.segment(values, min_cell=min_cell) for name, values in metrics["segments"].items()
+        name: segments.segment(values, min_cell=min_cell) for name, values in metrics.segments.items()
     }
-    steps = coefficients.coefficient_steps(manifest["coefficients"])
+    steps = coefficients.coefficient_steps(manifest.coefficients)
     parts = {
         "Overall": [
             _side_by_side(metrics),
@@ -41,61 +41,59 @@ def evaluation_report(
             curves.precision_recall(bins, metrics),
             curves.calibration(bins[MODEL], min_cell=min_cell),
             curves.distribution(bins[MODEL]),
-            curves.trade_off(bins[MODEL], threshold=metrics["decision_threshold"]),
+            curves.trade_off(bins[MODEL], threshold=metrics.decision_threshold),
         ],
-        "Whom it serves": [
-            segments.new_and_known(metrics["cold_start"], min_cell=min_cell),
-            *(segments.by_segment(name, table, metrics["auc"]) for name, table in by_group.items()),
+        "By group": [
+            segments.new_and_known(metrics.cold_start, min_cell=min_cell),
+            *(segments.by_segment(name, table, metrics.auc) for name, table in by_group.items()),
         ],
-        "What it goes by": [
+        "Coefficients": [
             coefficients.odds_ratios(steps, manifest),
-            coefficients.penalty_path(manifest["cross_validation"]),
+            coefficients.penalty_path(manifest.cross_validation),
         ],
     }
-    if "leakage_cost" in metrics:
-        parts["Overall"].append(_leakage(metrics["leakage_cost"]))
+    if metrics.leakage_cost:
+        parts["Overall"].append(_leakage(metrics.leakage_cost))
     return render(
         "evaluation.html.j2",
         [figure for figures in parts.values() for figure in figures],
         metrics=metrics,
         manifest=manifest,
-        cards=[(TITLES[name], metrics[name], metrics["intervals"][name]) for name in CARDS],
+        cards=[(TITLES[name], metrics.metric(name), metrics.intervals[name]) for name in CARDS],
         insights=evaluation_insights(metrics, by_group),
         min_cell=min_cell,
         contents={part: [figure.id for figure in figures] for part, figures in parts.items()},
     )
 
 
-def _side_by_side(metrics: Mapping[str, Any]) -> Figure:
-    sources = {MODEL: metrics, **metrics["baselines"]}
-    if other := metrics.get("against"):
-        sources[f"against {other['model_version']}"] = other
-    data = pd.DataFrame([[name, *(source[x] for x in METRICS)] for name, source in sources.items()])
+def _side_by_side(metrics: Metrics) -> Figure:
+    sources: dict[str, Figures] = {MODEL: metrics, **metrics.baselines}
+    if other := metrics.against:
+        sources[f"against {other.model_version}"] = other
+    data = pd.DataFrame([[name, *map(source.metric, METRICS)] for name, source in sources.items()])
     data.columns = ["model", *METRICS]
-    ranges = {name: metrics["intervals"][name] for name in METRICS}
+    ranges = {name: metrics.intervals[name] for name in METRICS}
     table = as_text(data, {0: ranges})
     if other:
-        gaps = pd.DataFrame(
-            [["difference", *(other["difference"][x] for x in METRICS)]], columns=data.columns
-        )
-        table = pd.concat([table, as_text(gaps, {0: other["difference_intervals"]}, form="change")])
+        gaps = pd.DataFrame([["difference", *(other.difference[x] for x in METRICS)]], columns=data.columns)
+        table = pd.concat([table, as_text(gaps, {0: other.difference_intervals}, form="change")])
     labels = [words(name) for name in data["model"]]
     chart = charts.panels(
         labels, {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy", "f1")}
     )
     text = (
-        "The model and what it must beat, on the same ratings: saying liked always, the movie's mean as of"
-        " the rating,"
-        " and the user's mean with it. Less is better for log loss, Brier score and calibration error."
+        "The model and its baselines on the same ratings. The baselines are: always predicting liked, the"
+        " movie's mean as of the rating, and the means of movie and user. Lower is better for log loss, Brier"
+        " score and calibration error."
     )
     alt = "Dots for four metrics, the model beside each baseline."
-    return Figure("side-by-side", "Beside simple baselines", text, alt, chart, data, table)
+    return Figure("side-by-side", "The model and simple baselines", text, alt, chart, data, table)
 
 
-def _leakage(panel: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
+def _leakage(panel: Mapping[str, Mapping[str, Figures]]) -> Figure:
     data = pd.DataFrame(
         [
-            [f"{words(split)}, history {words(history)}", *(values[name] for name in METRICS)]
+            [f"{words(split)}, history {words(history)}", *map(values.metric, METRICS)]
             for split, histories in panel.items()
             for history, values in histories.items()
         ],
@@ -105,9 +103,8 @@ def _leakage(panel: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
         list(data["way"]), {TITLES[name]: data[name] for name in ("auc", "log_loss", "accuracy")}
     )
     text = (
-        "The same model, fitted anew four times with the same penalty. Only the first line says what it"
-        " will do; the"
-        " others show how much a flattering way to measure promises."
+        "The same model, fitted four times with the same penalty. Only the first line shows what to expect in"
+        " use; the others use information from the future."
     )
-    alt = "Dots for four ways to measure; looking ahead flatters."
-    return Figure("leakage", "What looking ahead would buy", text, alt, chart, data, as_text(data, {}))
+    alt = "Dots for four ways to evaluate."
+    return Figure("leakage", "What looking ahead would gain", text, alt, chart, data, as_text(data, {}))

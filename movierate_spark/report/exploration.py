@@ -1,9 +1,8 @@
-"""The report of ``explore``: figures, their words and their order."""
+"""The report of ``explore``: its figures, with texts, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
@@ -11,6 +10,7 @@ from movierate_spark.exploration import Exploration
 from movierate_spark.report import charts
 from movierate_spark.report.insights import exploration_insights
 from movierate_spark.report.page import Figure, Report, formatted, largest, render
+from movierate_spark.storage.documents import Ledger
 
 SUREST = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
@@ -18,20 +18,20 @@ HOURS = tuple(f"{hour:02d}" for hour in range(24))
 ATTRIBUTES = {"gender": "gender", "age_group": "age group", "occupation": "occupation"}
 AGES = ("under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+", "unknown")
 NO_DATA = "No data."
-HIDDEN = "Grey cells are about too few people, or would give such a cell away."
+HIDDEN = "Grey cells are about too few people, or would reveal such a cell."
 
 
 def exploration_report(
-    found: Exploration,
-    ledger: Mapping[str, Any],
+    exploration: Exploration,
+    ledger: Ledger,
     *,
     min_rating: float,
     min_cell: int,
     min_support: int,
     shrinkage: float,
 ) -> Report:
-    """The report as HTML with its tables; ``found`` holds nothing that may not be shown."""
-    tables = found.tables
+    """The report with its tables; ``exploration`` must contain only what may be shown."""
+    tables = exploration.tables
     data = [
         _ledger(ledger),
         _missing(ledger, min_cell=min_cell),
@@ -44,7 +44,7 @@ def exploration_report(
         _most_rated(tables["most_rated"]),
     ]
     tastes = [
-        _genres(tables["genre"], average=found.totals["liked"] / found.totals["ratings"]),
+        _genres(tables["genre"], average=exploration.totals["liked"] / exploration.totals["ratings"]),
         *(_genre_by(tables[f"genre_{name}"], name) for name in ATTRIBUTES),
         _differences(tables["differences"]),
         _correlations(tables["correlations"]),
@@ -58,29 +58,29 @@ def exploration_report(
     return render(
         "exploration.html.j2",
         [figure for figures in parts.values() for figure in figures],
-        totals=found.totals,
+        totals=exploration.totals,
         min_rating=min_rating,
         min_cell=min_cell,
-        insights=exploration_insights(found, shrinkage=shrinkage),
+        insights=exploration_insights(exploration, shrinkage=shrinkage),
         contents={"Insights": []} | {part: [each.id for each in figures] for part, figures in parts.items()},
     )
 
 
-def _ledger(ledger: Mapping[str, Any]) -> Figure:
+def _ledger(ledger: Ledger) -> Figure:
     counted = ["read", "accepted", "rejected", "blank", "superseded"]
     rows = [
-        [name, *(table[part] for part in counted), _rules(table["by_rule"])]
-        for name, table in ledger["tables"].items()
+        [name, *(getattr(counts, part) for part in counted), _rules(counts.by_rule)]
+        for name, counts in ledger.tables.items()
     ]
     data = pd.DataFrame(rows, columns=["table", *counted, "rejected_by_rule"])
     text = (
         "Every line of the files ends in exactly one place: read = accepted + rejected + blank + superseded."
-        " Rejected rows are kept whole in the lake's table rejected."
+        " Rejected rows are kept unchanged in the lake's table rejected."
     )
-    if re_rated := ledger["tables"]["ratings"].get("re_rated", 0):
+    if re_rated := ledger.tables["ratings"].re_rated:
         text += (
             f" {re_rated:,} of the accepted ratings are of a movie that the user had rated before:"
-            " the figures below count the latest rating of each user and movie."
+            " the figures below use only the latest rating of each user and movie."
         )
     return Figure("ledger", "What was read", text, "", None, data, data.map(_thousands))
 
@@ -93,21 +93,19 @@ def _thousands(value: object) -> object:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def _missing(ledger: Mapping[str, Any], *, min_cell: int) -> Figure:
+def _missing(ledger: Ledger, *, min_cell: int) -> Figure:
     rows = [
-        [f"{name}: {column}", _few(n, min_cell) if name == "users" else f"{n:,}", f"{table['accepted']:,}"]
-        for name, table in ledger["tables"].items()
-        for column, n in table.get("unknown", {}).items()
+        [f"{name}: {column}", _few(n, min_cell) if name == "users" else f"{n:,}", f"{counts.accepted:,}"]
+        for name, counts in ledger.tables.items()
+        for column, n in counts.unknown.items()
     ]
     rows += [
-        [f"{name}: user or movie not in its table", f"{table['orphans']:,}", f"{table['accepted']:,}"]
-        for name, table in ledger["tables"].items()
-        if "orphans" in table
+        [f"{name}: user or movie not in its table", f"{counts.orphans:,}", f"{counts.accepted:,}"]
+        for name, counts in ledger.tables.items()
+        if counts.orphans is not None
     ]
     data = pd.DataFrame(rows, columns=["column", "unknown", "of"])
-    text = (
-        "How many of the accepted rows do not say. Such rows are used; what is unknown is a value of its own."
-    )
+    text = "Accepted rows with unknown values. They are used; unknown is a separate value."
     return Figure("missing", "What is unknown", text, "", None, data)
 
 
@@ -124,9 +122,7 @@ def _stars(table: pd.DataFrame, *, min_rating: float) -> Figure:
     chart = charts.bars(table["stars"], table["ratings"], x_title="Stars", y_title="Ratings", colours=colours)
     shown = table[["stars", "people", "ratings"]]
     share = shown.assign(share=[formatted(n / table["ratings"].sum(), "percent") for n in table["ratings"]])
-    return Figure(
-        "stars", "How ratings are distributed", "Bars in the strong colour are likes.", alt, chart, share
-    )
+    return Figure("stars", "How ratings are distributed", "Blue bars are likes.", alt, chart, share)
 
 
 def _over_time(table: pd.DataFrame, column: str, title: str, axis: str, min_cell: int) -> Figure:
@@ -136,9 +132,9 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str, min_cell
     table = table.assign(**{column: labels})
     drawn = _with_gaps(table, column)
     chart = charts.counts_and_rates(drawn, x=column, x_title=axis)
-    text = "Above the number of ratings, below the share of likes among them with its 95% interval."
+    text = "Above: the number of ratings. Below: the like rate with its 95% interval."
     if len(drawn) > len(table):
-        text += f" A gap: no ratings, fewer than {min_cell} people, or what would give their number away."
+        text += f" Gaps have no ratings or fewer than {min_cell} people, or would reveal such a number."
     alt = NO_DATA
     if len(table):
         busiest, best = largest(table, "ratings"), largest(table, "like_rate")
@@ -151,16 +147,16 @@ def _over_time(table: pd.DataFrame, column: str, title: str, axis: str, min_cell
 
 
 def _with_gaps(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """The same with an empty row for each time that is missing, so that no line joins its neighbours."""
+    """Add an empty row for each missing time, so that the line has a gap there."""
     if table.empty:
         return table
     times = {"weekday": WEEKDAYS, "hour": HOURS}.get(column) or _months(table[column])
     return table.set_index(column).reindex(times).rename_axis(column).reset_index()
 
 
-def _months(found: pd.Series) -> tuple[str, ...]:
-    """Every month from the first one found to the last."""
-    return tuple(pd.period_range(found.iloc[0], found.iloc[-1], freq="M").strftime("%Y-%m"))
+def _months(months: pd.Series) -> tuple[str, ...]:
+    """All months from the first to the last."""
+    return tuple(pd.period_range(months.iloc[0], months.iloc[-1], freq="M").strftime("%Y-%m"))
 
 
 def _tail(table: pd.DataFrame, name: str, what: str) -> Figure:
@@ -171,7 +167,7 @@ def _tail(table: pd.DataFrame, name: str, what: str) -> Figure:
         x_title=f"Ratings of a {one}, at least", y_title=f"Share of {what}", log=(True, True),
         form=(None, "~p"), markers=True, height=320,
     )  # fmt: skip
-    text = f"Which share of the {what} has at least so many ratings; both scales grow by powers of ten."
+    text = f"The share of {what} with at least this number of ratings, on logarithmic scales."
     alt = f"A falling line on logarithmic scales, from all {what} down to the few with most ratings."
     return Figure(name, f"The long tail: ratings per {one}", text, alt, chart, table)
 
@@ -179,7 +175,8 @@ def _tail(table: pd.DataFrame, name: str, what: str) -> Figure:
 def _most_rated(table: pd.DataFrame) -> Figure:
     chart = charts.rows(table["title"], table["ratings"], title="Ratings", form=",", as_bars=True)
     alt = f"Bars by movie; the most rated is {table['title'].iloc[0]}." if len(table) else "No movie to show."
-    return Figure("most_rated", "The most rated movies", "One person rates a movie once.", alt, chart, table)
+    text = "Each person counts once per movie."
+    return Figure("most_rated", "The most rated movies", text, alt, chart, table)
 
 
 def _genres(table: pd.DataFrame, *, average: float) -> Figure:
@@ -196,7 +193,7 @@ def _genres(table: pd.DataFrame, *, average: float) -> Figure:
     return Figure(
         "genre",
         "Like rate by genre",
-        "With 95% intervals; the dotted line is the like rate of all ratings. A film counts in each of its"
+        "With 95% intervals. The dotted line is the like rate of all ratings. A film counts in each of its"
         " genres.",
         alt,
         chart,
@@ -211,15 +208,13 @@ def _genre_by(table: pd.DataFrame, attribute: str) -> Figure:
     grids = {column: _grid(table, column) for column in ("difference", "discovered", "people")}
     low, high = (_grid(table, f"difference_{end}") for end in ("low", "high"))
     grid = grids["difference"]
-    told = _told(low, high, grids["people"])
+    hover = _hover(low, high, grids["people"])
     chart = charts.heat_map(
-        100 * grid, form="+.1f", title="Points above the genre", marked=grids["discovered"], told=told
+        100 * grid, form="+.1f", title="Points above the genre", marked=grids["discovered"], hover=hover
     )
     text = (
-        f"How far the like rate of a genre in each {name} lies above the genre's own, in percentage points."
-        " A dot"
-        " marks what differs beyond chance, with so many looked at."
-        f" {HIDDEN}"
+        f"The like rate of a genre in each {name} minus the genre's overall like rate, in percentage points."
+        f" Dots mark significant differences, corrected for multiple testing. {HIDDEN}"
     )
     alt = NO_DATA
     if strongest := largest(table, "difference"):
@@ -242,14 +237,14 @@ def _genre_by(table: pd.DataFrame, attribute: str) -> Figure:
 
 
 def _grid(table: pd.DataFrame, column: str) -> pd.DataFrame:
-    """A row per genre, a column per group; ages in their order."""
+    """A row per genre and a column per group; age groups are in order of age."""
     grid = table.pivot(index="genre", columns="group", values=column)
     ages = [age for age in AGES if age in grid.columns]
     return grid[ages] if set(ages) == set(grid.columns) else grid
 
 
-def _told(low: pd.DataFrame, high: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """Each cell's interval and people, in words."""
+def _hover(low: pd.DataFrame, high: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
+    """Each cell's interval and number of people as text."""
     points = (frame.map(lambda value: formatted(value, "points")) for frame in (low, high))
     first, last = points
     counted = people.map(lambda value: formatted(value, "count"))
@@ -265,11 +260,10 @@ def _differences(table: pd.DataFrame) -> Figure:
         labels.head(SUREST), points, low=low, high=high, reference=0.0, title=title, form="+.0f"
     )
     text = (
-        f"The {len(first)} surest of {len(table)} pairs found to differ. All cells of the three maps were"
-        " looked at: of the pairs found 5% are expected to be none (Benjamini and Hochberg), and the"
-        " intervals are as much wider (Benjamini and Yekutieli). A group may like everything more: its"
-        " difference over"
-        " all genres stands in the numbers."
+        f"The {len(first)} surest of {len(table)} significant differences, among all cells of the three maps."
+        " About 5% of them are expected to be false (Benjamini and Hochberg), and the intervals are widened"
+        " to match (Benjamini and Yekutieli). A group may like everything more: its difference over all"
+        " genres is in the numbers."
     )
     alt = (
         f"Dots with intervals for {len(first)} pairs of genre and group."
@@ -290,13 +284,13 @@ def _correlations(table: pd.DataFrame) -> Figure:
         table["number"], table["correlation"], title="Correlation with liking", form="+.2f", as_bars=True
     )
     text = (
-        "Pearson's correlation of each number with a rating's being a like."
-        " An age is the first year of its group. Over the ratings that know the number."
+        "Pearson's correlation of each number with liking, over the ratings for which the number is known."
+        " An age is the first year of its group."
     )
     alt = NO_DATA
     if best := largest(table, "correlation"):
         alt = f"Bars by number; strongest: {best['number']}, {formatted(best['correlation'], 'signed')}."
-    return Figure("correlations", "Numbers that go along with liking", text, alt, chart, table)
+    return Figure("correlations", "Correlations with liking", text, alt, chart, table)
 
 
 def _together(table: pd.DataFrame) -> Figure:
@@ -306,17 +300,17 @@ def _together(table: pd.DataFrame) -> Figure:
     for name in shares.index:
         shares.loc[name, name] = float("nan")
     chart = charts.heat_map(shares, form=".0%", title="Share of the row", diverging=False)
-    text = "Of the movies in the genre of a row, the share that is in the genre of a column, too."
+    text = "Of the movies in the genre of the row, the share that is also in the genre of the column."
     alt = f"Heat map of {len(shares)} genres by themselves."
-    return Figure("genres_together", "Genres that go together", text, alt, chart, table, counts.reset_index())
+    title = "Genres that occur together"
+    return Figure("genres_together", title, text, alt, chart, table, counts.reset_index())
 
 
 def _gems(table: pd.DataFrame, *, min_support: int, shrinkage: float) -> Figure:
     chart = charts.rows(table["title"], table["shrunk_like_rate"], title="Like rate, shrunk")
     text = (
-        f"Movies with few ratings, from {min_support} up to the median of those with at least as many, and"
-        " the highest"
-        f" like rates, shrunk as if {shrinkage:g} average ratings came on top."
+        f"Movies with the highest like rates and few ratings: at least {min_support}, and at most the median"
+        f" of movies with that many. Like rates are shrunk by adding {shrinkage:g} average ratings."
     )
     alt = f"Dots by movie, best first: {table['title'].iloc[0]}." if len(table) else "No movie to show."
     return Figure("hidden_gems", "Hidden gems", text, alt, chart, table)
@@ -326,8 +320,8 @@ def _polarising(table: pd.DataFrame, *, min_support: int) -> Figure:
     chart = charts.rows(
         table["title"], table["standard_deviation"], title="Standard deviation of stars", form=".2f"
     )
-    text = f"Movies with at least {min_support} ratings over which opinions differ most."
+    text = f"Movies with at least {min_support} ratings and the largest standard deviation of stars."
     alt = (
         f"Dots by movie, most divided first: {table['title'].iloc[0]}." if len(table) else "No movie to show."
     )
-    return Figure("polarising", "Movies that divide", text, alt, chart, table)
+    return Figure("polarising", "Movies that divide opinions", text, alt, chart, table)

@@ -1,4 +1,4 @@
-"""Where a report and the tables of its figures are left."""
+"""Writes a report and its figures' tables to a folder."""
 
 from __future__ import annotations
 
@@ -15,22 +15,24 @@ PAGE, FIGURES = "report.html", "figures"
 REPORT_FILES = (PAGE, FIGURES)
 
 
-def check_free(path: Path, ours: Collection[str]) -> None:
-    """Refuse a folder that holds anything but what the job leaves.
+def check_free(path: Path, allowed: Collection[str]) -> None:
+    """Refuse a folder that holds anything but run records and the names ``allowed``.
 
     Raises:
         InputError: the path is a file, or a folder with other content.
     """
-    check_folder(path, "--out", ours)
+    check_folder(path, "out", allowed)
     figures = path / FIGURES
     if figures.exists() and not (figures.is_dir() and (path / PAGE).is_file()):
-        raise InputError(f"--out {path}: its {FIGURES} are not those of a report: name a new folder")
+        raise InputError(
+            f"{path}: its {FIGURES} are not those of a report: name a new folder", argument="out"
+        )
 
 
 def leave_report(target: Path, report: Report) -> None:
-    """Write the page, then its figures' tables; those that only the page before names are removed first.
+    """Write the page, then its figures' tables; remove tables of an earlier report that are not replaced.
 
-    The page comes first, as it is what tells our figures from somebody else's, also after a kill.
+    The page is written first: it identifies the figures as a report's, also after a killed run.
     """
     folder = target / FIGURES
     before = (target / PAGE).read_text(encoding="utf-8") if (target / PAGE).is_file() else ""

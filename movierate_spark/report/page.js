@@ -8,7 +8,7 @@
   const palette = JSON.parse(document.getElementById("palette").textContent);
   const charts = [...document.querySelectorAll(".chart")];
 
-  // The charts' colours are those of the light page; each has one that stands for it in the dark.
+  // Charts have the colours of the light page; the palette maps each to its colour in dark mode.
   const coloured = (value, inDark) => {
     if (Array.isArray(value)) return value.map((item) => coloured(item, inDark));
     if (value && typeof value === "object") {
@@ -16,7 +16,7 @@
     }
     return inDark && typeof value === "string" && Object.hasOwn(palette, value) ? palette[value] : value;
   };
-  // On a narrow page long labels would leave no room for the marks; an entity is never cut in two.
+  // On a narrow page, long labels would leave no room for the marks. HTML entities are not cut.
   const head = (label) => label.slice(0, narrowLabel - 9).replace(/&[^;]*$/, "");
   const tail = (label) => label.slice(-8).replace(/^[^&]*;/, "");
   const shortened = (label) =>

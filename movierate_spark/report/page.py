@@ -1,4 +1,4 @@
-"""A page that holds everything it needs: figures with tables under them, styles and scripts inside."""
+"""Self-contained HTML pages: figures with their tables, and styles and scripts inline."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ HEADINGS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart, what it shows in words, and its numbers.
+    """A chart with its text and its numbers.
 
-    ``data`` is left as ``figures/<id>.csv``; ``table``, where given, is what stands under the chart instead.
+    ``data`` is written to ``figures/<id>.csv``. The page shows ``table`` if there is one, else ``data``.
     """
 
     id: str
@@ -67,7 +67,7 @@ class Figure:
 
     @property
     def spec(self) -> Markup:
-        """The chart for the page's script; no character in it can end the element that holds it."""
+        """The chart as JSON for the page's script, escaped so that it can't end its script element."""
         text = "" if self.chart is None else str(self.chart.to_json())
         return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))  # noqa: S704
 
@@ -90,7 +90,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Insight:
-    """A sentence made from a figure: what it says, what stands behind it, and what it can't say."""
+    """A sentence made from a figure, with the data that support it and its limits."""
 
     text: str
     figure: str
@@ -100,14 +100,14 @@ class Insight:
 
 @dataclass(frozen=True)
 class Report:
-    """A page and the tables beside it, by file name without ``.csv``."""
+    """A page and the tables of its figures, by file name without ``.csv``."""
 
     html: str
     tables: Mapping[str, pd.DataFrame]
 
 
 def render(template: str, figures: Sequence[Figure], **values: Any) -> Report:
-    """The report of a template; in it figures are known by their ids."""
+    """Render a template to a report; the template gets the figures by id, and ``values``."""
     by_id = {figure.id: figure for figure in figures}
     page = _environment().get_template(template).render(figures=by_id, **values)
     return Report(page, {figure.id: figure.data for figure in figures})
@@ -123,7 +123,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {"formatted": formatted, "moment": _moment}
     environment.globals |= {
-        # Files of this package and of Plotly, not data: markup that is not escaped.
+        # Files of this package and of Plotly: they are not data, and must not be escaped.
         "plotly": Markup(get_plotlyjs().replace("</script", "<\\/script")),  # noqa: S704
         "styles": Markup(own_file("page.css")),  # noqa: S704
         "script": Markup(own_file("page.js")),  # noqa: S704
@@ -139,7 +139,7 @@ def own_file(name: str) -> str:
 
 
 def formatted(value: Any, form: str = "") -> str:
-    """A value as a person reads it; missing ones are a dash, and text stays as it is."""
+    """A value as text; missing values become a dash, and text is not changed."""
     if isinstance(value, str):
         return value
     if value is None or pd.isna(value):
@@ -167,7 +167,7 @@ def formatted(value: Any, form: str = "") -> str:
 
 
 def largest(table: pd.DataFrame, column: str) -> dict[str, Any]:
-    """The first row with the largest value of a column, its sign aside; empty where there is none."""
+    """The first row with the largest absolute value of a column; empty if all values are missing."""
     sizes = table[column].abs()
     if not sizes.notna().any():
         return {}

@@ -1,39 +1,39 @@
-"""Whom the model serves how well: metrics by group, none about too few people."""
+"""Figures of metrics by group, without groups of too few people."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import pandas as pd
 
 from movierate_spark.disclosure import shown
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure, formatted
 from movierate_spark.report.wording import MODEL, as_text, words
+from movierate_spark.storage.documents import ColdStart, Figures
 
-SURE = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier")
+WITH_INTERVALS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier")
 
 
-def segment(values: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> pd.DataFrame:
-    """A row per value that may be shown: metrics, ``people``, ``rows`` and ends of the intervals."""
+def segment(values: Mapping[str, Figures], *, min_cell: int) -> pd.DataFrame:
+    """A row per value that may be shown: metrics, ``people``, ``ratings`` and the ends of the intervals."""
     rows = [
         {
             "value": value,
-            "people": found["people"],
-            "ratings": found["rows"],
-            **{name: found[name] for name in METRICS},
+            "people": figures.people,
+            "ratings": figures.rows,
+            **{name: figures.metric(name) for name in METRICS},
             **{
-                f"{name}_{end}": (found["intervals"].get(name) or (math.nan, math.nan))[i]
-                for name in SURE
+                f"{name}_{end}": (figures.intervals.get(name) or (math.nan, math.nan))[i]
+                for name in WITH_INTERVALS
                 for i, end in enumerate(("low", "high"))
             },
         }
-        for value, found in sorted(values.items())
+        for value, figures in sorted(values.items())
     ]
-    ends = [f"{name}_{end}" for name in SURE for end in ("low", "high")]
+    ends = [f"{name}_{end}" for name in WITH_INTERVALS for end in ("low", "high")]
     table = pd.DataFrame(rows, columns=["value", "people", "ratings", *METRICS, *ends])
     numbers = ["people", "ratings", *METRICS, *ends]
     table[numbers] = table[numbers].astype(float)
@@ -41,13 +41,13 @@ def segment(values: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> pd.Dat
 
 
 def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
-    """A figure of the AUC by group, best first."""
+    """The figure of the AUC by group, best first."""
     table = table.sort_values(["auc", "value"], ascending=[False, True], ignore_index=True)
     chart = charts.rows(
         table["value"], table["auc"], low=table["auc_low"], high=table["auc_high"], reference=overall,
         title="AUC", form=".3f",
     )  # fmt: skip
-    text = "AUC with 95% intervals (by user); the dotted line is the AUC over all ratings."
+    text = "AUC with 95% intervals (bootstrap over users). The dotted line is the AUC over all ratings."
     if name == "genre":
         text += " A film counts in each of its genres."
     alt = "No data."
@@ -59,17 +59,18 @@ def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
     )
 
 
-def new_and_known(cold: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> Figure:
-    """Metrics for new and known users and movies, beside the baselines."""
+def new_and_known(cold: Mapping[str, ColdStart], *, min_cell: int) -> Figure:
+    """The figure of metrics for new and known users and movies, with the baselines."""
     table = segment(cold, min_cell=min_cell)
     rows = []
     for value in table["value"]:
-        sources = {MODEL: cold[value], **cold[value]["baselines"]}
+        sources: dict[str, Figures] = {MODEL: cold[value], **cold[value].baselines}
         rows += [
-            [value, name, cold[value]["rows"], *(x[each] for each in METRICS)] for name, x in sources.items()
+            [value, name, cold[value].rows, *map(figures.metric, METRICS)]
+            for name, figures in sources.items()
         ]
     data = pd.DataFrame(rows, columns=["who", "model", "ratings", *METRICS])
-    text = "New: without a single rating as of the request. Baselines stand on the same ratings."
+    text = "New: without any rating as of the request. The baselines are measured on the same ratings."
     shown_text = as_text(
         data[["who", *METRICS]].assign(who=data["who"] + ": " + data["model"].map(words)), {}
     )
@@ -79,7 +80,11 @@ def new_and_known(cold: Mapping[str, Mapping[str, Any]], *, min_cell: int) -> Fi
 
 def _segment_text(table: pd.DataFrame) -> pd.DataFrame:
     ranges = {
-        i: {name: [row[f"{name}_low"], row[f"{name}_high"]] for name in SURE if pd.notna(row[f"{name}_low"])}
+        i: {
+            name: [row[f"{name}_low"], row[f"{name}_high"]]
+            for name in WITH_INTERVALS
+            if pd.notna(row[f"{name}_low"])
+        }
         for i, row in enumerate(table.to_dict("records"))
     }
     text = as_text(table[["value", *METRICS]], ranges)

@@ -1,4 +1,4 @@
-"""CSV files that a spreadsheet opens as data, never as formulas."""
+"""CSV files that a spreadsheet reads as data, not as formulas."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ FORMULA_STARTS = (
 
 
 def to_csv(table: pd.DataFrame) -> str:
-    """The table as CSV (UTF-8, RFC 4180); text that a spreadsheet would compute gets an apostrophe before it.
+    """The table as CSV (RFC 4180). Text that a spreadsheet would read as a formula gets a leading apostrophe.
 
-    After OWASP's page on CSV injection. All text is quoted, as a spreadsheet that expects another separator
-    would part it. Missing values are empty, floats keep all their digits.
+    This follows OWASP's page on CSV injection. All text is quoted, as a spreadsheet with another separator
+    would split it. Missing values are empty, and floats keep all digits.
     """
-    return table.map(_defused).to_csv(index=False, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)
+    return table.map(_escaped).to_csv(index=False, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
-def _defused(value: object) -> object:
+def _escaped(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

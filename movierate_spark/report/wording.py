@@ -1,4 +1,4 @@
-"""Metrics as a person reads them."""
+"""Metrics as text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report.page import formatted
 
 MODEL = "model"
@@ -27,7 +27,7 @@ TITLES = {
 def as_text(
     data: pd.DataFrame, ranges: Mapping[int, Mapping[str, Any]], form: str = "metric"
 ) -> pd.DataFrame:
-    """Metrics as text, with their intervals in the rows that have some."""
+    """The metrics as text; ``ranges`` has the intervals by row number and metric."""
     rows = []
     for i, row in enumerate(data.to_dict("records")):
         rows.append(
@@ -48,5 +48,5 @@ def _with_range(value: Any, interval: list[float] | None, form: str = "metric") 
 
 
 def words(name: object) -> str:
-    """A name as words."""
+    """A name with spaces instead of underscores."""
     return str(name).replace("_", " ")

@@ -1,1 +1,1 @@
-"""Ratings of any size, with a known truth."""
+"""Simulated ratings of any size, with a known truth."""

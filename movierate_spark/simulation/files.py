@@ -1,4 +1,4 @@
-"""Ratings of any size in the layout of MovieLens 1M, with a planted truth."""
+"""Simulated files of any size in the layout of MovieLens 1M, with a planted truth."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FEWEST, MOST = 1_000, 1_000_000_000
 FILES = ("ratings.dat", "users.dat", "movies.dat")
 TRUTH, WORK = "truth.json", ".simulation"
 
-# Shares in percent, about those of MovieLens 1M.
+# Shares in percent, close to those of MovieLens 1M.
 AGES = {1: 3, 18: 18, 25: 35, 35: 20, 45: 9, 50: 8, 56: 7}
 USUAL_OCCUPATION = {1: (10, 0.9), 18: (4, 0.45), 56: (13, 0.35)}  # pupils, students, the retired
 OTHER_OCCUPATIONS = dict(enumerate([14, 11, 5, 4, 6, 2, 5, 14, 1, 2, 0, 3, 8, 1, 6, 3, 5, 10, 1, 2, 6]))
@@ -41,9 +41,9 @@ GENRES = {
 }
 GENRES_PER_MOVIE = {1: 49, 2: 33, 3: 14, 4: 4}
 
-AGAIN_AFTER = 10  # a re-rating is of the movie that the user rated so many ratings before
-FEWEST_PER_USER, SPREAD = 20, 1.137  # of the log-normal counts: mean 165, median 97
-HEAD, TAIL = 1.25, 4.5  # the steepness of the popularity curve at its best and its worst sellers
+AGAIN_AFTER = 10  # a re-rating is of the movie that the user rated this many ratings before
+FEWEST_PER_USER, SPREAD = 20, 1.137  # SPREAD is that of the log-normal counts: mean 165, median 97
+HEAD, TAIL = 1.25, 4.5  # steepness of the popularity curve for popular and for unpopular movies
 
 ADJECTIVES = """Blue Broken Burning Crimson Distant Électric Frozen Gentle Golden Hidden Hollow Last Lost
     Naïve Paper Quiet Restless Second Secret Silent Velvet Wild Winter Wooden"""
@@ -54,7 +54,7 @@ PLACES = """Boston Cádiz Dublin Havana Lisbon Málaga Nairobi Oslo Québec Rome
 
 
 class Sizes(NamedTuple):
-    """Rows of the three files."""
+    """Numbers of rows of the three files."""
 
     ratings: int
     users: int
@@ -64,11 +64,11 @@ class Sizes(NamedTuple):
 def simulate(
     spark: SparkSession, out: Path, *, ratings: int, seed: int, re_ratings: float = 0.0
 ) -> dict[str, Any]:
-    """Write ratings.dat, users.dat, movies.dat and truth.json into ``out``, and return the truth.
+    """Write ratings.dat, users.dat, movies.dat and truth.json to ``out``; returns the truth.
 
-    The files depend on ``ratings``, ``seed`` and ``re_ratings`` only; this is the share of the ratings, at
-    most, that are of a movie which the user has rated before. A former simulation in ``out`` stays as it is
-    until the new one is complete. On a cluster ``out`` must be a folder that all machines share.
+    The files depend only on ``ratings``, ``seed`` and ``re_ratings``: at most this share of the ratings are
+    of a movie that the user has rated before. An earlier simulation in ``out`` is kept until the new one is
+    complete. On a cluster, ``out`` must be a folder that all machines share.
 
     Raises:
         InputError: ``ratings``, ``seed`` or ``re_ratings`` is out of range, or ``out`` is a file or holds
@@ -76,9 +76,9 @@ def simulate(
     """
     sizes = sizes_for(ratings)
     if not 0 <= re_ratings <= 1:
-        raise InputError(f"--re-ratings: {re_ratings} is out of range. Give a share from 0 to 1.")
+        raise InputError(f"{re_ratings} is out of range. Give a share from 0 to 1.", argument="re_ratings")
     if not 0 <= seed < 2**63:
-        raise InputError(f"--seed: {seed} is out of range. Give a whole number from 0 to 2^63 - 1.")
+        raise InputError(f"{seed} is out of range. Give a whole number from 0 to 2^63 - 1.", argument="seed")
     with workspace(out) as work:
         truth = {"seed": seed, "sizes": sizes._asdict(), "label_threshold": truth_of.THRESHOLD}
         truth |= {"re_ratings": re_ratings, "effects": truth_of.effects()}
@@ -89,20 +89,22 @@ def simulate(
 
 
 def sizes_for(ratings: int) -> Sizes:
-    """Users and movies that go with so many ratings, as in MovieLens 1M.
+    """The sizes for a number of ratings, in proportions as in MovieLens 1M.
 
     Raises:
         InputError: fewer than 1,000 or more than 1e9 ratings.
     """
     if not FEWEST <= ratings <= MOST:
-        raise InputError(f"--ratings: {ratings} is out of range. Give a number from {FEWEST:,} to {MOST:,}.")
+        raise InputError(
+            f"{ratings} is out of range. Give a number from {FEWEST:,} to {MOST:,}.", argument="ratings"
+        )
     return Sizes(ratings, max(20, round(ratings / 165)), round(3883 * (ratings / 1e6) ** 0.25))
 
 
 def write_files(
     spark: SparkSession, work: Path, sizes: Sizes, *, seed: int, re_ratings: float
 ) -> dict[str, Any]:
-    """Write the three files into ``work``; returns the measured part of the truth."""
+    """Write the three files to ``work``; returns the measured part of the truth."""
     people, films = users(spark, sizes, seed=seed), movies(spark, sizes, seed=seed)
     staged = local_uri(work / "rated")
     rated(people, films, sizes, seed=seed, re_ratings=re_ratings).write.parquet(staged)
@@ -117,7 +119,7 @@ def write_files(
 
 
 def users(spark: SparkSession, sizes: Sizes, *, seed: int) -> DataFrame:
-    """Demographics, one row per user: user_id, gender, age, occupation, zip."""
+    """One row per user: user_id, gender, age, occupation, zip."""
     draw = partial(uniform, seed, ("user_id",))
     occupation = pick(OTHER_OCCUPATIONS, draw("occupation"))
     for age, (usual, share) in USUAL_OCCUPATION.items():
@@ -126,8 +128,8 @@ def users(spark: SparkSession, sizes: Sizes, *, seed: int) -> DataFrame:
     digits, more = F.floor(draw("zip") * 100_000), F.floor(draw("zip+4") * 10_000)
     zip5, zip9 = F.format_string("%05d", digits), F.format_string("%05d-%04d", digits, more)
     ids = spark.range(1, sizes.users + 1).withColumnRenamed("id", "user_id")
-    busy = ids.withColumn("age", pick(AGES, draw("age"))).withColumn("occupation", occupation)
-    return busy.select(
+    aged = ids.withColumn("age", pick(AGES, draw("age"))).withColumn("occupation", occupation)
+    return aged.select(
         "user_id",
         F.when(draw("gender") < men, "M").otherwise("F").alias("gender"),
         "age",
@@ -155,7 +157,7 @@ def movies(spark: SparkSession, sizes: Sizes, *, seed: int) -> DataFrame:
 
 
 def title(seed: int) -> Column:
-    """A pleasant title, its article at the end as MovieLens has it."""
+    """A random title, with its article at the end as in MovieLens."""
     draw = partial(uniform, seed, ("movie_id",))
     lists = (ADJECTIVES, NOUNS, PLACES)
     adjective, noun, place = (pick(dict.fromkeys(words.split(), 1), draw(words)) for words in lists)
@@ -173,12 +175,12 @@ def rated(
 ) -> DataFrame:
     """One row per rating: user_id, movie_id, stars, second, logit, base.
 
-    Without ``re_ratings`` each (user, movie) is there once, and else each (user, movie, second).
+    Without ``re_ratings``, each (user, movie) occurs at most once, else each (user, movie, second).
     """
     tastes = truth_of.user_tastes(people, seed=seed)
     appeal = truth_of.movie_appeal(films, seed=seed, count=sizes.movies)
     raters = tastes.join(activity(people.select("user_id"), sizes, seed=seed), "user_id", "inner")
-    # By user once, before the rows exist: both windows below then need no further shuffle.
+    # Repartitioned by user while there is a row per user: the windows below need no further shuffle.
     raters = raters.repartition(8 + sizes.ratings // 500_000, "user_id")
     viewed = with_seconds(with_popularity(raters, sizes, seed=seed), seed=seed)
     viewed = with_re_ratings(viewed, share=re_ratings, seed=seed)
@@ -189,10 +191,11 @@ def rated(
 
 
 def activity(people: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
-    """How many movies each user rates: user_id, ratings, one row per user; they add up to the size.
+    """The number of ratings of each user, which add up to the size: one row per user, user_id and ratings.
 
-    Log-normal above a minimum, cut so that nobody rates much more than half of the movies. Each user
-    has a quantile of his own, so that few users have the same spread as many.
+    The numbers are log-normal above a minimum, and limited so that nobody rates much more than half of the
+    movies. Each user has a different quantile, so that the distribution is the same for few users as for
+    many.
     """
     free = sizes.ratings - FEWEST_PER_USER * sizes.users
     most = (0.5 * sizes.movies - FEWEST_PER_USER) / free * sizes.users * math.exp(SPREAD**2 / 2)
@@ -207,15 +210,15 @@ def activity(people: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
 
 
 def with_popularity(raters: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
-    """One row per rating: the user's columns, ``k`` from 0, and the popularity rank of another movie each.
+    """One row per rating: the user's columns, ``k`` from 0, and a movie's popularity rank.
 
-    The k-th rating falls into the k-th of the user's equal shares of the popularity curve. A
-    movie that is taken already pushes it to the next one.
+    A user's ranks are all different. The popularity curve is divided into as many equal shares as the user
+    has ratings, and the k-th rating is drawn from the k-th share. If that movie is taken, it is the next one.
     """
     k, last = F.col("k"), sizes.movies - F.col("ratings")
     share = F.pow((k + uniform(seed, ("user_id", "k"), "movie")) / F.col("ratings"), F.lit(HEAD))
     wanted = F.floor(-F.ln(1 - share * (1 - math.exp(-TAIL))) / TAIL * sizes.movies)
-    # Never so late that the user's remaining ratings would run out of movies.
+    # Limited, so that enough movies are left for the user's remaining ratings.
     ahead = F.least(wanted - k, last)
     so_far = Window.partitionBy("user_id").orderBy("k")
     rows = raters.select("*", F.explode(F.sequence(F.lit(0).cast("long"), F.col("ratings") - 1)).alias("k"))
@@ -223,7 +226,7 @@ def with_popularity(raters: DataFrame, sizes: Sizes, *, seed: int) -> DataFrame:
 
 
 def with_seconds(rows: DataFrame, *, seed: int) -> DataFrame:
-    """Add ``second`` (since 1970): users rate a page at a time, and some come back after days."""
+    """Add ``second`` (epoch): users rate several movies per page, and some return after days."""
     user, draw = partial(uniform, seed, ("user_id",)), partial(uniform, seed, ("user_id", "k"))
     returns = F.when(user("returns") < 0.4, 3 / F.col("ratings")).otherwise(0.0)
     away = F.when(draw("session") < returns, 2 + F.floor(-F.ln(draw("away")) * 45)).otherwise(0)
@@ -231,7 +234,7 @@ def with_seconds(rows: DataFrame, *, seed: int) -> DataFrame:
     in_turn = Window.partitionBy("user_id").orderBy(draw("order"), "k")
     so_far = in_turn.rowsBetween(Window.unboundedPreceding, Window.currentRow)
     sums = F.sum("away").over(so_far).alias("day"), F.sum("pause").over(so_far).alias("elapsed")
-    sat = rows.withColumn("away", away).withColumn("pause", pause).select("*", *sums)
+    in_sessions = rows.withColumn("away", away).withColumn("pause", pause).select("*", *sums)
 
     session = partial(uniform, seed, ("user_id", "day"))
     day = START_DAY + F.floor(900 * F.pow(user("start"), F.lit(1.4))) + F.col("day")
@@ -239,13 +242,13 @@ def with_seconds(rows: DataFrame, *, seed: int) -> DataFrame:
     postponed = F.when((day % 7).between(2, 3) & (session("weekend") < 0.35), 2).otherwise(0)
     evening = (session("hour") + session("hour too")) * 0.45 + 0.35
     clock = F.floor(evening % 1 * DAY_SECONDS)
-    return sat.withColumn("second", (day + postponed) * DAY_SECONDS + clock + F.col("elapsed"))
+    return in_sessions.withColumn("second", (day + postponed) * DAY_SECONDS + clock + F.col("elapsed"))
 
 
 def with_re_ratings(rows: DataFrame, *, share: float, seed: int) -> DataFrame:
-    """Add ``again``; a drawn ``share`` of the ratings are of the movie that the user rated ten before.
+    """Turn a random ``share`` of ratings into ratings of the movie rated ten before; add ``again`` (boolean).
 
-    Where that one is of the same second, the rating stays one of another movie.
+    A rating is not changed if the other one is of the same second.
     """
     if not share:
         return rows.withColumn("again", F.lit(False))
@@ -259,17 +262,17 @@ def with_re_ratings(rows: DataFrame, *, share: float, seed: int) -> DataFrame:
 
 
 def line(*columns: str) -> Column:
-    """The columns as one line of a MovieLens 1M file."""
+    """A line of a MovieLens 1M file from these columns."""
     return F.concat_ws("::", *[F.col(column).cast("string") for column in columns])
 
 
 def local_uri(path: Path) -> str:
-    """The path as Spark takes it, whatever the cluster's default file system is."""
+    """The path as a file: URI, so that the cluster's default file system has no effect."""
     return f"file://{path.resolve()}"
 
 
 def write_single(lines: DataFrame, target: Path) -> None:
-    """Write the one column of ``lines`` in its order as one ISO-8859-1 file; memory use is constant."""
+    """Write the single column of ``lines``, in order, to one ISO-8859-1 file, with constant memory."""
     parts = target.with_suffix(".parts")
     lines.write.text(local_uri(parts))
     with target.open("w", encoding="ISO-8859-1", newline="") as file:
@@ -281,10 +284,12 @@ def write_single(lines: DataFrame, target: Path) -> None:
 
 @contextmanager
 def workspace(out: Path) -> Iterator[Path]:
-    """An empty folder inside ``out``, removed at the end; left by a killed run, it says that ``out`` is ours.
+    """An empty folder in ``out``, removed after the block.
+
+    A killed run leaves it; it marks ``out`` as the folder of a simulation.
 
     Raises:
-        InputError: ``out`` cannot be made, is a file, or holds anything but a simulation.
+        InputError: ``out`` cannot be created, is a file, or holds anything but a simulation.
     """
     work = out / WORK
     try:
@@ -293,7 +298,9 @@ def workspace(out: Path) -> Iterator[Path]:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
     except OSError as error:
-        raise InputError(f"{out}: {error.strerror}. Name a folder that can be written with --out.") from error
+        raise InputError(
+            f"{out}: {error.strerror}. Name a folder that can be written.", argument="out"
+        ) from error
     try:
         yield work
     finally:
@@ -303,23 +310,23 @@ def workspace(out: Path) -> Iterator[Path]:
 
 
 def refuse_other_contents(out: Path) -> None:
-    """Nothing but a simulation may be overwritten.
+    """Refuse a folder that holds anything but a simulation.
 
     Raises:
-        InputError: ``out`` is a file, or holds something else.
+        InputError: ``out`` is a file, or holds other files.
     """
     if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file. Name a new or empty folder with --out.")
-    ours = (out / TRUTH).is_file() or (out / WORK).is_dir()
-    if not ours and out.exists() and (found := sorted(path.name for path in out.iterdir())):
+        raise InputError(f"{out}: is a file. Name a new or empty folder.", argument="out")
+    is_simulation = (out / TRUTH).is_file() or (out / WORK).is_dir()
+    if not is_simulation and out.exists() and (names := sorted(path.name for path in out.iterdir())):
         raise InputError(
-            f"{out}: holds {found[0]} but no {TRUTH}, so it is no simulation. "
-            "Name a new or empty folder with --out."
+            f"{out}: holds {names[0]} but no {TRUTH}, so it is not a simulation. Name a new or empty folder.",
+            argument="out",
         )
 
 
 def publish(work: Path, out: Path) -> None:
-    """Move the finished files out of ``work``; truth.json goes first and comes last."""
+    """Move the finished files from ``work`` to ``out``; truth.json is removed first and moved last."""
     (out / TRUTH).unlink(missing_ok=True)
     for name in (*FILES, TRUTH):
         (work / name).replace(out / name)

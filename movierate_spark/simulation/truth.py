@@ -1,8 +1,8 @@
-"""The planted truth of simulated ratings: who likes what, and how well that could be known at best.
+"""The planted truth of simulated ratings: who likes what, and the best AUC that is possible.
 
-P(liked) = sigmoid(logit), logit = base + user effect + movie effect + drift. The base is what
-demographics, genres, the film's age and the hour decide. Every draw is a hash of a key, so that the
-same seed gives the same world in any partitioning.
+P(liked) = sigmoid(logit), logit = base + user effect + movie effect + drift. The base depends on
+demographics, genres, the film's age and the hour. Every random draw is a hash of a key, so that the same seed
+gives the same ratings at any partitioning.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ FILM_AGE_PER_YEAR = 0.022
 EVENING = [0.06, 0.08, 0.09, 0.10, 0.09, 0.08, 0.06, 0.04, 0.02, 0.0, -0.02, -0.04]
 HOUR = EVENING + [round(0.0 - effect, 2) for effect in EVENING]
 USER_SD, MOVIE_SD = 0.90, 0.85
-POPULARITY_SLOPE = 0.6  # from the most popular movie down to the least
+POPULARITY_SLOPE = 0.6  # from the most popular movie to the least
 DRIFT_PER_YEAR = -0.06
 
 SCORES = {"best_auc": "logit", "best_auc_base": "base"}
@@ -88,25 +88,25 @@ def uniform(seed: int, keys: tuple[str, ...], salt: str) -> Column:
 
 
 def normal_quantile(probability: Column) -> Column:
-    """Tukey's lambda approximation of the standard normal quantile, close to it inside three sigma."""
+    """Tukey's lambda approximation of the standard normal quantile, accurate within three sigma."""
     power = F.lit(0.135)
     return (F.pow(probability, power) - F.pow(1 - probability, power)) / F.lit(0.1975)
 
 
 def constant(values: Any, ddl: str) -> Column:
-    """A list or mapping as one literal; one ``F.lit`` per item would take longer than the query."""
+    """A list or mapping as one literal; a ``F.lit`` per item would be slower than the query."""
     return F.from_json(F.lit(json.dumps(values)), ddl)
 
 
 def pick(shares: Mapping[Any, int], draw: Column) -> Column:
-    """The value that a uniform draw falls on, given each value's share."""
+    """The value that a uniform ``draw`` selects, in proportion to the ``shares``."""
     pool = [value for value, share in shares.items() for _ in range(share)]
     ddl = "array<int>" if isinstance(pool[0], int) else "array<string>"
     return F.get(constant(pool, ddl), F.floor(draw * len(pool)).cast("int"))
 
 
 def user_tastes(users: DataFrame, *, seed: int) -> DataFrame:
-    """One row per user: user_id, segment (place in ``SEGMENTS``), user_base, user_effect."""
+    """One row per user: user_id, segment (index in ``SEGMENTS``), user_base, user_effect."""
     age = F.col("age").cast("string")
     segments = constant([gender + group for gender, group in SEGMENTS], "array<string>")
     by_gender = constant(GENDER, "map<string, double>")[F.col("gender")]
@@ -131,7 +131,7 @@ def movie_appeal(movies: DataFrame, *, seed: int, count: int) -> DataFrame:
         )
         return total / F.size("genres") + film_age
 
-    # A rating's popularity averages about 0.25, so that the slope hardly moves the like rate.
+    # The mean of popularity / count over ratings is about 0.25: the slope hardly changes the like rate.
     popular = POPULARITY_SLOPE * (0.25 - F.col("popularity") / count)
     own = MOVIE_SD * normal_quantile(uniform(seed, ("movie_id",), "movie effect"))
     return movies.select(
@@ -143,7 +143,7 @@ def movie_appeal(movies: DataFrame, *, seed: int, count: int) -> DataFrame:
 
 
 def segment_effects() -> dict[str, list[float]]:
-    """Each genre's effect on every one of ``SEGMENTS``, interactions included."""
+    """Each genre's effect in each of ``SEGMENTS``, including interactions."""
 
     def effect(genre: str, gender: str, age: str) -> float:
         interactions = (GENRE_BY_GENDER.get(gender, {}), GENRE_BY_AGE.get(age, {}))
@@ -153,7 +153,7 @@ def segment_effects() -> dict[str, list[float]]:
 
 
 def with_logits(ratings: DataFrame) -> DataFrame:
-    """Add ``base`` and ``logit``, given the tastes, the appeal and the second of each rating."""
+    """Add ``base`` and ``logit`` to ratings with tastes, appeal and second."""
     hour = F.floor(F.col("second") % DAY_SECONDS / HOUR_SECONDS).cast("int")
     by_hour = F.get(constant(HOUR, "array<double>"), hour)
     base = F.col("user_base") + F.get("movie_base", F.col("segment")) + by_hour
@@ -163,9 +163,9 @@ def with_logits(ratings: DataFrame) -> DataFrame:
 
 
 def stars(*, seed: int) -> Column:
-    """1 to 5: at least the threshold with the planted probability, more extreme at extreme logits.
+    """Stars from 1 to 5: likes with the planted probability, more extreme stars at extreme logits.
 
-    Who rates a movie ``again`` makes up his mind anew.
+    A rating of a movie rated ``again`` is an independent draw.
     """
 
     def draw(salt: str) -> Column:
@@ -180,7 +180,7 @@ def stars(*, seed: int) -> Column:
 
 
 def evaluate(rated: DataFrame, *, rows: int) -> dict[str, Any]:
-    """Like rate and best AUCs of ``stars, second, logit, base``: over all ``rows``, and the last tenth."""
+    """Like rate and best AUCs, from ``stars, second, logit, base``: of all ``rows`` and of the last tenth."""
     since = last_tenth_since(rated, rows=rows)
     everything, late = figures(rated), figures(rated.where(F.col("second") >= since))
     like_rate = everything.pop("liked") / everything.pop("rows")
@@ -189,7 +189,7 @@ def evaluate(rated: DataFrame, *, rows: int) -> dict[str, Any]:
 
 
 def last_tenth_since(rated: DataFrame, *, rows: int) -> int:
-    """The latest second (since 1970) with at least a tenth of the ``rows`` at or after it."""
+    """The latest epoch second with at least a tenth of the ``rows`` at or after it."""
     wanted = -(-rows // 10)
     day = F.floor(F.col("second") / DAY_SECONDS)
     days = iter(rated.groupBy(day.alias("day")).count().orderBy(F.desc("day")).collect())
@@ -197,34 +197,34 @@ def last_tenth_since(rated: DataFrame, *, rows: int) -> int:
     while count < wanted:
         wanted -= count
         newest, count = next(days)
-    # A day has at most 86,400 seconds: one partition holds them.
+    # A day has at most 86,400 seconds, few enough for one partition.
     later = F.sum("count").over(Window.orderBy(F.desc("second")))
     seconds = rated.where(day == newest).groupBy("second").count().withColumn("later", later)
     return int(seconds.where(F.col("later") >= wanted).agg(F.max("second")).collect()[0][0])
 
 
 def figures(rated: DataFrame) -> dict[str, Any]:
-    """Rows, liked rows and the exact AUC of each of ``SCORES``; None where all labels are the same.
+    """Rows, liked rows and the exact AUC of each of ``SCORES``; None if all labels are the same.
 
-    AUC = P(score of a liked rating > score of another) + P(equal) / 2, from integer counts.
+    AUC = P(score of a liked rating > score of another rating) + P(equal) / 2, from integer counts.
     """
     pieces = auc_pieces(rated).collect()
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name in SCORES:
         ones = others = wins = 0
         for piece in sorted((p for p in pieces if p["name"] == name), key=lambda p: int(p["bucket"])):
             wins += piece["wins"] + 2 * piece["ones"] * others
             ones += piece["ones"]
             others += piece["others"]
-        found |= {"rows": ones + others, "liked": ones}
-        found[name] = wins / (2 * ones * others) if ones and others else None
-    return found
+        values |= {"rows": ones + others, "liked": ones}
+        values[name] = wins / (2 * ones * others) if ones and others else None
+    return values
 
 
 def auc_pieces(rated: DataFrame) -> DataFrame:
-    """One row per score and bucket of it, a few thousand in all: name, bucket, ones, others, wins.
+    """One row per score and bucket, a few thousand in all: name, bucket, ones, others, wins.
 
-    ``wins`` counts the bucket's pairs in the right order twice, and its ties once.
+    ``wins`` counts pairs in the right order within the bucket twice, and ties once.
     """
     one = (F.col("stars") >= THRESHOLD).cast("long")
     named = [
@@ -232,7 +232,7 @@ def auc_pieces(rated: DataFrame) -> DataFrame:
     ]
     bounded = F.greatest(F.lit(-WIDEST_LOGIT), F.least(F.lit(WIDEST_LOGIT), F.col("score")))
     up_to = Window.partitionBy("name", "bucket").orderBy("score").rangeBetween(Window.unboundedPreceding, 0)
-    # right + tied - (wrong + tied) + all = 2 right + tied, for each pair is right, wrong or tied.
+    # Each pair is right, wrong or tied: (right + tied) - (wrong + tied) + all = 2 right + tied.
     balance = F.when(F.col("one") == 1, F.col("others_up_to")).otherwise(-F.col("ones_up_to"))
     ones, others = F.sum("one"), F.sum(1 - F.col("one"))
     return (

@@ -1,1 +1,1 @@
-"""Where things lie: tables and their commits, files that are whole or not there, and what may go."""
+"""Storage: the lake, Delta tables and their commits, atomic files, vacuum and run records."""

@@ -1,4 +1,4 @@
-"""Digests of inputs: whether a run would read again what another has read."""
+"""Digests of inputs, to recognise a run with the same inputs."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 
 
 def sha256(content: bytes) -> str:
-    """SHA-256 of bytes that have been read, for whoever parses the very same."""
+    """SHA-256 of bytes in memory."""
     return hashlib.sha256(content).hexdigest()
 
 
 def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of the names and digests of a folder's files, hidden ones aside."""
+    """SHA-256 of a file, or of the names and digests of a folder's visible files."""
     if path.is_file():
         with path.open("rb") as content:
             return hashlib.file_digest(content, "sha256").hexdigest()
@@ -26,14 +26,14 @@ def digest_of(path: Path) -> str:
 
 
 def number_of(*parts: object) -> int:
-    """A number of 63 bits that other parts (of JSON's kinds) are very unlikely to give."""
+    """A 63-bit digest of ``parts``, which must be JSON values; the number is not negative."""
     text = json.dumps(parts, sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
 def visible_files(folder: Path) -> Iterator[Path]:
-    """The files below a folder but for Spark's hidden ones: ``.x``, and ``_x`` without a ``=``."""
-    for inside, folders, names in os.walk(folder, followlinks=True):  # as Spark does
+    """The files below a folder that Spark reads: not ``.x``, nor ``_x`` without a ``=``."""
+    for inside, folders, names in os.walk(folder, followlinks=True):  # as in Spark
         folders[:] = [name for name in folders if not _is_hidden(name)]
         yield from (Path(inside) / name for name in names if not _is_hidden(name))
 

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or not there, whenever a run is killed."""
+"""Atomic files: complete or absent, even if a run is killed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 UNIQUE = r"[0-9a-f]{32}"
-"""A name that no other run gives: a UUID's digits."""
+"""The pattern of a name that is unique to a run: a UUID's hexadecimal digits."""
 
 
 def remove_if_empty(folders: Iterable[Path]) -> None:
@@ -23,13 +23,13 @@ def remove_if_empty(folders: Iterable[Path]) -> None:
 
 
 def entries(folder: Path) -> list[str]:
-    """Names in a folder, sorted, but for files that a killed run had half written; none without a folder."""
+    """The names in a folder, sorted, without incomplete files of killed runs; empty if there is no folder."""
     names = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() else []
     return [name for name in names if not re.fullmatch(rf"\..+\.{UNIQUE}", name)]
 
 
 def last_change(path: Path) -> float:
-    """When a file, or anything in a folder, was changed last; the end of time where it goes meanwhile."""
+    """The last change (epoch seconds) of a file or of a folder's content; infinity if it is being removed."""
     try:
         return max(each.stat().st_mtime for each in (path, *path.rglob("*")))
     except FileNotFoundError:
@@ -42,15 +42,15 @@ def replace_json(path: Path, document: object, *, mode: int = 0o666) -> None:
 
 
 def as_json(document: object) -> str:
-    """A document as it is written to a file."""
+    """The JSON text of a document, as it is written to files."""
     return json.dumps(document, indent=2, allow_nan=False) + "\n"
 
 
 def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
-    """Write a text file (UTF-8) so that a reader sees the old or the new one, never a part.
+    """Write a text file (UTF-8) atomically: a reader sees either the old or the new file.
 
-    That holds after a power failure, too: its content is on the disk before it gets its name. The file has
-    the permissions of ``mode`` from its first byte on, less what the umask takes.
+    This also holds after a power failure, as the content is on disk before the file gets its name. The file
+    is created with the permissions ``mode``, reduced by the umask.
     """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
@@ -66,10 +66,10 @@ def replace_text(path: Path, text: str, *, mode: int = 0o666) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where its file system can; the file has its name already."""
+    """Flush a folder's entries to disk if the file system can; errors are ignored, as the file is there."""
     with suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(opened)
+            os.fsync(descriptor)
         finally:
-            os.close(opened)
+            os.close(descriptor)

@@ -1,12 +1,11 @@
-"""The lake: four Delta tables, and the ledger that is their commit.
+"""The lake: four Delta tables, and a ledger that commits them together.
 
-``ledger.json`` names each table's version and is written last, by an atomic rename. Readers open
-the tables at those versions, so they see one whole delivery or the one before it.
+``ledger.json`` names the version of each table. It is written last, by an atomic rename. Readers open the
+tables at these versions, so that they see either the complete new delivery or the one before it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,9 +18,12 @@ from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
-from movierate_spark.storage.commits import Attempt, OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import Attempt, attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
+from movierate_spark.storage.documents import Ledger, TableCounts, problem_with
 from movierate_spark.storage.files import replace_json
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import current_files, read_table
 
 LEDGER = "ledger.json"
@@ -29,13 +31,14 @@ LEDGER = "ledger.json"
 
 @dataclass(frozen=True)
 class Lake:
-    """An opened lake: its frames are fixed at the ledger's versions.
+    """A lake whose frames are at the versions in the ledger.
 
-    ``ledger_sha256`` is of the bytes that ``ledger`` was parsed from; the file may be another one by now.
+    ``ledger_sha256`` is the digest of the bytes from which ``ledger`` was parsed; the file may have been
+    replaced since.
     """
 
     path: Path
-    ledger: Mapping[str, Any]
+    ledger: Ledger
     ledger_sha256: str
     ratings: DataFrame
     users: DataFrame
@@ -43,12 +46,12 @@ class Lake:
 
     @property
     def has_re_ratings(self) -> bool:
-        """Whether a user has rated a movie again; not in a lake whose ledger does not count them (0.1)."""
-        return bool(self.ledger["tables"]["ratings"].get("re_rated", 0))
+        """Whether a user has rated a movie again; false for a lake of version 0.1 without their number."""
+        return bool(self.ledger.tables["ratings"].re_rated)
 
     @property
     def latest_ratings(self) -> DataFrame:
-        """One row per (user, movie) that has ratings: the latest of them."""
+        """One row per (user, movie) with ratings: the latest rating."""
         if not self.has_re_ratings:
             return self.ratings
         latest = F.max(F.struct("rated_at", "rating")).alias("latest")
@@ -56,72 +59,78 @@ class Lake:
         return by_pair.select("user_id", "movie_id", "latest.rating", "latest.rated_at")
 
     def described(self) -> dict[str, Any]:
-        """What a run record says of the lake that was read."""
-        versions = self.ledger["versions"]
-        return {"lake": str(self.path), "lake_versions": versions, "ledger_sha256": self.ledger_sha256}
+        """The lake's path, versions and digest, for run records."""
+        return {
+            "lake": str(self.path),
+            "lake_versions": dict(self.ledger.versions),
+            "ledger_sha256": self.ledger_sha256,
+        }
 
 
-def read_ledger(path: Path) -> tuple[dict[str, Any], bytes]:
-    """The ledger of the lake at ``path``, and the bytes that it was read from.
+def read_ledger(path: Path) -> tuple[Ledger, bytes]:
+    """The ledger of the lake at ``path``, and the bytes from which it was parsed.
 
     Raises:
-        InputError: no lake lies there, or its ledger can't be read.
+        InputError: there is no lake, or its ledger can't be read.
     """
     try:
         content = (path / LEDGER).read_bytes()
-        ledger = json.loads(content)
-        ledger["versions"] = {name: int(ledger["versions"][name]) for name in schemas.LAKE}
-        return ledger, content
+        return Ledger.parse(content), content
     except FileNotFoundError as error:
-        raise InputError(f"--lake {path}: no lake there ({LEDGER} is missing): run prepare") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"--lake {path}: {LEDGER} can't be read: run prepare again") from error
+        raise InputError(
+            f"{path}: no lake there ({LEDGER} is missing): run prepare", argument="lake"
+        ) from error
+    except (OSError, ValueError) as error:
+        problem = problem_with(error)
+        raise InputError(
+            f"{path}: {LEDGER} can't be read ({problem}): run prepare again", argument="lake"
+        ) from error
 
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:
-    """The lake at ``path``, as its ledger names it.
+    """The lake at ``path``, at the versions in its ledger.
 
     Raises:
-        InputError: no lake lies there, or its ledger or a table can't be read.
+        InputError: there is no lake, or its ledger or a table can't be read.
     """
     ledger, content = read_ledger(path)
     frames = {
-        name: read_table(spark, path / name, schemas.LAKE[name], version=ledger["versions"][name])
+        name: read_table(spark, path / name, schemas.LAKE[name], version=ledger.versions[name])
         for name in ("ratings", "users", "movies")
     }
     return Lake(path, ledger, sha256(content), **frames)
 
 
-def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The ledger of a whole lake that was made of the same files and settings; else None.
+def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> Ledger | None:
+    """The ledger of the lake at ``path`` if it was made of the same inputs and settings; else None.
 
-    A rating of the future that was rejected may have come of age: such a lake is never the same. Nor is one
-    of 0.1 that did not keep, nor count, re-ratings.
+    Also None if one of its files is missing; if ratings were rejected for their time, as a time in the future
+    may be valid now; and for a lake of version 0.1, which did not keep re-ratings.
     """
     try:
-        ledger: dict[str, Any] = json.loads((path / LEDGER).read_text(encoding="utf-8"))
-        is_same = all(ledger[name] == value for name, value in made_of.items())
-        ratings = ledger["tables"]["ratings"]
-        is_same &= "re_rated" in ratings
-        too_late = ratings["by_rule"].get("rated_at", 0)
+        ledger = Ledger.parse((path / LEDGER).read_bytes())
         files = [
             file
-            for name, version in ledger["versions"].items()
+            for name, version in ledger.versions.items()
             for file in current_files(path / name, version=version)
         ]
-    except (OSError, ValueError, KeyError, TypeError, DeltaError):
+    except (OSError, ValueError, DeltaError):
         return None
+    is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
+    ratings = ledger.tables["ratings"]
+    is_same &= ratings.re_rated is not None
+    too_late = ratings.by_rule.get("rated_at", 0)
     return ledger if is_same and not too_late and all(Path(file).is_file() for file in files) else None
 
 
 def open_tables(path: Path) -> dict[str, OpenedTable]:
-    """The lake's tables as they are when a run begins, for :func:`publish`."""
+    """The lake's tables as they are now, for :func:`publish`: to be called when a run begins."""
     return {name: open_table(path / name) for name in schemas.LAKE}
 
 
 @contextmanager
 def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
-    """Write the tables' files; if the block fails, what it had written is removed again."""
+    """Write the tables' files, by table. If the block fails, those that are not published are removed."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(attempt_to_write(frames[name], path / name, schema))
@@ -132,20 +141,23 @@ def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str
 def publish(
     path: Path,
     attempts: Mapping[str, Attempt],
-    ledger: Mapping[str, Any],
+    tables: Mapping[str, TableCounts],
+    made_of: Mapping[str, Any],
     *,
     to: Mapping[str, OpenedTable],
-) -> dict[str, Any]:
-    """Commit the tables, then the ledger that makes them the lake, and return it with their versions.
+) -> Ledger:
+    """Commit the tables, then write the ledger, which makes them visible to readers.
 
-    ``to`` are the tables as they were when the run began.
+    ``tables`` and ``made_of`` are the ledger's content without the versions. ``to`` are the tables as they
+    were when the run began.
 
     Raises:
-        MovierateError: the rows written are not those the ledger counts; nothing becomes visible.
+        InputError: a table now has another schema.
+        MovierateError: the numbers of rows written differ from the ledger's counts; nothing becomes visible.
         ConflictError: another run has published a lake meanwhile.
     """
-    rejected = sum(table["rejected"] for table in ledger["tables"].values())
-    counted = {name: table["accepted"] for name, table in ledger["tables"].items()} | {"rejected": rejected}
+    rejected = sum(counts.rejected for counts in tables.values())
+    counted = {name: counts.accepted for name, counts in tables.items()} | {"rejected": rejected}
     for name, attempt in attempts.items():
         if attempt.rows != counted[name]:
             raise MovierateError(
@@ -153,13 +165,13 @@ def publish(
             )
     versions = {name: commit(attempt, to=to[name]) for name, attempt in attempts.items()}
     _check_newest(path, versions)
-    whole = {**ledger, "versions": versions}
-    replace_json(path / LEDGER, whole)
-    return whole
+    ledger = Ledger.new(**made_of, tables=tables, versions=versions)
+    replace_json(path / LEDGER, ledger.content())
+    return ledger
 
 
 def _check_newest(path: Path, versions: Mapping[str, int]) -> None:
-    """Refuse to name versions that another run has replaced by now: its lake is the newer one."""
+    """Refuse versions that another run has already replaced, as its lake is newer."""
     newest = {name: open_table(path / name).version for name in versions}
     if newest != versions:
         raise ConflictError(

@@ -1,4 +1,4 @@
-"""Secrets in settings, hidden before the settings are written anywhere, by Spark's own rule."""
+"""Redaction of secrets in settings before they are written to a file, by Spark's rule."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 SETTING = "spark.redaction.regex"
 BY_DEFAULT = "(?i)secret|password|token|access[.]?key|credential"
-"""Spark 4.3's; those before it know fewer words."""
+"""The default of Spark 4.3; earlier versions have fewer words."""
 HIDDEN = "*********(redacted)"
 ANYTHING = re.compile("")
 
 
 def redacted(document: Mapping[str, Any], pattern: str = BY_DEFAULT) -> dict[str, Any]:
-    """The document, with each text hidden that the pattern finds something in, or in its name.
+    """The document with every text hidden in which, or in whose name, the pattern is found.
 
-    A pattern that Python can't read (Spark's is Java's) hides every text.
+    If Python can't compile the pattern (Spark's patterns are Java's), every text is hidden.
     """
     try:
         secret = re.compile(pattern)

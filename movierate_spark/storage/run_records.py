@@ -1,13 +1,12 @@
-"""Run records: a JSON file beside what a run published, for whoever has to know what happened."""
+"""Run records: a JSON file about each run, in the folder of its output."""
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.session import submitted_properties
 from movierate_spark.storage import redaction
+from movierate_spark.storage.documents import Outcome, RunRecord, problem_with
 from movierate_spark.storage.files import replace_json
 
 RUNS = "_runs"
@@ -25,94 +25,103 @@ LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltal
 
 
 def library_versions() -> dict[str, str]:
-    """The versions of this package and of those that its results depend on."""
+    """The versions of this package and of the libraries on which its results depend."""
     return {name: version(name) for name in LIBRARIES}
 
 
 @dataclass
-class RunRecord:
-    """What a run read, did and left. Times are UTC; ``seconds`` from its beginning to its end.
+class Draft:
+    """A run record while the run is working: see :class:`RunRecord`. It is written only if ``kept``."""
 
-    ``outcome`` is done, unchanged, conflict or failed. ``counts`` are rows at each step, which add up. One
-    that is not ``kept`` is not written.
-    """
-
-    job: str
-    started: str
-    outcome: str = "done"
+    outcome: Outcome = "done"
     run_date: str | None = None
-    seconds: float = 0.0
-    inputs: dict[str, Any] = field(default_factory=dict)
-    counts: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    steps: list[dict[str, Any]] = field(default_factory=list)
-    settings: dict[str, Any] = field(default_factory=dict)
-    libraries: dict[str, str] = field(default_factory=dict)
+    inputs: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    outputs: Mapping[str, Any] = field(default_factory=dict)
     kept: bool = True
 
 
-@contextmanager
-def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, Any]]) -> Iterator[RunRecord]:
-    """A record to be filled by the block, left in ``target`` when it ends.
+@dataclass(frozen=True)
+class StoredRecord:
+    """A run record, and the folder in which it was found."""
 
-    A refused run leaves none. One that failed or lost leaves one where ``target`` exists.
+    folder: str
+    record: RunRecord
+
+
+@contextmanager
+def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, Any]]) -> Iterator[Draft]:
+    """A draft for the block to fill; it is written into ``target`` as a run record when the block ends.
+
+    A run that ends with an InputError has no record. One that failed otherwise, or had a conflict, has one if
+    ``target`` exists.
     """
-    began = time.monotonic()
-    record = RunRecord(
-        job,
-        f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
-        settings=_told(settings),
-        libraries=library_versions(),
-    )
+    draft, started, start = Draft(), datetime.now(UTC), time.monotonic()
+
+    def write() -> None:
+        content = {
+            "job": job,
+            "started": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+            "seconds": round(time.monotonic() - start, 3),
+            "steps": steps,
+            "settings": _without_secrets(settings),
+            "libraries": library_versions(),
+        }
+        from_draft = {name: value for name, value in vars(draft).items() if name != "kept"}
+        _write(target, RunRecord.new(**content, **from_draft))
+        steps.clear()
+
     try:
-        yield record
+        yield draft
     except InputError:
         raise
     except BaseException as error:
-        record.outcome = "conflict" if isinstance(error, ConflictError) else "failed"
+        draft.outcome = "conflict" if isinstance(error, ConflictError) else "failed"
         if target.is_dir():
-            with suppress(OSError):  # what went wrong first is what the caller must hear
-                _write(target, record, began, steps)
+            with suppress(OSError):  # the caller must get the first error
+                write()
         raise
-    if record.kept:
-        _write(target, record, began, steps)
+    if draft.kept:
+        write()
 
 
-def _told(settings: Settings) -> dict[str, Any]:
-    """Settings as a record may tell them: what Spark would hide, by its pattern here, is hidden."""
+def _without_secrets(settings: Settings) -> dict[str, Any]:
+    """The settings, without values that Spark would redact by its pattern in these settings."""
     properties = {**settings.spark.properties, **submitted_properties()}
     pattern = properties.get(redaction.SETTING, redaction.BY_DEFAULT)
     return redaction.redacted(settings.model_dump(mode="json"), pattern)
 
 
-def _write(target: Path, record: RunRecord, began: float, steps: list[dict[str, Any]]) -> None:
-    record.seconds = round(time.monotonic() - began, 3)
-    record.steps = list(steps)
+def _write(target: Path, record: RunRecord) -> None:
     folder = target / RUNS
     folder.mkdir(parents=True, exist_ok=True)
     stamp = record.started.replace(":", "").replace("-", "")
-    content = {name: value for name, value in asdict(record).items() if name != "kept"}
     file = folder / f"{stamp}-{record.job}-{uuid.uuid4().hex[:8]}.json"
-    replace_json(file, content, mode=FOR_ITS_OWNER)
-    steps.clear()
+    replace_json(file, record.content(), mode=FOR_ITS_OWNER)
 
 
 def longest_run(folder: Path) -> float:
-    """Seconds that the longest run took of those that have left a record in ``folder``; 0 without records."""
-    files = (folder / RUNS).glob("*.json")
-    return max((json.loads(file.read_text(encoding="utf-8"))["seconds"] for file in files), default=0.0)
+    """The duration in seconds of the longest run with a record in ``folder``; 0 without records."""
+    return max((_read(file).seconds for file in (folder / RUNS).glob("*.json")), default=0.0)
 
 
-def read_records(folders: list[Path]) -> list[Mapping[str, Any]]:
-    """The records that lie in folders of lakes, models, scores and reports, oldest first.
+def read_records(folders: list[Path]) -> list[StoredRecord]:
+    """The run records in folders of lakes, models, scores and reports, oldest first.
 
     Raises:
-        InputError: a folder holds no records.
+        InputError: a folder has no records, or one that can't be read.
     """
-    found = []
+    stored: list[StoredRecord] = []
     for folder in folders:
         files = sorted((folder / RUNS).glob("*.json"))
         if not files:
             raise InputError(f"{folder}: no run has left a record there")
-        found += [{**json.loads(file.read_text(encoding="utf-8")), "where": str(folder)} for file in files]
-    return sorted(found, key=lambda record: (record["started"], record["run_date"] or ""))
+        stored += [StoredRecord(str(folder), _read(file)) for file in files]
+    return sorted(stored, key=lambda each: (each.record.started, each.record.run_date or ""))
+
+
+def _read(file: Path) -> RunRecord:
+    try:
+        return RunRecord.parse(file.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file}: no run record ({problem_with(error)}): remove it") from error

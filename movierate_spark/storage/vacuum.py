@@ -1,4 +1,4 @@
-"""Remove what nobody reads any more: attempts that were never published, and what was long replaced."""
+"""Remove unused files of a table: attempts that were never published, and replaced versions."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ from movierate_spark.storage.tables import delta_location, log_entries
 def vacuum_table(
     path: Path, *, retention_hours: float, keep: Iterable[int] = (), dry_run: bool = False
 ) -> list[Path]:
-    """Remove a table's data files that are older than the retention and in no kept version; returns them.
+    """Remove a table's data files that are older than the retention; returns their paths.
 
-    Kept are the newest version and those of ``keep``. A file that was never published is as old as its
-    last change, one that was replaced as its replacement. Nothing is removed in a ``dry_run``.
+    Files of the newest version and of the versions ``keep`` are not removed. The age of a file that was never
+    published counts from its last change, that of a replaced file from its replacement. Nothing is removed in
+    a ``dry_run``.
     """
     limit = time.time() - retention_hours * 3600
     old_attempts = [folder for folder in _attempts(path) if last_change(folder) < limit]
     table = DeltaTable(delta_location(path))
-    found = table.vacuum(
-        math.floor(retention_hours),  # it knows whole hours only
+    unused = table.vacuum(
+        math.floor(retention_hours),  # it accepts whole hours only
         dry_run=True,
         enforce_retention_duration=False,
         full=True,
         keep_versions=sorted({table.version(), *keep}),
     )
-    # Checksums lie beside data files that are still read.
+    # ``unused`` also has the .crc files of data files that are still in use.
     replaced = _replaced_at(path)
     files = [
         path / name
-        for name in sorted(found)
+        for name in sorted(unused)
         if name.endswith(".parquet") and max(replaced.get(name, 0.0), last_change(path / name)) < limit
     ]
     if not dry_run:
@@ -51,7 +52,7 @@ def vacuum_table(
 
 
 def _replaced_at(path: Path) -> dict[str, float]:
-    """When each file that the log still knows of was taken out of the table, in seconds of the epoch."""
+    """The epoch seconds at which files were removed from the table, as far as the log reaches back."""
     replaced: dict[str, float] = {}
     for entry in log_entries(path):
         for line in entry.read_text(encoding="utf-8").splitlines():
@@ -61,9 +62,9 @@ def _replaced_at(path: Path) -> dict[str, float]:
 
 
 def _remove_without_data(folders: Iterable[Path]) -> None:
-    """Remove attempt folders without data files, such as those of a run killed early.
+    """Remove attempt folders without data files, such as those of a run that was killed early.
 
-    What its tasks had written by then lies in Spark's ``_temporary``, and never became data.
+    Files in Spark's ``_temporary`` are not data: they were never committed by Spark.
     """
     for folder in folders:
         data = (file.relative_to(folder) for file in folder.rglob("*.parquet"))

@@ -1,4 +1,4 @@
-"""The order of things: each job from its inputs to what it leaves. The only part that knows it."""
+"""The jobs: one module each, with the order of its steps from inputs to outputs."""
 
 from movierate_spark.workflows.audience import Film, audience_of
 from movierate_spark.workflows.deliveries import RunDateOutcome, ScoringRequest, check_deliveries

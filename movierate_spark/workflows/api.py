@@ -1,4 +1,4 @@
-"""What a notebook calls: each job as one call that prints nothing, and takes paths and times as text."""
+"""The Python API: each job as one function that prints nothing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.config import Settings, load_settings
-from movierate_spark.console import plain_console
 from movierate_spark.model.bundle import Bundle, open_bundle
-from movierate_spark.progress import Progress
+from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
+from movierate_spark.simulation.files import simulate as simulate_files
+from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
 from movierate_spark.storage.tables import read_table
@@ -33,19 +34,33 @@ Time = str | int | datetime
 def local_session(
     *, cores: str = "*", driver_memory: str = "4g", properties: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """Spark on this machine, with the settings that the jobs use; the session that runs already, if one does.
+    """A Spark session on this machine with the jobs' settings; an existing session is reused.
 
-    ``cores`` is a number or ``*`` for all of them; ``properties`` are any of Spark's.
+    ``cores`` is a number, or ``*`` for all cores. ``properties`` are further Spark properties.
     """
-    machine = local_properties(cores=cores, driver_memory=driver_memory)
-    return build_session("movierate notebook", machine | dict(properties or {}))
+    defaults = local_properties(cores=cores, driver_memory=driver_memory)
+    return build_session("movierate notebook", defaults | dict(properties or {}))
+
+
+def simulate(
+    spark: SparkSession, out: StrPath, *, ratings: int = 100_000, seed: int = 1, re_ratings: float = 0.0
+) -> dict[str, Any]:
+    """Write simulated ratings, users and movies to the folder ``out``; returns the planted truth.
+
+    Equal arguments give equal files. At most the share ``re_ratings`` of the ratings are of a movie that the
+    user has rated before. ``best_auc`` in the truth is the best AUC that any model could reach.
+
+    Raises:
+        InputError: a number is out of range, or ``out`` holds anything but a simulation.
+    """
+    return simulate_files(spark, Path(out), ratings=ratings, seed=seed, re_ratings=re_ratings)
 
 
 def open_lake(spark: SparkSession, path: StrPath) -> Lake:
-    """The lake at ``path``, as its ledger names it now: later changes do not reach it.
+    """Open the lake at ``path`` in the versions that its ledger names; later changes have no effect on it.
 
     Raises:
-        InputError: no lake lies there, or its ledger can't be read.
+        InputError: there is no lake at ``path``, or its ledger or a table can't be read.
     """
     return open_lake_at(spark, Path(path))
 
@@ -62,23 +77,24 @@ def prepare(
 ) -> Lake:
     """Turn the three files in the folder ``source`` into a lake at ``lake``, and open it.
 
-    ``format_name`` is ml-1m, ml-100k, csv or parquet, else told by the files' names. ``expect_rows`` says how
-    many rows tables must have. The same files are prepared once, unless by ``force``.
+    ``format_name`` is ml-1m, ml-100k, csv, parquet, or auto (recognised by the file names). ``expect_rows``
+    maps tables to their expected number of rows. A lake already prepared from the same files with the same
+    settings is not prepared again, unless ``force`` is given.
 
     Raises:
-        InputError: the files can't be found, are of another size, or too few of their rows can be accepted.
+        InputError: the files can't be found or read, have another number of rows, or too many are
+            rejected; or ``lake`` holds other files.
     """
-    delivered = Preparation(Path(source), format_name, dict(expect_rows or {}), force)
-    chosen = settings or load_settings()
-    prepare_lake(spark, chosen, _silent(), delivered=delivered, target=Path(lake))
+    preparation = Preparation(Path(source), format_name, dict(expect_rows or {}), force)
+    prepare_lake(spark, settings or load_settings(), _silent(), preparation=preparation, target=Path(lake))
     return open_lake(spark, lake)
 
 
 def explore(lake: Lake, out: StrPath = "exploration", *, settings: Settings | None = None) -> Path:
-    """Leave a report of what is in the lake in the folder ``out``; the path of its page.
+    """Write a report about the lake's ratings to the folder ``out``; returns the path of its page.
 
     Raises:
-        InputError: fewer people than a report may speak of, or ``out`` holds something else.
+        InputError: the ratings are by fewer people than ``report.min_cell``, or ``out`` holds other files.
     """
     explore_lake(lake, settings or load_settings(), _silent(), target=Path(out))
     return Path(out) / "report.html"
@@ -91,22 +107,24 @@ def train(
     until: Time | None = None,
     settings: Settings | None = None,
 ) -> Bundle:
-    """Fit, choose and measure the model on the ratings before ``until``, and leave its bundle in ``model``.
+    """Train and measure a model on the ratings before ``until``, and save its bundle to ``model``.
 
-    ``until`` is a time as epoch seconds, ISO 8601 or datetime (UTC where it names no zone); None takes all.
+    ``until`` is epoch seconds, ISO 8601 text or a datetime (UTC if it has no time zone); None means all
+    ratings.
 
     Raises:
-        InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
+        InputError: there are no ratings before ``until``, they are of one class only, or they are too few to
+            split by time; or ``until`` is in the future, or ``model`` holds other files.
     """
     end = _time(until, "until")
     return train_model(lake, settings or load_settings(), _silent(), target=Path(model), until=end)
 
 
 def load_bundle(path: StrPath) -> Bundle:
-    """The bundle at ``path``, checked before anything in it is loaded.
+    """Open the bundle at ``path``. It is checked before anything in it is loaded.
 
     Raises:
-        InputError: no bundle lies there, or it is not what its manifest says.
+        InputError: there is no bundle at ``path``, or its files differ from its manifest.
     """
     return open_bundle(Path(path))
 
@@ -122,18 +140,27 @@ def evaluate(
     allow_overlap: bool = False,
     against: Bundle | None = None,
     settings: Settings | None = None,
-) -> dict[str, Any]:
-    """Measure the bundle on ratings from ``since`` on; the metrics, which also lie in ``out`` with a report.
+) -> Metrics:
+    """Measure the bundle on the ratings from ``since`` to before ``until``; returns the metrics.
 
-    ``against`` is another bundle, measured on the same ratings. The other options are those of the command.
+    The metrics, the predictions and a report are written to ``out``. ``against`` is a second bundle, measured
+    on the same ratings. The other options are those of the command.
 
     Raises:
-        InputError: no such ratings, or some that the model was trained on (unless ``allow_overlap``).
+        InputError: there are no such ratings, or the model was trained on some of them (unless
+            ``allow_overlap``).
     """
     start = _time(since, "since")
     window = EvaluationWindow(start, _time(until, "until"), min_user_history, allow_overlap)
-    chosen = settings or load_settings()
-    return evaluate_model(bundle, lake, chosen, _silent(), target=Path(out), window=window, against=against)
+    return evaluate_model(
+        bundle,
+        lake,
+        settings or load_settings(),
+        _silent(),
+        target=Path(out),
+        window=window,
+        against=against,
+    )
 
 
 def recommend(
@@ -145,16 +172,18 @@ def recommend(
     at: Time | None = None,
     settings: Settings | None = None,
 ) -> DataFrame:
-    """Each user's ``top`` best movies that he has not rated as of ``at``: the table that is left in ``out``.
+    """Write each user's ``top`` best movies not rated as of ``at`` to the table ``out``; returns the table.
 
-    A row is a movie of a user: user_id, rank (1 is best), movie_id, title, logit, p_like, at, model_version.
-    ``at`` is the second after the last rating where it is None.
+    There is one row per user and movie: user_id, rank (1 is best), movie_id, title, logit, p_like, at,
+    model_version. If ``at`` is None, it is the second after the last rating.
 
     Raises:
-        InputError: ``out`` holds something else, or no movie may be recommended.
+        InputError: ``out`` holds other files, or the settings leave no movie to recommend.
     """
-    moment, chosen = _time(at, "at"), settings or load_settings()
-    recommend_movies(bundle, lake, chosen, _silent(), target=Path(out), count=top, at=moment)
+    time = _time(at, "at")
+    recommend_movies(
+        bundle, lake, settings or load_settings(), _silent(), target=Path(out), count=top, at=time
+    )
     return read_table(lake.ratings.sparkSession, Path(out), schemas.RECOMMENDATIONS)
 
 

@@ -1,4 +1,4 @@
-"""audience: who would like a movie, one of the lake's or a new one."""
+"""audience: who would like a movie of the lake or a new one."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def audience_of(
     film: Film,
     at: datetime | None,
 ) -> pd.DataFrame:
-    """The segments of all users by how likely they are to like the movie as of ``at``.
+    """Segments of all users, by how likely they are to like the movie as of ``at``.
 
-    ``at`` is the second after the last rating where it is None;
-    :func:`movierate_spark.recommendation.audience.segments` says what the columns are.
+    If ``at`` is None, it is the second after the last rating. The columns are those of
+    :func:`movierate_spark.recommendation.audience.segments`.
 
     Raises:
-        InputError: the lake has no such movie, or none of its movies is of one of the genres.
+        InputError: the lake has no such movie, or no movie of one of the genres.
     """
     second = second_after_last(lake) if at is None else at
     lake = before(_with_film(lake, film), second)
@@ -64,11 +64,12 @@ def _everybody(lake: Lake) -> DataFrame:
 def _with_film(lake: Lake, film: Film) -> Lake:
     if film.movie_id is not None:
         if not lake.movies.where(F.col("movie_id") == film.movie_id).count():
-            raise InputError(f"--movie {film.movie_id}: no such movie in {lake.path}")
+            raise InputError(f"{film.movie_id}: no such movie in {lake.path}", argument="movie")
         return lake
     known = {row[0] for row in lake.movies.select(F.explode("genres")).distinct().collect()}
-    if strangers := sorted(set(film.genres) - known):
-        raise InputError(f"--genres: no movie is of {strangers[0]}; there are {'|'.join(sorted(known))}")
+    if unknown := sorted(set(film.genres) - known):
+        given, there = "|".join(film.genres), "|".join(sorted(known))
+        raise InputError(f"{given}: no movie is of {unknown[0]}; there are {there}", argument="genres")
     spark = lake.movies.sparkSession
     row = [(NEW_MOVIE, "new movie", film.year, list(film.genres))]
     new = spark.createDataFrame(row, "movie_id long, title string, year int, genres array<string>")

@@ -1,4 +1,4 @@
-"""Which requests belong to which run date, and which of them are still to be scored."""
+"""The deliveries of requests: which run date each is for, and which dates still have to be scored."""
 
 from __future__ import annotations
 
@@ -16,20 +16,21 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
-from movierate_spark.inputs.delivery import whole
+from movierate_spark.inputs.lines import whole
 from movierate_spark.inputs.requests import RequestCounts, Requests
 
 DATE = "{date}"
 AT_ONCE = 50
-"""How many deliveries are counted by one job: enough that a job's start is cheap, few enough to plan it."""
+"""Deliveries counted by one Spark job: enough to share a job's start, few enough to plan quickly."""
 Outcome = Literal["scored", "unchanged", "no delivery", "refused"]
 
 
 @dataclass(frozen=True)
 class ScoringRequest:
-    """What is to be scored: ``requested`` is a path, in which ``{date}`` stands for each run date.
+    """What to score: the requests at the path ``requested``, where ``{date}`` stands for each run date.
 
-    ``expected_rows`` is what a delivery states it holds; ``force`` scores again what is there already.
+    ``reasons`` is the number of reasons per score. ``expected_rows`` is the expected number of rows of each
+    delivery. ``force`` scores again even if the inputs are the same.
     """
 
     requested: str
@@ -39,27 +40,27 @@ class ScoringRequest:
     expected_rows: int | None = None
 
     def by_path(self) -> dict[Path, list[date]]:
-        """The files or folders to read, and the run dates that each is for."""
+        """The files or folders to read, each with its run dates."""
         paths: dict[Path, list[date]] = {}
         for run_date in self.run_dates:
             path = Path(self.requested.replace(DATE, run_date.isoformat()))
             paths.setdefault(path, []).append(run_date)
         return paths
 
-    def check_there(self) -> None:
-        """Refuse a single delivery that has not come.
+    def check_exists(self) -> None:
+        """Refuse a missing delivery if it is the only one.
 
         Raises:
-            InputError: nothing lies at its path.
+            InputError: nothing is at its path.
         """
         paths = list(self.by_path())
         if len(paths) == 1 and not paths[0].exists():
-            raise InputError(f"--requests {paths[0]}: no such file")
+            raise InputError(f"{paths[0]}: no such file", argument="requests")
 
 
 @dataclass(frozen=True)
 class RunDateOutcome:
-    """What became of a run date; ``counts`` (read, scored, rejected) only where it was scored."""
+    """The result for a run date; ``counts`` (read, scored, rejected) are empty unless it was scored."""
 
     run_date: date
     outcome: Outcome
@@ -71,7 +72,10 @@ class RunDateOutcome:
 
 @dataclass(frozen=True)
 class DueDelivery:
-    """A run date to be scored, the delivery that its lines are in, and what lies in them."""
+    """A run date to score: its delivery, and the counts of its rows.
+
+    ``judge`` adds the rule that a line breaks.
+    """
 
     run_date: date
     delivery: Requests
@@ -80,71 +84,75 @@ class DueDelivery:
 
     @cached_property
     def lines(self) -> DataFrame:
-        """The date's lines with ``rule`` and ``run_date``, planned when its turn has come."""
+        """The date's lines with ``rule`` and ``run_date``; planned only when the date is scored."""
         return requests.of_run_date(self.judge(self.delivery.lines), self.run_date)
 
     @property
     def requested(self) -> str:
-        """Where the requests lie."""
+        """The path of the requests."""
         return str(self.delivery.path)
 
 
 @dataclass(frozen=True)
-class Counted:
-    """A delivery, and what lies in it for each ``day``."""
+class CountedDelivery:
+    """A delivery, and the counts of its rows by ``day`` (None if it has no run_date)."""
 
     delivery: Requests
-    by_day: Mapping[str | None, RequestCounts]
+    counts_by_day: Mapping[str | None, RequestCounts]
 
 
-def due(
+def due_deliveries(
     spark: SparkSession,
-    asked: ScoringRequest,
+    request: ScoringRequest,
     *,
     judge: Callable[[DataFrame], DataFrame],
     is_done: Callable[[date, RequestCounts], bool],
 ) -> Iterator[RunDateOutcome | DueDelivery]:
-    """Each run date: what is to be scored, or why it is not. ``judge`` adds the rule that a line breaks.
+    """For each run date, the delivery to score, or the outcome if there is nothing to score.
 
-    What is wrong with one of several deliveries does not keep the others.
+    ``judge`` adds the rule that a line breaks. ``is_done`` says whether a date was already scored from the
+    same inputs. If one of several deliveries is refused, the others are still scored.
 
     Raises:
         InputError: the only delivery can't be read.
     """
-    paths = asked.by_path()
+    may_skip, paths = not request.force, request.by_path()
     for start in range(0, len(paths), AT_ONCE):
-        some = list(islice(paths, start, start + AT_ONCE))
-        there = [path for path in some if len(paths) == 1 or path.exists()]
-        found = _inspected({path: _read(spark, path, paths[path]) for path in there}, judge)
-        for path in some:
+        batch = list(islice(paths, start, start + AT_ONCE))
+        existing = [path for path in batch if len(paths) == 1 or path.exists()]
+        counted = _count_together({path: _read(spark, path, paths[path]) for path in existing}, judge)
+        for path in batch:
             try:
-                outcomes = list(_of_path(path, paths[path], found.get(path), asked, judge))
+                outcomes = list(_outcomes(path, paths[path], counted.get(path), request, judge))
             except InputError as error:
                 if len(paths) == 1:
                     raise
                 outcomes = [RunDateOutcome(day, "refused", str(path), str(error)) for day in paths[path]]
             for each in outcomes:
-                unchanged = (
-                    isinstance(each, DueDelivery) and not asked.force and is_done(each.run_date, each.counts)
-                )
-                yield RunDateOutcome(each.run_date, "unchanged", str(path)) if unchanged else each
+                if may_skip and isinstance(each, DueDelivery) and is_done(each.run_date, each.counts):
+                    yield RunDateOutcome(each.run_date, "unchanged", str(path))
+                else:
+                    yield each
 
 
-def check_deliveries(asked: ScoringRequest, found: Sequence[RunDateOutcome]) -> None:
-    """After all that can be scored is scored: say which run dates could not be.
+def check_deliveries(request: ScoringRequest, outcomes: Sequence[RunDateOutcome]) -> None:
+    """Fail if run dates could not be scored; called after all others are scored.
 
     Raises:
-        InputError: a delivery was refused, or none had come for any of the run dates.
+        InputError: a delivery was refused, or there was none for any of the run dates.
     """
-    refused = [str(each.run_date) for each in found if each.outcome == "refused"]
+    refused = [str(each.run_date) for each in outcomes if each.outcome == "refused"]
     if refused:
-        raise InputError(f"{len(refused)} of {len(found)} run dates were refused: {', '.join(refused)}")
-    if all(each.outcome == "no delivery" and not each.why for each in found):
-        raise InputError(f"--requests {asked.requested}: no delivery for any of the {len(found)} run dates")
+        raise InputError(f"{len(refused)} of {len(outcomes)} run dates were refused: {', '.join(refused)}")
+    if all(each.outcome == "no delivery" and not each.why for each in outcomes):
+        raise InputError(
+            f"{request.requested}: no delivery for any of the {len(outcomes)} run dates",
+            argument="requests",
+        )
 
 
 def _read(spark: SparkSession, path: Path, run_dates: Sequence[date]) -> Requests | InputError:
-    """The delivery, or why it is refused."""
+    """The delivery, or the error for which it is refused."""
     try:
         delivery = requests.read_requests(spark, path)
     except InputError as error:
@@ -152,90 +160,98 @@ def _read(spark: SparkSession, path: Path, run_dates: Sequence[date]) -> Request
     if delivery.is_dated or len(run_dates) == 1:
         return delivery
     return InputError(
-        f"--requests {path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
-        " name a file for each date with {date}"
+        f"{path} is one delivery for {len(run_dates)} run dates: give it a column run_date, or"
+        " name a file for each date with {date}",
+        argument="requests",
     )
 
 
-def _inspected(
-    read: Mapping[Path, Requests | InputError], judge: Callable[[DataFrame], DataFrame]
-) -> dict[Path, Counted | InputError]:
-    """What lies in each delivery, counted in one job; where that fails, in one for each, which tells."""
-    found: dict[Path, Counted | InputError] = {
-        path: error for path, error in read.items() if isinstance(error, InputError)
+def _count_together(
+    deliveries: Mapping[Path, Requests | InputError], judge: Callable[[DataFrame], DataFrame]
+) -> dict[Path, CountedDelivery | InputError]:
+    """The counts of each delivery, by one Spark job.
+
+    If that job fails, each delivery is counted alone, to find the one that is damaged.
+    """
+    refused: dict[Path, CountedDelivery | InputError] = {
+        path: error for path, error in deliveries.items() if isinstance(error, InputError)
     }
-    whole_ones = [delivery for delivery in read.values() if isinstance(delivery, Requests)]
+    readable = [delivery for delivery in deliveries.values() if isinstance(delivery, Requests)]
     try:
-        by_day = requests.inspected_together([delivery.lines for delivery in whole_ones], judge)
-        together = [Counted(*each) for each in zip(whole_ones, by_day, strict=True)]
-        return found | {each.delivery.path: each for each in together}
+        counts_by_day = requests.inspected_together([delivery.lines for delivery in readable], judge)
+        together = [CountedDelivery(*each) for each in zip(readable, counts_by_day, strict=True)]
+        return refused | {each.delivery.path: each for each in together}
     except (Py4JJavaError, PySparkException):
-        return found | {delivery.path: _alone(delivery, judge) for delivery in whole_ones}
+        return refused | {delivery.path: _count_alone(delivery, judge) for delivery in readable}
 
 
-def _alone(delivery: Requests, judge: Callable[[DataFrame], DataFrame]) -> Counted | InputError:
+def _count_alone(delivery: Requests, judge: Callable[[DataFrame], DataFrame]) -> CountedDelivery | InputError:
     try:
         with whole(delivery.path):
-            return Counted(delivery, requests.inspected(judge(delivery.lines)))
+            return CountedDelivery(delivery, requests.inspected(judge(delivery.lines)))
     except InputError as error:
         return error
 
 
-def _of_path(
+def _outcomes(
     path: Path,
     run_dates: Sequence[date],
-    found: Counted | InputError | None,
-    asked: ScoringRequest,
+    counted: CountedDelivery | InputError | None,
+    request: ScoringRequest,
     judge: Callable[[DataFrame], DataFrame],
 ) -> Iterator[RunDateOutcome | DueDelivery]:
-    if found is None:
+    if counted is None:
         yield from (RunDateOutcome(day, "no delivery", str(path)) for day in run_dates)
         return
-    if isinstance(found, InputError):
-        raise found
-    delivery, by_day = found.delivery, found.by_day
-    _check(path, by_day, run_dates, asked)
+    if isinstance(counted, InputError):
+        raise counted
+    delivery, counts_by_day = counted.delivery, counted.counts_by_day
+    _check(path, counts_by_day, run_dates, request)
     if not delivery.is_as_it_was():
-        raise InputError(f"--requests {path} has changed while it was read: run it again")
-    is_empty = not any(of_day.rows for of_day in by_day.values())
-    if delivery.is_dated and is_empty and len(asked.run_dates) > 1:
+        raise InputError(f"{path} has changed while it was read: run score again", argument="requests")
+    is_empty = not any(day_counts.rows for day_counts in counts_by_day.values())
+    if delivery.is_dated and is_empty and len(request.run_dates) > 1:
         yield from (RunDateOutcome(day, "no delivery", str(path), why="no rows") for day in run_dates)
         return
     for day in run_dates:
-        of_day = by_day.get(day.isoformat() if delivery.is_dated else None, requests.NOTHING)
-        if delivery.is_dated and not of_day.rows and not is_empty:
-            if len(asked.run_dates) == 1:
-                raise InputError(f"--requests {path}: no row has the run_date {day}")
+        day_counts = counts_by_day.get(day.isoformat() if delivery.is_dated else None, requests.NOTHING)
+        if delivery.is_dated and not day_counts.rows and not is_empty:
+            if len(request.run_dates) == 1:
+                raise InputError(f"{path}: no row has the run_date {day}", argument="requests")
             yield RunDateOutcome(day, "no delivery", str(path))
         else:
-            yield DueDelivery(day, delivery, of_day, judge)
+            yield DueDelivery(day, delivery, day_counts, judge)
 
 
-def _other_days(by_day: Mapping[str | None, RequestCounts], run_dates: Sequence[date]) -> list[str]:
-    """The days with rows that a file is not for."""
+def _other_days(counts_by_day: Mapping[str | None, RequestCounts], run_dates: Sequence[date]) -> list[str]:
+    """Days with rows that are not among the delivery's run dates."""
     own = {day.isoformat() for day in run_dates}
-    return sorted(day for day, of_day in by_day.items() if day and of_day.rows and day not in own)
+    days = [day for day, day_counts in counts_by_day.items() if day and day_counts.rows]
+    return sorted(day for day in days if day not in own)
 
 
 def _check(
     path: Path,
-    by_day: Mapping[str | None, RequestCounts],
+    counts_by_day: Mapping[str | None, RequestCounts],
     run_dates: Sequence[date],
-    asked: ScoringRequest,
+    request: ScoringRequest,
 ) -> None:
-    if DATE in asked.requested and (others := _other_days(by_day, run_dates)):
+    if DATE in request.requested and (others := _other_days(counts_by_day, run_dates)):
         raise InputError(
-            f"--requests {path}: rows of run_date {others[0]}, which the file's name does not say: put them"
-            " into the file of their date, or give one table of all dates without {date}"
+            f"{path}: rows of run_date {others[0]}, which is not the date in the file's name: put"
+            " them into the file of their date, or give one table for all dates, without {date} in its name",
+            argument="requests",
         )
-    unnamed = sum(found.rows for day, found in by_day.items() if day is not None and not _is_date(day))
-    if unnamed:
-        raise InputError(f"--requests {path}: {unnamed} rows have no run_date as YYYY-MM-DD")
-    rows = sum(found.rows for found in by_day.values())
-    if asked.expected_rows not in (None, rows):
+    undated = sum(
+        counts.rows for day, counts in counts_by_day.items() if day is not None and not _is_date(day)
+    )
+    if undated:
+        raise InputError(f"{path}: {undated} rows have no run_date as YYYY-MM-DD", argument="requests")
+    rows = sum(counts.rows for counts in counts_by_day.values())
+    if request.expected_rows not in (None, rows):
         raise InputError(
-            f"--requests {path}: {rows} rows, but --expect-rows {asked.expected_rows}: is the delivery"
-            " complete?"
+            f"{path}: {rows} rows, expected {request.expected_rows}: is the delivery complete?",
+            argument="requests",
         )
 
 

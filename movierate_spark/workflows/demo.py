@@ -1,4 +1,4 @@
-"""Every job in turn on simulated data, in one session."""
+"""demo: all jobs on simulated data, in one session."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from movierate_spark import workflows
 from movierate_spark.config import Settings
 from movierate_spark.progress import Progress
 from movierate_spark.simulation.files import simulate
+from movierate_spark.storage.documents import Ledger, Metrics
 from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.times import utc
@@ -25,12 +26,12 @@ PARTS = ("input", "lake", "exploration", "model", "scores", "evaluation", "reque
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo left and found."""
+    """The results of the demo; its output is in the folder ``out``."""
 
     out: Path
     truth: dict[str, Any]
-    ledger: dict[str, Any]
-    metrics: dict[str, Any]
+    ledger: Ledger
+    metrics: Metrics
     scored: Sequence[workflows.RunDateOutcome]
 
 
@@ -38,13 +39,13 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) 
     """Simulate, prepare, train, evaluate and score below ``out``.
 
     Raises:
-        InputError: ``out`` holds something that is no demo's.
+        InputError: ``out`` holds anything but a demo.
     """
-    check_folder(out, "--out", PARTS)
+    check_folder(out, "out", PARTS)
     with progress.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
-    delivered = workflows.Preparation(out / "input")
-    prepared = workflows.prepare_lake(spark, settings, progress, delivered=delivered, target=out / "lake")
+    preparation = workflows.Preparation(out / "input")
+    prepared = workflows.prepare_lake(spark, settings, progress, preparation=preparation, target=out / "lake")
     lake = open_lake(spark, out / "lake")
     workflows.explore_lake(lake, settings, progress, target=out / "exploration")
     since = utc(truth["last_tenth"]["since"])
@@ -56,12 +57,14 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) 
     requests = out / "requests.csv"
     requests.write_text(_requests(), encoding="utf-8")
     run_dates = [(since + timedelta(days=1)).date()]
-    asked = workflows.ScoringRequest(str(requests), run_dates, settings.score.reasons)
-    scored = workflows.score_requests(bundle, lake, settings, progress, target=out / "scores", asked=asked)
-    return Demo(out, truth, prepared.ledger, metrics, list(scored))
+    request = workflows.ScoringRequest(str(requests), run_dates, settings.score.reasons)
+    outcomes = workflows.score_requests(
+        bundle, lake, settings, progress, target=out / "scores", request=request
+    )
+    return Demo(out, truth, prepared.ledger, metrics, list(outcomes))
 
 
 def _requests() -> str:
-    """Some users and movies, one of each that nobody has heard of."""
+    """Pairs of 100 users and 50 movies, and of one unknown user and one unknown movie."""
     users, movies = [*range(1, 101), 10_000_000], [*range(1, 51), 10_000_000]
     return "user_id,movie_id\n" + "".join(f"{user},{movie}\n" for user in users for movie in movies)

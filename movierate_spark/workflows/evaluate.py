@@ -1,4 +1,4 @@
-"""evaluate: a bundle's predictions of ratings it has not seen, and how good they are."""
+"""evaluate: a bundle's predictions for ratings it was not trained on, their metrics and a report."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.evaluation import bootstrap
-from movierate_spark.evaluation import metrics as evaluate
+from movierate_spark.evaluation.histogram import score_histogram
 from movierate_spark.evaluation.leakage import leakage_cost
-from movierate_spark.evaluation.measuring import measure
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS, difference, metrics_by
+from movierate_spark.evaluation.segments import MODEL, by_group, measure
 from movierate_spark.evaluation.standard_errors import people_and_intervals
 from movierate_spark.features.rows import before
 from movierate_spark.model.baselines import with_baselines
@@ -29,21 +29,24 @@ from movierate_spark.model.scoring import rows_for, with_scores
 from movierate_spark.progress import Progress
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
-from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import attempt_to_write
+from movierate_spark.storage.commits import commit
+from movierate_spark.storage.documents import Measurement, Metrics
 from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 
-MODEL, AGAINST = "model", "against"
+AGAINST = "against"
 PREDICTIONS = "predictions"
 
 
 @dataclass(frozen=True)
 class EvaluationWindow:
-    """Which ratings are measured: made from ``since`` on and before ``until``.
+    """The ratings to evaluate: made from ``since`` on and before ``until``.
 
-    Only those of users with ``min_user_history`` earlier ratings in the order (rated_at, user_id,
-    movie_id); ``allow_overlap`` lets in ratings that the model was trained on.
+    Only ratings before which the user has at least ``min_user_history`` others are used, in the order
+    (rated_at, movie_id). ``allow_overlap`` allows ratings that the model was trained on.
     """
 
     since: datetime
@@ -52,7 +55,7 @@ class EvaluationWindow:
     allow_overlap: bool = False
 
     def described(self) -> dict[str, Any]:
-        """For ``metrics.json``; times in ISO 8601."""
+        """The fields of ``metrics.json``; times in ISO 8601."""
         return {
             "since": self.since.isoformat(),
             "until": self.until.isoformat() if self.until else None,
@@ -70,45 +73,39 @@ def evaluate_model(
     window: EvaluationWindow,
     against: Bundle | None = None,
     with_leakage_cost: bool = False,
-) -> dict[str, Any]:
-    """Measure a bundle, and another one on the same rows; leave predictions, report and metrics.
+) -> Metrics:
+    """Evaluate a bundle, and ``against`` another one on the same rows; write predictions, report and metrics.
 
-    The metrics come last and name the version of the predictions table that they were counted from.
+    The metrics are written last, with the version of the predictions table from which they were computed.
 
     Raises:
-        InputError: nothing to measure, ratings that a model has been trained on, or two models that do not
-            mean the same by liked.
-        MovierateError: the predictions written are not as many as those measured.
-        ConflictError: another run has published predictions there meanwhile.
+        InputError: there are no ratings to evaluate, a model was trained on some of them, the two models have
+            different definitions of liked, or ``target`` has other content.
+        MovierateError: the number of predictions written differs from the number evaluated.
+        ConflictError: another run has published predictions meanwhile.
     """
     lake = before(lake, window.until)
     other = against
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
-    check_table_folder(target / PREDICTIONS, "--out", schemas.PREDICTIONS)
+    check_table_folder(target / PREDICTIONS, "out", schemas.PREDICTIONS)
     table = open_table(target / PREDICTIONS)
-    overlap = _check_unseen(window, bundle)
-    if other is not None:
-        overlap |= _check_unseen(window, other)
-        _check_same_label(bundle, other)
+    overlap = _check_models(window, bundle, other)
     predicted = predictions(lake, bundle, window).persist()
     try:
         with progress.step(f"predict ratings from {window.since.isoformat()} on"):
             if not predicted.count():
-                raise InputError(f"--since {window.since.isoformat()}: no ratings to evaluate in {lake.path}")
-        theirs = None if other is None else _called(predictions(lake, other, window), other)
-        metrics = _metrics(predicted, bundle, theirs, settings, progress)
+                raise InputError(
+                    f"{window.since.isoformat()}: no ratings to evaluate in {lake.path}", argument="since"
+                )
+        theirs = None if other is None else _for_metrics(predictions(lake, other, window), other)
+        content = _metrics(predicted, bundle, theirs, settings, progress)
         if other is not None:
-            metrics[AGAINST] |= {"model_version": other.version}
+            content[AGAINST] |= {"model_version": other.version}
         if with_leakage_cost:
-            metrics["leakage_cost"] = leakage_cost(lake, bundle, window.since, settings, progress)
-        document = {**metrics, "model_version": bundle.version, **window.described(), "overlap": overlap}
+            content["leakage_cost"] = leakage_cost(lake, bundle, window.since, settings, progress)
+        document = Metrics.new(**content, model_version=bundle.version, **window.described(), overlap=overlap)
         with progress.step(f"write {target}"):
-            page = evaluation_report(
-                document,
-                bundle.manifest,
-                histogram=_histogram(predicted, bundle),
-                min_cell=settings.report.min_cell,
-            )
+            page = _page(document, predicted, bundle, settings)
             return _leave_evaluation(table, _predictions_table(predicted, bundle), document, page)
     finally:
         predicted.unpersist()
@@ -117,39 +114,52 @@ def evaluate_model(
 def _metrics(
     predicted: DataFrame, bundle: Bundle, theirs: DataFrame | None, settings: Settings, progress: Progress
 ) -> dict[str, Any]:
-    """The bundle's metrics with their intervals; beside them those of ``theirs``, another one's ratings."""
+    """The bundle's metrics with intervals, and those of ``theirs``, the predictions of another bundle."""
     with progress.step("metrics"):
         metrics = measure(
             predicted,
-            calibration=bundle.manifest["calibration"],
-            decision_threshold=bundle.manifest["decision_threshold"],
-            baselines=bundle.manifest["baselines"],
+            calibration=bundle.manifest.calibration,
+            decision_threshold=bundle.manifest.decision_threshold,
+            baselines=bundle.manifest.baselines,
         )
     with progress.step("intervals"):
-        _add_by_group(metrics, predicted, bundle)
-        sides = {MODEL: _called(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
-        return metrics | _sureness(sides, metrics, settings)
+        sides = {MODEL: _for_metrics(predicted, bundle)} | ({} if theirs is None else {AGAINST: theirs})
+        return _by_group(metrics, predicted, bundle) | _intervals(sides, metrics, settings)
+
+
+def _check_models(window: EvaluationWindow, bundle: Bundle, other: Bundle | None) -> bool:
+    """Whether a model was trained on ratings of the window.
+
+    Raises:
+        InputError: one was, and the window doesn't allow it; or the models define liked differently.
+    """
+    overlap = _check_unseen(window, bundle)
+    if other is not None:
+        overlap |= _check_unseen(window, other)
+        _check_same_label(bundle, other)
+    return overlap
 
 
 def _check_unseen(window: EvaluationWindow, bundle: Bundle) -> bool:
     overlap = window.since < bundle.training_end
     if overlap and not window.allow_overlap:
         raise InputError(
-            f"--since {window.since.isoformat()}: the model in {bundle.path} has seen ratings up to"
-            f" {bundle.training_end.isoformat()}; take a later time, train with --until, or say"
-            " --allow-overlap"
+            f"{window.since.isoformat()}: the model in {bundle.path} has seen ratings up to"
+            f" {bundle.training_end.isoformat()}; take a later time, train up to an earlier one, or allow"
+            " overlap",
+            argument="since",
         )
     return overlap
 
 
 def _check_same_label(bundle: Bundle, other: Bundle) -> None:
-    mine, theirs = (each.manifest["label"]["min_rating"] for each in (bundle, other))
+    mine, theirs = (each.manifest.label.min_rating for each in (bundle, other))
     if mine != theirs:
         raise InputError(f"{other.path}: it calls {theirs:g} stars liked, {bundle.path} {mine:g}")
 
 
 def predictions(lake: Lake, bundle: Bundle, window: EvaluationWindow) -> DataFrame:
-    """The measured ratings with label, attributes, history and what the bundle says of them."""
+    """The ratings of the window with label, attributes, history and the bundle's predictions."""
     rows = rows_for(bundle, lake)
     if window.min_user_history:
         rows = _with_user_history(rows, at_least=window.min_user_history)
@@ -162,60 +172,76 @@ def _with_user_history(rows: DataFrame, *, at_least: int) -> DataFrame:
     return earlier.where(F.col("earlier") >= at_least).drop("earlier")
 
 
-def _called(predicted: DataFrame, bundle: Bundle) -> DataFrame:
-    """What metrics need of a bundle's predictions: user, label, probability, threshold."""
-    decision_threshold = F.lit(float(bundle.manifest["decision_threshold"])).alias("decision_threshold")
+def _for_metrics(predicted: DataFrame, bundle: Bundle) -> DataFrame:
+    """The columns for metrics: user_id, label, probability, decision_threshold."""
+    decision_threshold = F.lit(bundle.manifest.decision_threshold).alias("decision_threshold")
     return predicted.select("user_id", "label", F.col("p_like").alias("probability"), decision_threshold)
 
 
-def _sureness(
-    sides: Mapping[str, DataFrame], metrics: Mapping[str, Any], settings: Settings
-) -> dict[str, Any]:
-    """Intervals of the metrics, and of their differences where two models are compared."""
-    stacked = [rows.withColumn("model", F.lit(name)) for name, rows in sides.items()]
-    whole = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
+def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Settings) -> dict[str, Any]:
+    """Intervals of the metrics and, if two models are compared, of their differences."""
+    stacked = [side.withColumn("model", F.lit(name)) for name, side in sides.items()]
+    rows = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
     options = settings.evaluate
-    resampled = bootstrap.resampled_metrics(whole, resamples=options.resamples, seed=options.seed)
+    resampled = bootstrap.resampled_metrics(rows, resamples=options.resamples, seed=options.seed)
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
-    sure: dict[str, Any] = {
-        "intervals": {name: bootstrap.interval(mine[name], point=metrics[name]) for name in METRICS}
+    intervals: dict[str, Any] = {
+        "intervals": {name: bootstrap.interval(mine[name], point=metrics.metric(name)) for name in METRICS}
     }
     if AGAINST in sides:
-        theirs = evaluate.metrics_by(whole.where(F.col("model") == AGAINST), "model")[0]
-        gaps = {name: evaluate.difference(metrics[name], theirs[name]) for name in METRICS}
-        apart = {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
-        sure[AGAINST] = {
+        theirs = metrics_by(rows.where(F.col("model") == AGAINST), "model")[0]
+        differences = {name: difference(metrics.metric(name), theirs[name]) for name in METRICS}
+        in_resamples = (
+            {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
+        )
+        intervals[AGAINST] = {
             **{name: value for name, value in theirs.items() if name != "model"},
-            "difference": gaps,
+            "difference": differences,
             "difference_intervals": {
-                name: bootstrap.interval(apart[name], point=gaps[name], signed=True) for name in METRICS
+                name: bootstrap.interval(in_resamples[name], point=differences[name], signed=True)
+                for name in METRICS
             },
         }
-        whole.unpersist()
-    return sure
+        rows.unpersist()
+    return intervals
 
 
-def _add_by_group(metrics: dict[str, Any], predicted: DataFrame, bundle: Bundle) -> None:
-    """Add ``people`` and ``intervals`` to each segment and each kind of cold start."""
-    models = {evaluate.MODEL: ("p_like", bundle.manifest["decision_threshold"])}
-    sure = people_and_intervals(evaluate.by_group(predicted, models), "scope", "value")
-    metrics["people"] = sure["all", "all"]["people"]
-    for scope, groups in {**metrics["segments"], "cold_start": metrics["cold_start"]}.items():
-        for value, group in groups.items():
-            group |= sure[scope, value]
+def _by_group(metrics: Measurement, predicted: DataFrame, bundle: Bundle) -> dict[str, Any]:
+    """The metrics with the number of users, and with intervals for each segment and each cold start."""
+    models = {MODEL: ("p_like", bundle.manifest.decision_threshold)}
+    by_value = people_and_intervals(by_group(predicted, models), "scope", "value")
+    content = metrics.content()
+    segments = {
+        scope: {value: figures | by_value[scope, value] for value, figures in groups.items()}
+        for scope, groups in content["segments"].items()
+    }
+    cold_start = {
+        value: each | by_value["cold_start", value] for value, each in content["cold_start"].items()
+    }
+    people = by_value["all", "all"]["people"]
+    return content | {"people": people, "segments": segments, "cold_start": cold_start}
 
 
 def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
-    """Likes by hundredth of the probability, of the model and of each baseline."""
-    rows = with_baselines(predicted, bundle.manifest["baselines"])
-    columns = {MODEL: "p_like", **{name: name for name in bundle.manifest["baselines"]}}
+    """The histogram of the probabilities of the model and of each baseline, by hundredths."""
+    rows = with_baselines(predicted, bundle.manifest.baselines)
+    columns = {MODEL: "p_like", **{name: name for name in bundle.manifest.baselines}}
     models = F.array(
         *(F.struct(F.lit(name).alias("model"), F.col(p).alias("probability")) for name, p in columns.items())
     )
     stacked = rows.select("user_id", "label", F.explode(models).alias("each")).select(
         "user_id", "label", "each.*"
     )
-    return evaluate.score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+    return score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+
+
+def _page(document: Metrics, predicted: DataFrame, bundle: Bundle, settings: Settings) -> Report:
+    return evaluation_report(
+        document,
+        bundle.manifest,
+        histogram=_histogram(predicted, bundle),
+        min_cell=settings.report.min_cell,
+    )
 
 
 def _predictions_table(predicted: DataFrame, bundle: Bundle) -> DataFrame:
@@ -234,18 +260,16 @@ def _predictions_table(predicted: DataFrame, bundle: Bundle) -> DataFrame:
     )
 
 
-def _leave_evaluation(
-    table: OpenedTable, rows: DataFrame, document: Mapping[str, Any], page: Report
-) -> dict[str, Any]:
+def _leave_evaluation(table: OpenedTable, rows: DataFrame, metrics: Metrics, page: Report) -> Metrics:
     """Publish the predictions, then the report, then the metrics that name the predictions' version."""
     target = table.path.parent
     with attempt_to_write(rows, table.path, schemas.PREDICTIONS) as attempt:
-        if attempt.rows != document["rows"]:
+        if attempt.rows != metrics.rows:
             raise MovierateError(
-                f"{table.path}: {attempt.rows} predictions written, {document['rows']} measured: did the lake"
+                f"{table.path}: {attempt.rows} predictions written, {metrics.rows} measured: did the lake"
                 " change?"
             )
-        whole = {**document, "predictions_version": commit(attempt, to=table)}
+        published = metrics.model_copy(update={"predictions_version": commit(attempt, to=table)})
         leave_report(target, page)
-        replace_json(target / "metrics.json", whole)
-    return whole
+        replace_json(target / "metrics.json", published.content())
+    return published

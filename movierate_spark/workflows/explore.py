@@ -1,4 +1,4 @@
-"""explore: the lake to a report about what is in it."""
+"""explore: from a lake to a report about its ratings."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from movierate_spark.storage.lake import Lake
 
 
 def explore_lake(lake: Lake, settings: Settings, progress: Progress, *, target: Path) -> Mapping[str, Any]:
-    """Leave the report and the tables of its figures; returns the totals.
+    """Write the report and its figures' tables to ``target``; returns the totals.
 
     Raises:
-        InputError: fewer people than a report may speak of, or ``target`` holds something else.
+        InputError: the ratings are by fewer people than ``report.min_cell``, or ``target`` holds other files.
     """
     check_free(target, REPORT_FILES)
     rules: dict[str, Any] = {
@@ -33,8 +33,8 @@ def explore_lake(lake: Lake, settings: Settings, progress: Progress, *, target: 
     people, min_cell = exploration.totals["people"], settings.report.min_cell
     if people < min_cell:
         raise InputError(
-            f"{lake.path}: its ratings are by {people} people, and a report says nothing about fewer than"
-            f" report.min_cell {min_cell}: set it lower if you may know them"
+            f"{lake.path}: its ratings are by {people} people, and a report shows nothing about fewer than"
+            f" report.min_cell {min_cell}: lower the setting if you are allowed to see them"
         )
     with progress.step(f"write {target}"):
         leave_report(target, exploration_report(exploration, lake.ledger, **rules))

@@ -1,4 +1,4 @@
-"""prepare: three files to the lake."""
+"""prepare: from three files to a lake."""
 
 from __future__ import annotations
 
@@ -18,9 +18,12 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
 from movierate_spark.inputs import ledger as counting
 from movierate_spark.inputs import rules as validate
-from movierate_spark.inputs.delivery import TABLES, Delivery, find_delivery, whole
+from movierate_spark.inputs.delivery import Delivery, find_delivery
+from movierate_spark.inputs.lines import TABLES, whole
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
+from movierate_spark.storage.attempts import Attempt
+from movierate_spark.storage.documents import Ledger, TableCounts
 from movierate_spark.storage.folders import check_lake_folder
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
@@ -28,10 +31,10 @@ from movierate_spark.times import CLOCK_TOLERANCE
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is to be prepared: a folder of three files, in a format or one that their names tell.
+    """What to prepare: the folder ``source`` of three files.
 
-    ``expected_rows`` are what the delivery states it holds, by table; ``force`` prepares again what the
-    lake has been made of already.
+    ``format_name`` is the files' format, or auto: it is recognised by their names. ``expected_rows`` maps
+    tables to their expected number of rows. ``force`` prepares again even if the files are the same.
     """
 
     source: Path
@@ -42,28 +45,30 @@ class Preparation:
 
 @dataclass(frozen=True)
 class PreparedLake:
-    """The lake's ledger, and whether this run has made it."""
+    """The lake's ledger; ``is_new`` is False if the lake was already up to date."""
 
-    ledger: dict[str, Any]
+    ledger: Ledger
     is_new: bool
 
 
 def prepare_lake(
-    spark: SparkSession, settings: Settings, progress: Progress, *, delivered: Preparation, target: Path
+    spark: SparkSession, settings: Settings, progress: Progress, *, preparation: Preparation, target: Path
 ) -> PreparedLake:
-    """Three files to the lake, unless it was made of the same ones by the same settings.
+    """Prepare the lake ``target``, unless it was made from the same files with the same settings.
 
     Raises:
-        InputError: the delivery can't be found, is of another size than stated, or too few of its rows can
-            be accepted.
+        InputError: the delivery can't be found or read, has another number of rows than expected, or too many
+            of its rows are rejected; or ``target`` holds other files.
+        MovierateError: the files changed while they were read.
+        ConflictError: another run has published a lake meanwhile.
     """
-    source = delivered.source
-    delivery = find_delivery(source, format_name=delivered.format_name, settings=settings.input)
+    source = preparation.source
+    delivery = find_delivery(source, format_name=preparation.format_name, settings=settings.input)
     check_lake_folder(target)
-    before = lake.open_tables(target)
+    tables_before = lake.open_tables(target)
     made_of = _made_of(delivery, settings)
-    if not delivered.force and (ledger := lake.made_of_the_same(target, made_of)):
-        _check_size(delivery, ledger["tables"], delivered.expected_rows)
+    if not preparation.force and (ledger := lake.made_of_the_same(target, made_of)):
+        _check_size(delivery, ledger.tables, preparation.expected_rows)
         return PreparedLake(ledger, is_new=False)
     with progress.step(f"check {source} ({delivery.format.name})"):
         checked, counts = {}, {}
@@ -71,22 +76,21 @@ def prepare_lake(
             with whole(path):
                 checked[name] = _checked(spark, delivery, name, settings)
                 counts[name] = counting.row_counts(validate.count_by_rule(checked[name]))
-    _check_size(delivery, counts, delivered.expected_rows)
+    _check_size(delivery, counts, preparation.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
         counting.check_rejected(path, name, counts[name], max_fraction=limit)
-    frames = _cleaned(spark, checked, settings, coded=delivery.format.name == "ml-1m")
+    frames = _cleaned(spark, checked, settings)
     with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, counts, attempts)
         if _made_of(delivery, settings) != made_of:
-            raise MovierateError(f"{source}: its files have changed while they were read: run it again")
-        return PreparedLake(
-            lake.publish(target, attempts, made_of | {"tables": tables}, to=before), is_new=True
-        )
+            raise MovierateError(f"{source}: its files changed while they were read: run prepare again")
+        ledger = lake.publish(target, attempts, tables, made_of, to=tables_before)
+        return PreparedLake(ledger, is_new=True)
 
 
 def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
-    """What a lake is made of, for its ledger: of the same the same lake comes."""
+    """What the lake is made from, for its ledger: equal inputs and settings give an equal lake."""
     sections = settings.model_dump(mode="json", include={"input", "validate_", "clean"})
     inputs = {path.name: identity_of(path) for path in delivery.files}
     return {
@@ -97,14 +101,12 @@ def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_size(delivery: Delivery, counts: Mapping[str, Any], expected: Mapping[str, int]) -> None:
+def _check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: Mapping[str, int]) -> None:
     for name, rows in expected.items():
-        found = counts[name]["read"] - counts[name]["blank"] if name in counts else 0
-        if found != rows:
-            raise InputError(
-                f"{delivery.paths.get(name, name)}: {found} rows, but --expect-rows {name}={rows}: is the"
-                " delivery complete?"
-            )
+        delivered = counts[name].read - counts[name].blank if name in counts else 0
+        if delivered != rows:
+            path = delivery.paths.get(name, name)
+            raise InputError(f"{path}: {delivered} rows, expected {rows}: is the delivery complete?")
 
 
 def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Settings) -> DataFrame:
@@ -118,11 +120,11 @@ def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Setti
 
 
 def _cleaned(
-    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings, *, coded: bool
+    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings
 ) -> dict[str, DataFrame]:
     parts = {name: validate.split_by_rule(name, lines) for name, lines in checked.items()}
     users = (
-        clean.clean_users(parts["users"].valid, coded=coded, settings=settings.clean)
+        clean.clean_users(parts["users"].valid, settings=settings.clean)
         if "users" in parts
         else spark.createDataFrame([], schemas.USERS)
     )
@@ -135,8 +137,11 @@ def _cleaned(
 
 
 def _counted(
-    spark: SparkSession, delivery: Delivery, counts: Mapping[str, Any], attempts: Mapping[str, Any]
-) -> dict[str, Any]:
+    spark: SparkSession,
+    delivery: Delivery,
+    counts: Mapping[str, TableCounts],
+    attempts: Mapping[str, Attempt],
+) -> dict[str, TableCounts]:
     written = {
         name: reader(spark).schema(schemas.LAKE[name]).parquet(pattern_of(attempts[name].folder))
         for name in TABLES
@@ -147,8 +152,10 @@ def _counted(
     }
     orphans = counting.count_orphans(**written, have_users="users" in delivery.paths)
     re_rated = counting.count_re_rated(written["ratings"])
-    tables["ratings"] |= {"re_rated": re_rated, "orphans": orphans, "unknown": {}}
     demographics = ("gender", "age_group", "occupation", "zip3")
-    tables["users"] |= {"unknown": counting.unknown_counts(written["users"], demographics)}
-    tables["movies"] |= {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))}
-    return tables
+    beside: dict[str, dict[str, Any]] = {
+        "ratings": {"re_rated": re_rated, "orphans": orphans, "unknown": {}},
+        "users": {"unknown": counting.unknown_counts(written["users"], demographics)},
+        "movies": {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))},
+    }
+    return {name: each.model_copy(update=beside[name]) for name, each in tables.items()}

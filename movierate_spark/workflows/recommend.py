@@ -1,4 +1,4 @@
-"""recommend: for every user the best movies that he has not rated."""
+"""recommend: each user's best movies among those that the user has not rated."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from movierate_spark.features.rows import before, second_after_last
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
 from movierate_spark.progress import Progress
-from movierate_spark.recommendation.top_movies import (
+from movierate_spark.recommendation.candidates import (
     GROUPS,
     NOBODY,
     MovieSide,
     Probes,
     may_be_recommended,
     movie_side,
-    top_movies,
 )
-from movierate_spark.storage.commits import Attempt, attempt_to_write, commit, open_table
+from movierate_spark.recommendation.top_movies import top_movies
+from movierate_spark.storage.attempts import Attempt, attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import open_table
 from movierate_spark.storage.tables import pattern_of, reader
 
 NAME, ROWS = "recommend", "recommend/rows"
-"""Transactions that a commit leaves in the log: the digest of what it was made of, and its rows."""
+"""The commit's transactions in the table's log: a digest of its inputs, and its number of rows."""
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
 
@@ -52,28 +54,35 @@ def recommend_movies(
     at: datetime | None,
     force: bool = False,
 ) -> int | None:
-    """Leave the ``count`` best unseen movies of every user as of ``at``; the rows written.
+    """Write the ``count`` best unseen movies of every user as of ``at``; returns the number of rows.
 
-    ``at`` is the second after the last rating where it is None. None is returned where the table was made
-    from the same inputs by the same release and is still whole, unless ``force`` says to make it again.
+    If ``at`` is None, it is the second after the last rating. Returns None, and writes nothing, if the table
+    was made from the same inputs by the same release and is still complete, unless ``force`` is given.
 
     Raises:
-        InputError: ``target`` is something else, or no movie may be recommended.
-        MovierateError: a user has not got as many as there are for him.
+        InputError: ``target`` holds something else, the settings leave no movie to recommend, or the model
+            has taste columns.
+        MovierateError: a user would get fewer recommendations than there are.
         ConflictError: another run has published recommendations there meanwhile.
     """
-    check_table_folder(target, "--out", schemas.RECOMMENDATIONS)
+    if bundle.features.uses_taste:
+        raise InputError(
+            f"{bundle.path}: trained with features.collaborative, which recommend does not take yet: train"
+            " without it",
+            argument="model",
+        )
+    check_table_folder(target, "out", schemas.RECOMMENDATIONS)
     table = open_table(target)
     second = second_after_last(lake) if at is None else at
     options = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
     release = version("movierate-spark")
     number = number_of(lake.ledger_sha256, bundle.manifest_sha256, options, release)
-    is_whole = table.rows() is not None and table.rows() == table.transaction(ROWS)
-    if table.transaction(NAME) == number and is_whole and not force:
+    is_complete = table.rows() is not None and table.rows() == table.transaction(ROWS)
+    if table.transaction(NAME) == number and is_complete and not force:
         return None
     lake = before(lake, second)
-    chosen, movies = _may_be_recommended(lake, settings.recommend)
-    best = _best(lake, bundle, chosen, movies, second, count=count, progress=progress)
+    candidates, movies = _may_be_recommended(lake, settings.recommend)
+    best = _best(lake, bundle, candidates, movies, second, count=count, progress=progress)
     with (
         progress.step(f"top {count} of every user"),
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
@@ -85,7 +94,7 @@ def recommend_movies(
 
 
 def _expected(lake: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
-    """What each user must get (user_id, expected): ``count``, or all that he has not seen."""
+    """A row per user (user_id, expected): ``count``, or the number of unseen movies if that is less."""
     of_movies = lake.ratings.sparkSession.createDataFrame(movies[["movie_id"]])
     rated = lake.ratings.join(F.broadcast(of_movies), "movie_id", "left_semi")
     seen = rated.groupBy("user_id").agg(F.count_distinct("movie_id").alias("seen"))
@@ -95,18 +104,18 @@ def _expected(lake: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
 
 
 def _check_complete(attempt: Attempt, expected: DataFrame) -> None:
-    """Refuse what was written where a user's ranks are not 1, 2, 3 ... to the number that he must get."""
+    """Refuse the written rows if a user's ranks are not 1, 2, 3 ... up to the expected number."""
     rows = reader(expected.sparkSession).schema(attempt.schema).parquet(pattern_of(attempt.folder))
     ranks = rows.groupBy("user_id").agg(
         F.count("*").alias("rows"), F.max("rank").alias("last"), F.count_distinct("rank").alias("ranks")
     )
     columns = [F.coalesce(name, F.lit(0)) for name in ("expected", "rows", "last", "ranks")]
     differs = F.array_min(F.array(*columns)) != F.array_max(F.array(*columns))
-    wrong = expected.join(ranks, "user_id", "full").where(differs).count()
-    if wrong:
+    incomplete = expected.join(ranks, "user_id", "full").where(differs).count()
+    if incomplete:
         raise MovierateError(
-            f"{attempt.table}: {wrong} users would not get as many recommendations as there are for them, or"
-            " with gaps between the ranks; nothing was published"
+            f"{attempt.table}: {incomplete} users would not get as many recommendations as there are for them"
+            ", or with gaps between the ranks; nothing was published"
         )
 
 
@@ -114,23 +123,23 @@ def _everybody(lake: Lake) -> DataFrame:
     return lake.users.select("user_id").union(lake.ratings.select("user_id")).distinct()
 
 
-def _may_be_recommended(lake: Lake, wanted: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
-    """The movies of the wanted genres and years, and those of them that have ratings enough."""
-    chosen = may_be_recommended(
-        lake.movies, genres=wanted.genres, year_min=wanted.year_min, year_max=wanted.year_max
+def _may_be_recommended(lake: Lake, settings: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
+    """The movies of the set genres and years, and those of them with enough ratings."""
+    candidates = may_be_recommended(
+        lake.movies, genres=settings.genres, year_min=settings.year_min, year_max=settings.year_max
     )
-    movies = _movies(lake, chosen, min_support=wanted.min_support)
+    movies = _movies(lake, candidates, min_support=settings.min_support)
     if movies.empty:
         raise InputError(
             "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
         )
-    return chosen, movies
+    return candidates, movies
 
 
 def _best(
     lake: Lake,
     bundle: Bundle,
-    chosen: DataFrame,
+    candidates: DataFrame,
     movies: pd.DataFrame,
     at: datetime,
     *,
@@ -139,11 +148,11 @@ def _best(
 ) -> DataFrame:
     probes = _probes(lake, movies)
     with progress.step("what each user and each movie adds"):
-        logits = _logits(lake, bundle, probes, chosen, at).persist()
+        logits = _logits(lake, bundle, probes, candidates, at).persist()
         side, nobody = _movie_side(logits, probes, movies)
     users = _user_side(lake, logits, probes)
     best = top_movies(users, side, nobody, count=count)
-    p_like = calibrated(F.col("logit"), bundle.manifest["calibration"])
+    p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
     titles = lake.movies.select("movie_id", "title")
     return best.join(F.broadcast(titles), "movie_id", "left").select(
         "user_id",
@@ -157,12 +166,12 @@ def _best(
     )
 
 
-def _movies(lake: Lake, chosen: DataFrame, *, min_support: int) -> pd.DataFrame:
+def _movies(lake: Lake, candidates: DataFrame, *, min_support: int) -> pd.DataFrame:
     """The movies that may be recommended, ascending by id: movie_id, year, genres."""
     counts = lake.latest_ratings.groupBy("movie_id").agg(F.count("*").alias("ratings"))
-    known = chosen.join(counts, "movie_id", "left").fillna(0, ["ratings"])
-    kept = known.where(F.col("ratings") >= min_support).select("movie_id", "year", "genres")
-    return kept.toPandas().sort_values("movie_id", ignore_index=True)
+    counted = candidates.join(counts, "movie_id", "left").fillna(0, ["ratings"])
+    supported = counted.where(F.col("ratings") >= min_support).select("movie_id", "year", "genres")
+    return supported.toPandas().sort_values("movie_id", ignore_index=True)
 
 
 def _probes(lake: Lake, movies: pd.DataFrame) -> Probes:
@@ -176,7 +185,7 @@ def _probes(lake: Lake, movies: pd.DataFrame) -> Probes:
     return Probes(genres, decades, values)
 
 
-def _logits(lake: Lake, bundle: Bundle, probes: Probes, chosen: DataFrame, at: datetime) -> DataFrame:
+def _logits(lake: Lake, bundle: Bundle, probes: Probes, candidates: DataFrame, at: datetime) -> DataFrame:
     """The model's log odds of every user with every probe movie, and of every probe user with every movie."""
     spark = lake.ratings.sparkSession
     probe_users = spark.createDataFrame(probes.users, PROBE_USERS)
@@ -188,21 +197,24 @@ def _logits(lake: Lake, bundle: Bundle, probes: Probes, chosen: DataFrame, at: d
     )
     pairs = [
         _everybody(lake).crossJoin(F.broadcast(probe_movies.select("movie_id"))),
-        chosen.select("movie_id").crossJoin(F.broadcast(probe_users.select("user_id"))),
+        candidates.select("movie_id").crossJoin(F.broadcast(probe_users.select("user_id"))),
         probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
     ]
-    asked = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
-    return bundle.predict(extended, asked, reasons=0).select("user_id", "movie_id", "logit")
+    all_pairs = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
+    return bundle.predict(extended, all_pairs, reasons=0).select("user_id", "movie_id", "logit")
 
 
 def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tuple[MovieSide, np.ndarray]:
-    """The movies' side, and nobody's log odds with the probe movies: as large as movies times groups."""
-    told = (
+    """The movies' side, and the log odds of the first probe user with the probe movies.
+
+    What the driver collects is as large as movies times probe users.
+    """
+    by_user = (
         logits.where(F.col("user_id") < 0)
         .toPandas()
         .pivot(index="user_id", columns="movie_id", values="logit")
     )
-    by_probe = told.loc[[user[0] for user in probes.users]]
+    by_probe = by_user.loc[[user[0] for user in probes.users]]
     with_probes = by_probe[[movie[0] for movie in probes.movies]].to_numpy()
     movie_id = movies["movie_id"].to_numpy()
     years = [None if pd.isna(year) else int(year) for year in movies["year"]]
@@ -213,7 +225,7 @@ def _movie_side(logits: DataFrame, probes: Probes, movies: pd.DataFrame) -> tupl
 
 
 def _user_side(lake: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
-    """A row per user: the places of his groups' values, his log odds with the probes, what he has rated."""
+    """A row per user: the places of their groups' values, log odds with the probe movies, rated movies."""
     of_users = logits.where((F.col("user_id") >= 0) & (F.col("movie_id") <= NOBODY))
     ordered = F.array_sort(F.collect_list(F.struct((-F.col("movie_id")).alias("place"), "logit")))
     by_user = of_users.groupBy("user_id").agg(
@@ -229,9 +241,9 @@ def _user_side(lake: Lake, logits: DataFrame, probes: Probes) -> DataFrame:
 
 
 def _with_places(users: DataFrame, probes: Probes) -> DataFrame:
-    """Add the place of each group's value among the probes, that after the last one where it is unknown.
+    """Add the place of each group's value among the probes; unknown values get the place after the last.
 
-    By joins, as a condition for each value is more than the JVM's stack can hold where text is free.
+    This uses joins: with free text, one condition per value would overflow the JVM's stack.
     """
     for group in GROUPS:
         places = [(value, place) for place, (name, value) in enumerate(probes.values) if name == group]

@@ -1,4 +1,4 @@
-"""score: requests to their run dates' partitions of the scores table, safe to run again at any time."""
+"""score: from requests to their run dates' partitions of the scores table. Safe to run again at any time."""
 
 from __future__ import annotations
 
@@ -21,22 +21,31 @@ from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import RequestCounts
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
-from movierate_spark.storage.commits import OpenedTable, attempt_to_write, commit, open_table
+from movierate_spark.storage.attempts import attempt_to_write
+from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
-from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due
+from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
 REJECTED = "_rejected"
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The scores and the rejected requests as they were before anything was read."""
+    """The tables of scores and of rejected requests, as they were when the run began."""
 
     scores: OpenedTable
     rejected: OpenedTable
+
+    def hold(self, day: date, counts: RequestCounts, *, number: int) -> bool:
+        """Whether all rows of a run date are there, from a commit with this transaction number."""
+        parts = (self.scores, counts.scored), (self.rejected, counts.rejected)
+        return all(
+            table.transaction(_name(day)) == number and table.rows(day) == rows for table, rows in parts
+        )
 
 
 def score_requests(
@@ -46,43 +55,43 @@ def score_requests(
     progress: Progress,
     *,
     target: Path,
-    asked: ScoringRequest,
+    request: ScoringRequest,
 ) -> Iterator[RunDateOutcome]:
-    """Score each run date's requests into its partition, a commit for each; yields what became of it.
+    """Score each run date's requests into its partition, with one commit per date; yields the outcomes.
 
-    A date that was scored from the same inputs by the same release is left as it is, if its rows are still
-    there. The features of several dates are made together (``score.dates_at_once``), each as of its own time.
+    A date is unchanged if it was scored from the same inputs by the same release and its rows are still
+    there. The features of several dates are computed together (``score.dates_at_once``), each as of its own
+    time.
 
     Raises:
-        InputError: the only delivery can't be read, or ``target`` is something else.
+        InputError: the only delivery can't be read, or ``target`` holds something else.
+        MovierateError: a delivery changed while it was read.
         ConflictError: another run has published one of these dates meanwhile.
     """
-    check_table_folder(target, "--scores", schemas.SCORES, {REJECTED})
-    check_table_folder(target / REJECTED, "--scores", schemas.REJECTED_REQUESTS)
+    check_table_folder(target, "scores", schemas.SCORES, {REJECTED})
+    check_table_folder(target / REJECTED, "scores", schemas.REJECTED_REQUESTS)
     tables = Tables(open_table(target), open_table(target / REJECTED))
-    made_of = [lake.ledger_sha256, bundle.manifest_sha256, asked.reasons, release_of("movierate-spark")]
+    made_of = [lake.ledger_sha256, bundle.manifest_sha256, request.reasons, release_of("movierate-spark")]
 
     def number(counts: RequestCounts) -> int:
         return number_of(*made_of, asdict(counts))
 
     def is_done(day: date, counts: RequestCounts) -> bool:
-        parts = (tables.scores, counts.scored), (tables.rejected, counts.rejected)
-        then = number(counts)
-        return all(t.transaction(_name(day)) == then and t.rows(day) == rows for t, rows in parts)
+        return tables.hold(day, counts, number=number(counts))
 
     to_score = []
-    for each in due(
-        lake.ratings.sparkSession, asked, judge=partial(_judged, settings=settings), is_done=is_done
+    for each in due_deliveries(
+        lake.ratings.sparkSession, request, judge=partial(_with_rule, settings=settings), is_done=is_done
     ):
         if isinstance(each, RunDateOutcome):
             yield each
         else:
             to_score.append(each)
-    at_once = settings.score.dates_at_once
-    for some in (to_score[i : i + at_once] for i in range(0, len(to_score), at_once)):
-        judged = reduce(DataFrame.unionByName, (each.lines for each in some))
-        with _scored_once(bundle, lake, judged, asked, times=len(some)) as scored:
-            for each in some:
+    size = settings.score.dates_at_once
+    for batch in (to_score[i : i + size] for i in range(0, len(to_score), size)):
+        lines = reduce(DataFrame.unionByName, (each.lines for each in batch))
+        with _scored_once(bundle, lake, lines, request, dates=len(batch)) as scored:
+            for each in batch:
                 day = each.run_date
                 with progress.step(f"score {each.requested} for {day}"):
                     transaction = Transaction(_name(day), number(each.counts))
@@ -93,11 +102,11 @@ def score_requests(
 
 
 def _name(run_date: date) -> str:
-    """What a run date's commits are called in the table's log."""
+    """The name of a run date's transaction in the table's log."""
     return f"score/{run_date.isoformat()}"
 
 
-def _judged(lines: DataFrame, settings: Settings) -> DataFrame:
+def _with_rule(lines: DataFrame, settings: Settings) -> DataFrame:
     return requests.with_rule(
         lines,
         earliest=settings.validate_.rated_at_min,
@@ -107,25 +116,25 @@ def _judged(lines: DataFrame, settings: Settings) -> DataFrame:
 
 @contextmanager
 def _scored_once(
-    bundle: Bundle, lake: Lake, judged: DataFrame, asked: ScoringRequest, *, times: int
+    bundle: Bundle, lake: Lake, lines: DataFrame, request: ScoringRequest, *, dates: int
 ) -> Iterator[DataFrame]:
-    """The scores, kept while the block uses them more than once; requests are parsed once."""
-    parsed = requests.readable(judged).persist()
-    scored = bundle.predict(lake, parsed, reasons=asked.reasons)
-    kept = [parsed] if times == 1 else [parsed, scored.persist()]
+    """The scores of the lines, cached during the block if it reads them for several dates."""
+    parsed = requests.readable(lines).persist()
+    scored = bundle.predict(lake, parsed, reasons=request.reasons)
+    cached = [parsed] if dates == 1 else [parsed, scored.persist()]
     try:
         yield scored
     finally:
-        for frame in kept:
+        for frame in cached:
             frame.unpersist()
 
 
 def _publish(each: DueDelivery, scored: DataFrame, tables: Tables, transaction: Transaction) -> int:
-    """Write a run date's rows, check that they are all there, and make them visible."""
+    """Write a run date's rows, check that none is missing, and commit them; returns the scores' version."""
     day, counts = each.run_date, each.counts
     is_day = F.col("run_date") == F.lit(day)
     bad_rows = requests.unreadable(each.lines)
-    if not counts.rejected:  # most days: no need to read the requests once more
+    if not counts.rejected:  # usually none: do not read the requests again
         bad_rows = bad_rows.limit(0)
     scores, rejected = tables.scores, tables.rejected
     with (

@@ -1,7 +1,9 @@
-"""train: the lake to a bundle."""
+"""train: from a lake to a bundle."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,11 +17,14 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.evaluation import metrics as evaluate
-from movierate_spark.evaluation.measuring import measure
+from movierate_spark.evaluation.segments import measure
+from movierate_spark.evaluation.threshold import best_threshold
+from movierate_spark.features.history import RESIDUAL_UNITS, with_levels
+from movierate_spark.features.learning import learn
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
-from movierate_spark.features.rows import before, feature_rows, labelled
+from movierate_spark.features.rows import before, complete_rows, labelled, rows_by_user
+from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.baselines import fit_baselines
@@ -30,50 +35,52 @@ from movierate_spark.model.logistic_regression import laid_out, logistic_regress
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Progress
+from movierate_spark.storage.documents import Baseline, Calibration, Measurement
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
 
 @dataclass(frozen=True)
 class FittedModel:
-    """A model that has not seen the test rows, and what was measured on those."""
+    """A fitted model, and the metrics on test rows of the model that had not seen them.
 
-    metrics: dict[str, Any]
+    ``path`` has an entry per penalty tried. ``coefficients`` are empty if the model will be fitted again.
+    """
+
+    metrics: Measurement
     params: dict[str, float]
     decision_threshold: float
-    calibration: dict[str, Any]
+    calibration: Calibration
     path: list[dict[str, Any]]
     pipeline: PipelineModel
-    baselines: dict[str, Any]
+    baselines: dict[str, Baseline]
     coefficients: list[dict[str, Any]]
 
 
 def train_model(
     lake: Lake, settings: Settings, progress: Progress, *, target: Path, until: datetime | None
 ) -> Bundle:
-    """Fit, choose and measure on ratings before ``until``; leave the bundle.
+    """Train and measure a model on the ratings before ``until`` (None: all), and save it to ``target``.
 
     Raises:
-        InputError: no ratings before ``until``, ratings of one class only, or too few to part in time.
+        InputError: there are no ratings before ``until``, they are of one class only, or they are too few to
+            split by time; or ``target`` holds other files.
     """
     check_model_folder(target)
     lake = before(lake, until)
     first, end = _interval(lake, until)
     month = uses_month(settings.features.month, first, end)
-    min_rating = settings.label.min_rating
-    rows = labelled(feature_rows(lake, settings.features, min_rating=min_rating), min_rating=min_rating)
-    rows = laid_out(rows, partitions=settings.train.partitions).persist()
-    try:
-        with progress.step("features of every rating as of its second"):
-            split = _split(rows, settings)
+    with ExitStack() as stack:
+        source = stack.enter_context(_training_rows(lake, settings, progress, end=end))
+        split, rows = source.split, stack.enter_context(_persisted(source.measured()))
         fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
-        published, seen_until = fitted, utc(split.test)
+        published, seen_until, tables = fitted, utc(split.test), source.tables_before_tune()
         if settings.train.refit:
-            with progress.step("fit once more on every rating"):
-                published, seen_until = _refit(rows, fitted, settings, with_month=month), end
+            tables = source.tables
+            with progress.step("fit again on every rating"):
+                every = stack.enter_context(_persisted(source.every()))
+                published, seen_until = _refit(every, fitted, settings, with_month=month), end
         rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
-    finally:
-        rows.unpersist()
     training = {
         "from": first.isoformat(),
         "until": seen_until.isoformat(),
@@ -85,18 +92,77 @@ def train_model(
     }
     made_of = {
         "training": training,
-        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger["versions"]},
+        "lake": {"path": str(lake.path.resolve()), "versions": lake.ledger.versions},
         "with_month": month,
         "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
     }
-    return bundles.save_bundle(target, published.pipeline, made_of | _described(fitted, published, settings))
+    content = made_of | _described(fitted, published, settings)
+    return bundles.save_bundle(target, published.pipeline, content, tables=tables)
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The labelled feature rows of all ratings, and where they are split.
+
+    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`; ``tables`` those of the
+    taste columns up to the end of training, None for a model without these columns.
+    """
+
+    by_user: DataFrame
+    settings: Settings
+    split: TimeSplit
+    tables: TasteTables | None
+
+    def tables_before_tune(self) -> TasteTables | None:
+        """What the measured model knows: nothing is learnt from the ratings that it is tuned or tested on."""
+        return None if self.tables is None else self.tables.until(self.split.tune)
+
+    def measured(self) -> DataFrame:
+        """The rows as the measured model sees them."""
+        return self._rows(self.tables_before_tune())
+
+    def every(self) -> DataFrame:
+        """The rows as the model that is fitted on all of them sees them."""
+        return self._rows(self.tables)
+
+    def _rows(self, tables: TasteTables | None) -> DataFrame:
+        rows = complete_rows(self.by_user, self.settings.features, tables=tables)
+        labelled_rows = labelled(rows, min_rating=self.settings.label.min_rating)
+        return laid_out(labelled_rows, partitions=self.settings.train.partitions)
+
+
+@contextmanager
+def _training_rows(
+    lake: Lake, settings: Settings, progress: Progress, *, end: datetime
+) -> Iterator[TrainingRows]:
+    min_rating = settings.label.min_rating
+    with _persisted(rows_by_user(lake, settings.features, min_rating=min_rating)) as by_user:
+        ratings = with_levels(by_user, settings.features)
+        with _persisted(labelled(ratings, min_rating=min_rating)) as ratings:
+            with progress.step("history of every rating"):
+                split = _split(ratings, settings)
+            tables = None
+            if settings.features.uses_taste:
+                with progress.step("neighbours and factors of every movie"):
+                    borders = [split.tune, int(end.timestamp())]
+                    tables = learn(ratings, settings.features, residual_units=RESIDUAL_UNITS, forced=borders)
+        yield TrainingRows(by_user, settings, split, tables)
+
+
+@contextmanager
+def _persisted(rows: DataFrame) -> Iterator[DataFrame]:
+    kept = rows.persist()
+    try:
+        yield kept
+    finally:
+        kept.unpersist()
 
 
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
-    """What ``bundle.json`` says of the model that is published, and of what was measured."""
+    """Entries of ``bundle.json``: the published model, and the metrics of the measured one."""
     return {
-        "label": settings.label.model_dump(),
-        "features": settings.features.model_dump(),
+        "label": settings.label,
+        "features": settings.features,
         "decision_threshold": fitted.decision_threshold,
         "threshold_metric": settings.train.threshold_metric,
         "calibration": fitted.calibration,
@@ -154,7 +220,7 @@ def _fit_and_measure(
         with progress.steps("cross-validation", fits) as advance:
             selected = train.cross_validate(vectors, options, done=advance)
         names = feature_names(vectors.schema)
-        # A refit has coefficients of its own.
+        # A refit computes its own.
         coefficients = (
             [] if options.refit else coefficient_table(vectors, selected.model, names, selected.params)
         )
@@ -167,7 +233,7 @@ def _fit_and_measure(
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
         calibration = fit_calibration(tune, method=options.calibration)
         tuned = with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
-        decision_threshold = evaluate.best_threshold(tuned, maximise=options.threshold_metric)
+        decision_threshold = best_threshold(tuned, maximise=options.threshold_metric)
         metrics = measure(
             test, calibration=calibration, decision_threshold=decision_threshold, baselines=baselines
         )
@@ -185,7 +251,7 @@ def _fit_and_measure(
 
 
 def _refit(rows: DataFrame, fitted: FittedModel, settings: Settings, *, with_month: bool) -> FittedModel:
-    """The chosen model fitted on all rows; its metrics, threshold and calibration stay those measured."""
+    """The chosen model fitted on all rows; metrics, threshold and calibration stay as measured."""
     features = feature_pipeline(settings.features, with_month=with_month).fit(rows)
     slots, slots_before = (
         feature_names(model.transform(rows).schema) for model in (features, fitted.pipeline)

@@ -1,4 +1,4 @@
-"""vacuum: what of a lake, a model or a scores table nobody reads any more."""
+"""vacuum: remove files of a lake, model or table that are no longer used."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ LEAST_HOURS = 24.0
 def vacuum_folder(
     folder: Path, *, retention_hours: float, even_recent: bool = False, dry_run: bool = False
 ) -> list[Path]:
-    """Remove stale attempts and replaced versions older than the retention; returns what goes.
+    """Remove unpublished attempts and replaced versions older than the retention; returns their paths.
 
-    What a ledger or a bundle names stays at any age, so that whoever opens it now can read it. So does what
-    is younger than :func:`floor_hours`, unless ``even_recent`` says that no run is under way.
+    What a ledger, a bundle or ``metrics.json`` names is never removed. Files younger than
+    :func:`floor_hours` are kept too, unless ``even_recent`` is given. Nothing is removed in a ``dry_run``.
 
     Raises:
-        InputError: the folder is none of ours.
+        InputError: the folder is no lake, model or table, or it is a single table of a lake.
     """
-    folder = folder.resolve()  # "." has no name, and a link has another one
+    folder = folder.resolve()  # "." has no name, and a symbolic link has another name
     if not even_recent:
         retention_hours = max(retention_hours, floor_hours(folder))
     if (folder / lake.LEDGER).is_file():
@@ -37,7 +37,7 @@ def vacuum_folder(
     if (folder / bundle.MANIFEST).is_file():
         return _vacuum_model(folder, retention_hours=retention_hours, dry_run=dry_run)
     if (folder.parent / lake.LEDGER).exists() and folder.name in schemas.LAKE:
-        raise InputError(f"{folder}: a lake's table, and {lake.LEDGER} says what of it stays: name the lake")
+        raise InputError(f"{folder}: a lake's table, and {lake.LEDGER} says what must stay: name the lake")
     if not is_delta_table(folder):
         raise InputError(f"{folder}: no lake, model or table lies there")
     tables = [folder, *(entry for entry in sorted(folder.glob("_*")) if is_delta_table(entry))]
@@ -51,7 +51,7 @@ def vacuum_folder(
 
 
 def _named_beside(table: Path) -> list[int]:
-    """The version of an evaluation's predictions that its metrics were counted from."""
+    """The version of the predictions that an evaluation's metrics were computed from, if there is one."""
     metrics = table.parent / "metrics.json"
     if not metrics.is_file():
         return []
@@ -60,17 +60,17 @@ def _named_beside(table: Path) -> list[int]:
 
 
 def floor_hours(folder: Path) -> float:
-    """What is younger may belong to a run under way: a day, or twice the longest run recorded there."""
+    """Younger files may belong to a running job: a day, or twice the longest run recorded, if longer."""
     return max(LEAST_HOURS, 2 * longest_run(folder) / 3600)
 
 
 def _vacuum_lake(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
     versions = json.loads((folder / lake.LEDGER).read_text(encoding="utf-8"))["versions"]
-    found = []
+    paths = []
     for name in schemas.LAKE:
         table, keep = folder / name, [versions[name]]
-        found += vacuum_table(table, retention_hours=retention_hours, keep=keep, dry_run=dry_run)
-    return found
+        paths += vacuum_table(table, retention_hours=retention_hours, keep=keep, dry_run=dry_run)
+    return paths
 
 
 def _vacuum_model(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:

@@ -61,7 +61,7 @@ def test_a_delivery_one_row_short_of_its_stated_size_is_refused(
     arguments = ("prepare", "--input", tmp_path / "input", "--lake", tmp_path / "lake")
     short = movierate(*arguments, "--expect-rows", "movies=30", "--expect-rows", "ratings=800")
     assert short.status == 2
-    assert f"{ratings}: 799 rows, but --expect-rows ratings=800: is the delivery complete?" in short.err
+    assert f"{ratings}: 799 rows, expected 800: is the delivery complete?" in short.err
     assert not (tmp_path / "lake").exists()
     assert "give it as ratings=1000209" in movierate(*arguments, "--expect-rows", "stars=3").err
     assert movierate(*arguments, "--expect-rows", "ratings=799").status == 0
@@ -86,7 +86,7 @@ def test_a_flipped_bit_in_the_lake_is_noticed(movierate: Movierate, home: Path, 
     outcome = score(movierate, lake, home / "model", tmp_path / "requests.csv", tmp_path / "scores")
     assert outcome.status == 1
     assert "Spark failed: FAILED_READ_FILE" in outcome.err
-    assert f"{damaged} is damaged or gone: bring it back, or make it again\n" in outcome.err
+    assert f"{damaged} is damaged or missing: restore it or make it again\n" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "scores" / "_delta_log").exists()
 

@@ -19,9 +19,8 @@ from helpers import DAY, INTERPRETED, ROOT, SHORT_LIVED, Outcome, T, listing
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas, session
-from movierate_spark.console import plain_console
 from movierate_spark.model import bundle as bundles
-from movierate_spark.progress import Progress
+from movierate_spark.progress import Progress, plain_console
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import evaluate as evaluation
 
@@ -134,7 +133,7 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     }
     assert panel["time_split"]["as_of"]["rows"] == metrics["rows"]
     assert panel["time_split"]["looking_ahead"]["auc"] > panel["time_split"]["as_of"]["auc"] + 0.05
-    assert "What looking ahead would buy" in outcome.out
+    assert "What looking ahead would gain" in outcome.out
 
 
 def test_models_that_mean_different_things_by_liked_are_not_compared(
@@ -286,7 +285,7 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*train, "--until", START + 1], "ratings"),
         ([*train, "--config", folder / "none.toml"], "no such file"),
         ([*evaluate, T, "--model", stuff], "no bundle there"),
-        ([*evaluate, T - DAY], "--allow-overlap"),
+        ([*evaluate, T - DAY], "or allow overlap"),
         ([*evaluate, "2010-01-01"], "no ratings to evaluate"),
         ([*evaluate, T, "--until", T], "is not after"),
         ([*evaluate, T, "--out", stuff], "holds something else"),
@@ -343,6 +342,22 @@ def test_a_mistake_in_a_path_is_said_before_spark_starts(
     monkeypatch.setattr(session, "build_session", lambda *_: pytest.fail("Spark was started"))
     places = {"LAKE": home / "lake", "MODEL": home / "model"}
     assert message in one_line(movierate(*(places.get(str(part), part) for part in command)))
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (("prepare", "--input", "none", "--lake", "new"), "prepare: --input none does not exist: "),
+        (("train", "--lake", "none", "--model", "new"), "train: --lake none: no lake there "),
+        (("explore", "--lake", "none", "--out", "new", "--config", "none"), "explore: --config none: no"),
+        (("train", "--lake", "none", "--model", "new", "--until", "x"), "train: --until x: give epoch"),
+        (("simulate", "--out", "new", "--ratings", 2000, "--re-ratings", 2), "simulate: --re-ratings 2.0 is"),
+    ],
+)  # fmt: skip
+def test_a_line_names_the_command_and_the_option(
+    movierate: Callable[..., Outcome], command: tuple[object, ...], said: str
+) -> None:
+    assert one_line(movierate(*command)).startswith(f"movierate {said}")
 
 
 def test_ratings_of_one_class_cannot_train(movierate: Callable[..., Outcome], tmp_path: Path) -> None:

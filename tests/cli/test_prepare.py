@@ -24,17 +24,18 @@ from movierate_spark.inputs import rules as validate
 from movierate_spark.inputs.delivery import FORMATS, Delivery
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
+from movierate_spark.storage.documents import Ledger
 from movierate_spark.storage.tables import current_files
 from movierate_spark.workflows import prepare as preparation
 
-Prepare = Callable[[Path, Path], dict[str, Any]]
+Prepare = Callable[[Path, Path], Ledger]
 
 
 @pytest.fixture
 def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prepare:
-    def run(source: Path, target: Path) -> dict[str, Any]:
+    def run(source: Path, target: Path) -> Ledger:
         return pipeline.prepare_lake(
-            spark, settings, progress, delivered=pipeline.Preparation(source), target=target
+            spark, settings, progress, preparation=pipeline.Preparation(source), target=target
         ).ledger
 
     return run
@@ -55,32 +56,32 @@ def test_every_row_ends_in_exactly_one_place(spark: SparkSession, prepare: Prepa
     again = b"1::1::2::978300760\r\n1::1::4::978300760"
     (folder / "ratings.dat").write_bytes(good + bad + again)
     ledger = prepare(folder, tmp_path / "lake")
-    ratings = ledger["tables"]["ratings"]
+    ratings = ledger.tables["ratings"]
     lines = good.count(b"\n") + 7 + 2
-    assert ratings["read"] == lines
-    assert ratings["by_rule"] == {"field_count": 1, "movie_id": 1, "rated_at": 1, "rating": 1, "user_id": 1}
-    assert (ratings["rejected"], ratings["blank"]) == (5, 2)
+    assert ratings.read == lines
+    assert ratings.by_rule == {"field_count": 1, "movie_id": 1, "rated_at": 1, "rating": 1, "user_id": 1}
+    assert (ratings.rejected, ratings.blank) == (5, 2)
     opened = lake.open_lake(spark, tmp_path / "lake")
-    assert opened.ratings.count() == ratings["accepted"] == lines - 7 - ratings["superseded"]
+    assert opened.ratings.count() == ratings.accepted == lines - 7 - ratings.superseded
     rated = opened.ratings.where("user_id = 1 and movie_id = 1").sort("rated_at").select("rating").collect()
     assert rated[-1] == (4.0,)  # of the second's two the higher
-    assert (ratings["superseded"], ratings["re_rated"]) == (1, len(rated) - 1)
+    assert (ratings.superseded, ratings.re_rated) == (1, len(rated) - 1)
     assert opened.latest_ratings.where("user_id = 1 and movie_id = 1").select("rating").collect() == [(4.0,)]
     rejected = lake.read_table(spark, tmp_path / "lake" / "rejected", lake.schemas.REJECTED)
     raws = {tuple(row) for row in rejected.select("rule", "raw", "source_file").collect()}
     assert ("user_id", "xé::1::5::978300760", "ratings.dat") in raws
-    assert json.loads((tmp_path / "lake" / "ledger.json").read_text())["tables"] == ledger["tables"]
+    assert json.loads((tmp_path / "lake" / "ledger.json").read_text())["tables"] == ledger.content()["tables"]
 
 
 def test_missing_attributes_are_counted_and_their_rows_stay(prepare: Prepare, tmp_path: Path) -> None:
     folder = ml_1m(tmp_path / "input")
     write(folder / "users.dat", ["1::?::25::4::48067", "2::F::x::99::oops"])
     write(folder / "movies.dat", ["1::Heat::", "2::Up (2009)::Drama"])
-    ledger = prepare(folder, tmp_path / "lake")["tables"]
-    assert ledger["users"]["unknown"] == {"gender": 1, "age_group": 1, "occupation": 1, "zip3": 1}
-    assert ledger["movies"]["unknown"] == {"year": 1, "genres": 1}
-    assert ledger["users"]["accepted"] == ledger["movies"]["accepted"] == 2
-    assert ledger["ratings"]["orphans"] == ledger["ratings"]["accepted"] - 3
+    tables = prepare(folder, tmp_path / "lake").tables
+    assert tables["users"].unknown == {"gender": 1, "age_group": 1, "occupation": 1, "zip3": 1}
+    assert tables["movies"].unknown == {"year": 1, "genres": 1}
+    assert tables["users"].accepted == tables["movies"].accepted == 2
+    assert tables["ratings"].orphans == tables["ratings"].accepted - 3
 
 
 def test_a_re_rating_stays_beside_the_earlier_one_and_is_counted(
@@ -109,7 +110,7 @@ def test_each_layout_gives_the_same_ratings_and_movies(
 ) -> None:
     ledger = prepare(make(tmp_path / "input"), tmp_path / "lake")
     opened = lake.open_lake(spark, tmp_path / "lake")
-    assert ledger["tables"]["ratings"]["accepted"] == 800
+    assert ledger.tables["ratings"].accepted == 800
     movie = opened.movies.where("movie_id = 3").first()
     assert movie is not None
     assert (movie["title"], movie["year"]) == ("Café, No. 3 (1936)", 1936)
@@ -117,7 +118,7 @@ def test_each_layout_gives_the_same_ratings_and_movies(
     user = opened.users.where("user_id = 3").first()
     if make is csv_without_users:
         assert user is None
-        assert ledger["tables"]["ratings"]["orphans"] == 0
+        assert ledger.tables["ratings"].orphans == 0
     else:
         assert user is not None
         assert (user["gender"], user["zip3"]) == ("F", "100")
@@ -127,9 +128,9 @@ def test_a_lake_is_a_delivery_in_parquet(
     spark: SparkSession, prepare: Prepare, target: Path, tmp_path: Path
 ) -> None:
     second = prepare(target, tmp_path / "copy")
-    assert second["format"] == "parquet"
+    assert second.format == "parquet"
     one, two = (lake.open_lake(spark, path) for path in (target, tmp_path / "copy"))
-    assert second["tables"] == one.ledger["tables"]
+    assert second.tables == one.ledger.tables
     for name in ("ratings", "users", "movies"):
         assert getattr(one, name).exceptAll(getattr(two, name)).isEmpty()
 
@@ -156,7 +157,7 @@ def test_too_many_rejected_rows_publish_nothing_and_name_the_rules(prepare: Prep
 def test_exactly_the_allowed_fraction_may_be_rejected(prepare: Prepare, tmp_path: Path) -> None:
     folder = ml_1m(tmp_path / "input")
     write(folder / "ratings.dat", [f"1::{m}::5::978300760" for m in range(19)] + ["x::1::5::1"])
-    assert prepare(folder, tmp_path / "lake")["tables"]["ratings"]["rejected"] == 1
+    assert prepare(folder, tmp_path / "lake").tables["ratings"].rejected == 1
 
 
 def test_a_failure_while_publishing_leaves_the_old_lake(
@@ -204,7 +205,7 @@ def test_of_two_overlapping_runs_one_loses_and_the_lake_is_the_others(
     opened = lake.open_lake(spark, target)
     assert [row["rating"] for row in opened.ratings.collect()] == [5.0]
     assert opened.users.count() == opened.movies.count() == 1
-    assert prepare(winner, target)["versions"] == opened.ledger["versions"]
+    assert prepare(winner, target).versions == opened.ledger.versions
 
 
 def test_rows_that_do_not_add_up_are_never_published(
@@ -250,10 +251,10 @@ def test_any_bytes_add_up_without_an_exception(
     valid, rejected = validate.split_by_rule("ratings", lines)
     breaks = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected = breaks.count(b"\n") + (not breaks.endswith(b"\n") and breaks != b"")
-    assert counts["read"] == expected
-    assert (valid.count(), rejected.count()) == (counts["accepted"], counts["rejected"])
-    assert counts["read"] == counts["accepted"] + counts["rejected"] + counts["blank"]
-    assert clean.clean_ratings(valid).count() <= counts["accepted"]
+    assert counts.read == expected
+    assert (valid.count(), rejected.count()) == (counts.accepted, counts.rejected)
+    assert counts.read == counts.accepted + counts.rejected + counts.blank
+    assert clean.clean_ratings(valid).count() <= counts.accepted
     lines.unpersist()
 
 

@@ -10,8 +10,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-import numpy as np
-import pyarrow as pa
 import pytest
 from deliveries import tiny_rows, write
 from deltalake import DeltaTable
@@ -20,7 +18,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.recommendation.top_movies import GROUPS, USER_SIDE, MovieSide, Probes, top_movies
+from movierate_spark.recommendation.candidates import GROUPS, Probes
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import recommend as recommending
@@ -32,7 +30,7 @@ def recommend(movierate: Movierate, home: Path, out: Path, *more: object) -> Out
     return movierate("recommend", "--lake", home / "lake", "--model", home / "model", "--out", out, *more)
 
 
-def test_they_are_the_best_unseen_of_all_pairs_with_the_same_log_odds(
+def test_recommendations_are_the_best_unseen_of_all_scored_pairs(
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
 ) -> None:
     lake = open_lake(spark, home / "lake")
@@ -125,7 +123,7 @@ def test_recommendations_of_which_rows_are_lost_are_not_published(
     assert not (tmp_path / "best").exists()
 
 
-def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
+def test_recommendations_from_an_old_lake_are_replaced_for_a_new_one(
     movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, check = tmp_path / "new", recommending.check_table_folder
@@ -148,7 +146,7 @@ def test_those_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
 
 
 @pytest.mark.faults
-def test_five_hundred_occupations_do_no_harm(
+def test_recommend_accepts_five_hundred_occupations(
     spark: SparkSession, movierate: Movierate, fast: Path, tmp_path: Path
 ) -> None:
     rows = tiny_rows(users=600, movies=9)
@@ -209,34 +207,6 @@ def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
 
 def csv_line(row: tuple[int, ...]) -> str:
     return ",".join(map(str, row))
-
-
-def test_equal_movies_are_in_order_of_their_ids_and_seen_ones_left_out(spark: SparkSession) -> None:
-    side = MovieSide(
-        np.array([10, 20, 30, 40]),
-        np.array([0.5, 1.0, 1.0, 1.0]),
-        np.array([[0.0], [0.0], [0.0], [1.0]]),
-        np.array([[0.0, 0.0, 0.0, 0.0], [9.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]),
-    )
-    users = pa.table(
-        {
-            "user_id": [1, 2, 3],
-            "gender_value": pa.array([0, 1, 2], pa.int32()),
-            "age_group_value": pa.array([2, 2, 2], pa.int32()),
-            "occupation_value": pa.array([2, 2, 2], pa.int32()),
-            "logits": [[0.0, 0.0], [0.0, 0.0], [1.0, 1.5]],
-            "seen": [[20, 99], [], [10, 20, 30]],
-        }
-    )
-    frame = spark.createDataFrame(users).to(USER_SIDE)
-    found = top_movies(frame, side, np.array([0.0, 0.0]), count=2).collect()
-    assert [tuple(row) for row in found] == [
-        (1, 1, 30, 1.0),
-        (1, 2, 40, 1.0),
-        (2, 1, 10, 9.5),
-        (2, 2, 20, 1.0),
-        (3, 1, 40, 2.5),
-    ]
 
 
 def test_the_audience_is_the_mean_over_each_segments_people(

@@ -27,7 +27,7 @@ from movierate_spark.inputs import requests
 from movierate_spark.model import bundle as bundles
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import score as scoring
-from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due
+from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
 DAY = "2000-12-31"
 Movierate = Callable[..., Outcome]
@@ -135,7 +135,7 @@ def test_a_corrected_header_is_another_delivery_and_another_order_or_partitionin
     assert "unchanged" not in score(movierate, home, *arguments).out
 
 
-def test_a_delivery_is_told_by_its_columns_and_by_what_is_kept_of_a_rejected_line(
+def test_other_columns_or_another_rejected_line_make_another_delivery(
     spark: SparkSession, settings: Settings
 ) -> None:
     schema = "raw string, user_id string, movie_id string, at string"
@@ -183,7 +183,7 @@ def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
     assert len(rows(spark, scores)) == 2
 
 
-def test_scores_made_before_a_publish_are_not_taken_for_those_of_the_new_lake(
+def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
     spark: SparkSession,
     movierate: Movierate,
     home: Path,
@@ -232,7 +232,7 @@ def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
     assert outcome.status == 2
     assert f"2000-05-31: no delivery at {folder}/2000-05-31.csv\n" in outcome.out
     assert "2000-06-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
-    assert "2000-06-02: refused: --requests" in outcome.out
+    assert f"2000-06-02: refused: {folder}/2000-06-02.csv: missing column(s)" in outcome.out
     assert outcome.out.endswith("3 run dates: 1 no delivery, 1 refused, 1 scored\n")
     assert "1 of 3 run dates were refused: 2000-06-02" in outcome.err
     (folder / "2000-06-02.csv").unlink()
@@ -249,9 +249,7 @@ def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
         assert of_day == rows(spark, one)
 
 
-def test_a_table_of_requests_is_parted_by_its_run_date(
-    movierate: Movierate, home: Path, tmp_path: Path
-) -> None:
+def test_a_table_of_requests_is_split_by_run_date(movierate: Movierate, home: Path, tmp_path: Path) -> None:
     asked, scores = tmp_path / "table.csv", tmp_path / "scores"
     lines = [
         "user_id,movie_id,run_date",
@@ -316,7 +314,7 @@ def test_rows_of_another_date_than_the_file_is_named_for_are_refused(
     dates = ("--from", "2000-12-30", "--to", "2000-12-31")
     outcome = score(movierate, home, tmp_path / "{date}.csv", tmp_path / "scores", *dates)
     assert outcome.status == 2
-    assert "rows of run_date 2000-12-31, which the file's name does not say" in outcome.out
+    assert "rows of run_date 2000-12-31, which is not the date in the file's name" in outcome.out
     assert "2000-12-31: requests: read 1 = scored 1 + rejected 0\n" in outcome.out
 
 
@@ -330,7 +328,7 @@ def test_a_column_in_large_letters_is_refused_by_name(
     assert f"column {name}: write {name.lower()} in small letters" in outcome.err
 
 
-def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_the_others(
+def test_many_deliveries_are_counted_by_one_job_and_a_damaged_one_does_not_stop_the_others(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
     days = [date(2000, 12, day) for day in range(1, 13)]
@@ -344,7 +342,8 @@ def test_many_dates_are_looked_into_by_one_job_and_a_damaged_one_does_not_keep_t
 
     def found(group: str) -> tuple[list[DueDelivery | RunDateOutcome], int]:
         spark.sparkContext.setJobGroup(group, group)
-        every = list(due(spark, asked, judge=partial(requests.with_rule, **bounds), is_done=lambda *_: False))
+        judge = partial(requests.with_rule, **bounds)
+        every = list(due_deliveries(spark, asked, judge=judge, is_done=lambda *_: False))
         return every, len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
 
     whole, jobs = found("whole")
@@ -420,7 +419,7 @@ def test_a_delivery_of_another_size_than_stated_is_refused(
     before = listing(tmp_path)
     outcome = score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 4)
     assert outcome.status == 2
-    assert "3 rows, but --expect-rows 4: is the delivery complete?" in outcome.err
+    assert "3 rows, expected 4: is the delivery complete?" in outcome.err
     assert listing(tmp_path) == before
     assert score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 3).status == 0
 
@@ -457,7 +456,7 @@ def test_each_score_is_the_sum_of_its_reasons(
     intercept = bundle.model.intercept
     sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
     assert any(source.startswith("user: ") for source in sources)
-    assert len(sources) < len(bundle.manifest["feature_names"])
+    assert len(sources) < len(bundle.manifest.feature_names)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
     whole = rows(spark, tmp_path / "all")
     for row, short in zip(whole, found, strict=True):
@@ -585,7 +584,7 @@ def led_by_a_file_that_spark_reads_though_it_looks_hidden(model: Path, _: Path) 
         (led_by_a_link_of_its_stages, "/pipeline/stages, a symbolic link"),
         (led_by_a_link_of_its_version, ", a symbolic link"),
         (led_by_a_link_of_one_file, ".parquet, a symbolic link"),
-        (led_by_a_file_that_spark_reads_though_it_looks_hidden, "would run who knows what"),
+        (led_by_a_file_that_spark_reads_though_it_looks_hidden, "would run an unknown class"),
     ],
 )
 def test_a_bundle_that_leads_elsewhere_is_refused_though_it_is_signed_again(
@@ -631,9 +630,9 @@ def test_vacuum_says_what_it_removed(
     shutil.copytree(home / "model", model)
     (model / "20000101T000000-00000000").mkdir()
     score(movierate, home, asked, scores, "--force")
-    floor = f"{scores}: what is younger than 24 hours stays, as a run may be under way (--even-recent"
+    floor = f"{scores}: files younger than 24 hours stay, as a running job may use them (--even-recent"
     young = movierate("vacuum", scores, "--retention-hours", 0.5)
-    assert f"{floor} removes it)\n{scores}: 0 files or folders removed\n" in young.out
+    assert f"{floor} removes them)\n{scores}: 0 files or folders removed\n" in young.out
     recent = ("--retention-hours", 0, "--even-recent")
     told = movierate("vacuum", scores, model, home / "lake", *recent, "--dry-run")
     would = re.search(rf"{scores}: (\d+) files or folders would be removed\n", told.out)
@@ -650,7 +649,7 @@ def test_vacuum_says_what_it_removed(
 
 def test_rows_that_are_not_what_the_bundle_was_fitted_on_are_refused(spark: SparkSession, home: Path) -> None:
     found = bundles.open_bundle(home / "model")
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in found.manifest["signature"].items())
+    schema = ", ".join(f"`{name}` {kind}" for name, kind in found.manifest.signature.items())
     rows = spark.createDataFrame([], schema)
     with pytest.raises(InputError, match=r"it reads genres \(array<string>\), and the rows have string"):
         found.transform(rows.withColumn("genres", F.lit("War")))

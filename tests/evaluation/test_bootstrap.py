@@ -6,14 +6,13 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.evaluation import bootstrap
-from movierate_spark.evaluation.metric_names import METRICS
-from movierate_spark.evaluation.metrics import metrics_by
+from movierate_spark.evaluation.metrics import METRICS, metrics_by
 
 USERS = 400
 
 
 def predictions(spark: SparkSession) -> DataFrame:
-    """Five ratings of each of 400 users; model b is a worse copy of a."""
+    """Five predictions for each of 400 users, by two models; b is a with noise."""
     random = np.random.default_rng(5)
     p = np.round(random.uniform(0.02, 0.98, size=USERS * 5), 3)
     label = (random.uniform(size=len(p)) < p).astype(float)
@@ -34,12 +33,12 @@ def points(rows: DataFrame) -> dict[str, dict[str, float]]:
 
 def test_users_are_drawn_with_a_mean_and_variance_of_one() -> None:
     users = np.arange(50_000)
-    drawn = [bootstrap.counts(users, resample=i, seed=1) for i in (0, 1)]
-    assert drawn[0].mean() == pytest.approx(1.0, abs=0.02)
-    assert drawn[0].var() == pytest.approx(1.0, abs=0.03)
-    assert (drawn[0] == 0).mean() == pytest.approx(np.exp(-1), abs=0.01)
-    assert abs(np.corrcoef(drawn)[0, 1]) < 0.02
-    assert not np.array_equal(drawn[0], bootstrap.counts(users, resample=0, seed=2))
+    weights = [bootstrap.counts(users, resample=i, seed=1) for i in (0, 1)]
+    assert weights[0].mean() == pytest.approx(1.0, abs=0.02)
+    assert weights[0].var() == pytest.approx(1.0, abs=0.03)
+    assert (weights[0] == 0).mean() == pytest.approx(np.exp(-1), abs=0.01)
+    assert abs(np.corrcoef(weights)[0, 1]) < 0.02
+    assert not np.array_equal(weights[0], bootstrap.counts(users, resample=0, seed=2))
 
 
 def test_resamples_scatter_about_the_metric_itself(spark: SparkSession) -> None:
@@ -56,17 +55,17 @@ def test_a_resample_is_the_metric_of_rows_repeated_as_often_as_their_user_is_dra
     spark: SparkSession,
 ) -> None:
     rows = predictions(spark)
-    drawn = bootstrap.counts(np.arange(USERS), resample=3, seed=1)
-    weights = spark.createDataFrame(list(enumerate(drawn.tolist())), "user_id long, times int")
+    weights = bootstrap.counts(np.arange(USERS), resample=3, seed=1)
+    weight_of_user = spark.createDataFrame(list(enumerate(weights.tolist())), "user_id long, times int")
     repeated = (
-        rows.join(weights, "user_id")
+        rows.join(weight_of_user, "user_id")
         .select("*", F.explode(F.expr("sequence(1, times)")).alias("copy"))
         .where("times > 0")
     )
     expected = points(repeated)["a"]
-    found = bootstrap.resampled_metrics(rows, resamples=4, seed=1)["a"]
+    resampled = bootstrap.resampled_metrics(rows, resamples=4, seed=1)["a"]
     for name in METRICS:
-        assert found[name][3] == pytest.approx(expected[name], abs=2e-4), name
+        assert resampled[name][3] == pytest.approx(expected[name], abs=2e-4), name
 
 
 def test_two_models_are_compared_on_the_same_resamples(spark: SparkSession) -> None:
@@ -80,9 +79,9 @@ def test_two_models_are_compared_on_the_same_resamples(spark: SparkSession) -> N
 def test_resamples_are_the_same_at_any_partitioning(spark: SparkSession) -> None:
     rows = predictions(spark)
     expected = bootstrap.resampled_metrics(rows.coalesce(1), resamples=3, seed=1)["a"]
-    found = bootstrap.resampled_metrics(rows.repartition(5), resamples=3, seed=1)["a"]
+    resampled = bootstrap.resampled_metrics(rows.repartition(5), resamples=3, seed=1)["a"]
     for name in METRICS:
-        assert found[name] == pytest.approx(expected[name], abs=1e-12)
+        assert resampled[name] == pytest.approx(expected[name], abs=1e-12)
 
 
 def test_an_interval_holds_its_metric_and_is_none_where_that_is_undefined() -> None:

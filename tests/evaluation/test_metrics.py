@@ -5,7 +5,7 @@ import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark.evaluation.metrics import best_threshold, evaluate, metrics_by
+from movierate_spark.evaluation.metrics import metrics_by
 
 
 def frame(spark: SparkSession, p: np.ndarray, y: np.ndarray, threshold: float = 0.5) -> DataFrame:
@@ -16,7 +16,7 @@ def frame(spark: SparkSession, p: np.ndarray, y: np.ndarray, threshold: float = 
 
 
 def reference(p: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    """The metrics by their definitions, pair by pair."""
+    """The metrics by their definitions; AUC is counted over all pairs."""
     liked, disliked = p[y], p[~y]
     pairs = (liked[:, None] > disliked).sum() + 0.5 * (liked[:, None] == disliked).sum()
     steps = [(y[p >= cut].sum(), y[p >= cut].mean()) for cut in np.unique(p)[::-1]]
@@ -59,57 +59,6 @@ def test_calibration_error_is_over_twenty_bins_of_equal_count(spark: SparkSessio
 def test_what_is_not_defined_is_none(spark: SparkSession) -> None:
     (actual,) = metrics_by(frame(spark, np.array([0.1, 0.2]), np.array([True, True])), "scope")
     assert (actual["auc"], actual["precision"], actual["f1"]) == (None, None, 0.0)
-
-
-def test_the_threshold_is_the_best_of_all_cuts(spark: SparkSession) -> None:
-    random = np.random.default_rng(3)
-    p = random.uniform(size=300)
-    y = random.uniform(size=300) < p**2
-    rows = frame(spark, p, y)
-    accuracies = {cut: ((p >= cut) == y).mean() for cut in p}
-    chosen = best_threshold(rows, maximise="accuracy")
-    assert accuracies[chosen] == max(accuracies.values())
-    f1 = {cut: 2 * (y & (p >= cut)).sum() / ((p >= cut).sum() + y.sum()) for cut in p}
-    assert f1[best_threshold(rows, maximise="f1")] == max(f1.values())
-
-
-def test_a_threshold_may_call_nothing_liked(spark: SparkSession) -> None:
-    rows = frame(spark, np.array([0.4, 0.3, 0.2]), np.array([False, False, True]))
-    assert best_threshold(rows, maximise="accuracy") == 1.0
-
-
-def test_segments_baselines_and_newcomers_are_measured_on_the_same_rows(spark: SparkSession) -> None:
-    schema = (
-        "user_id long, label double, p_like double, always_like double, gender string, age_group string,"
-        " occupation string,"
-        " genres array<string>, user_known boolean, movie_known boolean"
-    )
-    rows = [
-        (1, 1.0, 0.9, 0.6, "F", "18-24", "writer", ["War", "Drama"], True, True),
-        (1, 0.0, 0.2, 0.6, "F", "18-24", None, ["War"], True, True),
-        (2, 1.0, 0.8, 0.6, None, "18-24", "writer", [], False, True),
-        (3, 0.0, 0.4, 0.6, "M", "18-24", "writer", None, False, True),
-    ]
-    found = evaluate(
-        spark.createDataFrame(rows, schema), decision_threshold=0.5, baseline_thresholds={"always_like": 0.0}
-    )
-    assert (found["rows"], found["auc"], found["accuracy"]) == (4, 1.0, 1.0)
-    assert {name: group["rows"] for name, group in found["segments"]["gender"].items()} == {
-        "F": 2,
-        "M": 1,
-        "unknown": 1,
-    }
-    assert {name: group["rows"] for name, group in found["segments"]["genre"].items()} == {
-        "Drama": 1,
-        "War": 2,
-        "unknown": 2,
-    }
-    assert found["baselines"]["always_like"]["auc"] == 0.5
-    assert found["baselines"]["always_like"]["recall"] == 1.0
-    assert {name: group["rows"] for name, group in found["cold_start"].items()} == {
-        "known user/known movie": 2,
-        "new user/known movie": 2,
-    }
 
 
 def test_metrics_are_the_same_at_any_partitioning(spark: SparkSession) -> None:

@@ -1,4 +1,4 @@
-"""Intervals by linearisation against the same sums taken user by user."""
+"""Intervals by linearisation, compared with the same sums computed with pandas."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ THRESHOLD = 0.5
 
 @pytest.fixture(scope="module")
 def rows() -> pd.DataFrame:
-    """Two groups of users who differ; probabilities in whole thousandths, so that ranks are exact."""
+    """Two groups; users differ. One probability per thousandth, so that ranks are exact."""
     random = np.random.default_rng(4)
     user_id = random.integers(1, 30, 600)
     p = np.clip(random.normal(0.4 + 0.01 * user_id, 0.2), 0.001, 0.998)
@@ -27,7 +27,7 @@ def rows() -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def found(spark: SparkSession, rows: pd.DataFrame) -> dict[tuple[object, ...], dict[str, object]]:
+def groups(spark: SparkSession, rows: pd.DataFrame) -> dict[tuple[object, ...], dict[str, object]]:
     frame = spark.createDataFrame(pa.Table.from_pandas(rows.assign(decision_threshold=THRESHOLD)))
     return people_and_intervals(frame, "group")
 
@@ -42,7 +42,7 @@ def interval(influence: pd.Series, user_id: pd.Series, value: float, *, most: fl
 
 @pytest.mark.parametrize("group", ["a", "b"])
 def test_the_auc_has_delongs_interval_for_clustered_data(
-    found: dict[tuple[object, ...], dict[str, dict[str, object]]], rows: pd.DataFrame, group: str
+    groups: dict[tuple[object, ...], dict[str, dict[str, object]]], rows: pd.DataFrame, group: str
 ) -> None:
     part = rows[rows["group"] == group]
     liked, p = part["label"] > 0, part["probability"]
@@ -53,13 +53,13 @@ def test_the_auc_has_delongs_interval_for_clustered_data(
     influence[liked] = (pairs.mean(axis=1) - auc) / liked.sum()
     influence[~liked] = (pairs.mean(axis=0) - auc) / (~liked).sum()
     expected = interval(influence, part["user_id"], auc)
-    assert found[(group,)]["people"] == part["user_id"].nunique()
-    assert found[(group,)]["intervals"]["auc"] == pytest.approx(expected, rel=1e-9)
+    assert groups[(group,)]["people"] == part["user_id"].nunique()
+    assert groups[(group,)]["intervals"]["auc"] == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("group", ["a", "b"])
 def test_ratios_of_sums_have_the_interval_of_their_linearisation(
-    found: dict[tuple[object, ...], dict[str, dict[str, object]]], rows: pd.DataFrame, group: str
+    groups: dict[tuple[object, ...], dict[str, dict[str, object]]], rows: pd.DataFrame, group: str
 ) -> None:
     part = rows[rows["group"] == group]
     y, p = part["label"], part["probability"]
@@ -74,11 +74,11 @@ def test_ratios_of_sums_have_the_interval_of_their_linearisation(
         "recall": (called * y, y),
         "f1": (2 * called * y, called + y),
     }
-    for name, (part_of, whole) in ratios.items():
-        value = part_of.sum() / whole.sum()
-        influence = (part_of - value * whole) / whole.sum()
+    for name, (numerator, denominator) in ratios.items():
+        value = numerator.sum() / denominator.sum()
+        influence = (numerator - value * denominator) / denominator.sum()
         expected = interval(influence, part["user_id"], value, most=np.inf if name == "log_loss" else 1.0)
-        assert found[(group,)]["intervals"][name] == pytest.approx(expected, rel=1e-9), name
+        assert groups[(group,)]["intervals"][name] == pytest.approx(expected, rel=1e-9), name
 
 
 def test_what_can_not_be_told_has_no_interval(spark: SparkSession) -> None:
@@ -89,10 +89,10 @@ def test_what_can_not_be_told_has_no_interval(spark: SparkSession) -> None:
         ],
         columns=["group", "user_id", "label", "probability"],
     )  # fmt: skip
-    found = people_and_intervals(
+    groups = people_and_intervals(
         spark.createDataFrame(pa.Table.from_pandas(rows.assign(decision_threshold=0.5))), "group"
     )
-    assert set(found["one user",]["intervals"].values()) == {None}
-    assert found["all liked",]["intervals"]["auc"] is None
-    assert found["all liked",]["intervals"]["accuracy"] is None  # it does not vary
-    assert found["all liked",]["intervals"]["brier"] is not None
+    assert set(groups["one user",]["intervals"].values()) == {None}
+    assert groups["all liked",]["intervals"]["auc"] is None
+    assert groups["all liked",]["intervals"]["accuracy"] is None  # it does not vary
+    assert groups["all liked",]["intervals"]["brier"] is not None

@@ -184,7 +184,7 @@ def test_each_group_against_the_genre(found: Exploration, joined: pd.DataFrame, 
         assert cell["p_value"] == pytest.approx(p_value, rel=1e-9)
 
 
-def test_a_hidden_cell_can_not_be_worked_out_from_its_genre(found: Exploration, joined: pd.DataFrame) -> None:
+def test_a_hidden_cell_cannot_be_derived_from_its_genre(found: Exploration, joined: pd.DataFrame) -> None:
     rows = by_genre(joined)
     for attribute in ("gender", "age_group", "occupation"):
         people = rows.groupby(["genre", attribute])["user_id"].nunique()
@@ -198,7 +198,7 @@ def test_a_hidden_cell_can_not_be_worked_out_from_its_genre(found: Exploration, 
     assert farmers < RULES["min_cell"]
 
 
-def test_the_pairs_found_are_those_of_benjamini_and_hochberg(found: Exploration) -> None:
+def test_discovered_pairs_are_those_of_benjamini_and_hochberg(found: Exploration) -> None:
     parts = [found.tables[f"genre_{name}"] for name in ("gender", "age_group", "occupation")]
     cells = pd.concat(parts, ignore_index=True).sort_values("p_value", ignore_index=True)
     m = len(cells)

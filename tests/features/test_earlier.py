@@ -29,7 +29,7 @@ def test_the_last_ratings_skip_what_is_not_counted() -> None:
     assert sums.tolist() == [0, 1, 1, 5, 12]
 
 
-def test_a_later_one_of_an_item_stands_in_the_place_of_the_one_before() -> None:
+def test_a_later_row_of_an_item_replaces_the_earlier_one() -> None:
     group, second = np.zeros(6, dtype=np.int64), np.array([1, 2, 3, 4, 5, 6])
     item = np.array([7, 8, 7, 7, 9, 7])
     recent = earlier(group, second).recent(np.ones(6, dtype=bool), item)
@@ -38,7 +38,7 @@ def test_a_later_one_of_an_item_stands_in_the_place_of_the_one_before() -> None:
     assert sums.tolist() == [0, 1, 3, 6, 10, 24]
 
 
-def test_thousands_of_ratings_of_one_item_are_passed_over_in_few_steps() -> None:
+def test_thousands_of_replaced_ratings_are_skipped_in_few_steps() -> None:
     size = 200_000
     item = np.concatenate([[1, 2], np.zeros(size - 2, dtype=np.int64)])
     recent = earlier(np.zeros(size, dtype=np.int64), np.arange(size)).recent(np.ones(size, dtype=bool), item)
@@ -48,14 +48,14 @@ def test_thousands_of_ratings_of_one_item_are_passed_over_in_few_steps() -> None
 
 
 @given(st.lists(row, max_size=30))
-def test_totals_are_those_of_a_plain_loop_in_any_order(rows: list[tuple[int, int, int, bool]]) -> None:
+def test_totals_equal_those_of_a_plain_loop_in_any_order(rows: list[tuple[int, int, int, bool]]) -> None:
     group, second, value, _ = arrays(rows)
     expected = [sum(v for g, s, v, _ in rows if g == g0 and s < s0) for g0, s0, _, _ in rows]
     assert earlier(group, second).totals(value).tolist() == expected
 
 
 @given(st.lists(row, max_size=40), st.lists(st.integers(0, 3), min_size=40, max_size=40), st.integers(1, 4))
-def test_recent_is_that_of_a_plain_loop(
+def test_recent_totals_equal_those_of_a_plain_loop(
     rows: list[tuple[int, int, int, bool]], items: list[int], last: int
 ) -> None:
     group, second, value, counted = arrays(rows)
@@ -69,6 +69,6 @@ def test_recent_is_that_of_a_plain_loop(
         assert (counts[i], sums[i]) == (len(stands), sum(stands))
 
 
-def test_a_mean_of_nothing_is_the_prior() -> None:
+def test_a_mean_without_values_is_the_prior() -> None:
     assert shrunk(0, 0, prior=3.5, shrinkage=2.0) == 3.5
     assert shrunk(10.0, 2, prior=3.0, shrinkage=2.0) == 4.0

@@ -19,8 +19,9 @@ from movierate_spark.features.history import (
     layouts,
     movie_history,
     user_history,
-    with_history,
+    with_movie_history,
     with_priors,
+    with_user_history,
 )
 from movierate_spark.features.segments import ORDINARY, in_segments, layout
 
@@ -57,7 +58,8 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
 def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
     laid = layouts(frame, chosen)
-    return with_history(with_priors(frame, min_rating=4.0), laid, chosen, min_rating=4.0)
+    by_user = with_movie_history(with_priors(frame, min_rating=4.0), laid, chosen, min_rating=4.0)
+    return with_user_history(by_user, chosen).drop("residual")
 
 
 def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession) -> None:
@@ -67,7 +69,7 @@ def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession)
     assert [row["movie_count"] for row in actual] == [0, 0, 0, 1]
 
 
-def test_a_re_rating_stands_in_the_earlier_ones_place_from_its_own_second_on(spark: SparkSession) -> None:
+def test_a_re_rating_replaces_the_earlier_rating_from_its_own_second_on(spark: SparkSession) -> None:
     # All on the first day: the prior is 4.0, and movie 1's mean is (sum + 2 * 4.0) / (count + 2).
     rows: list[Row] = [(1, 1, 100, 5.0), (1, 3, 150, None), (1, 1, 200, 2.0), (1, 3, 200, None)]
     rows += [(2, 1, 201, None), (1, 3, 201, None), (1, 1, 300, 2.0), (1, 3, 301, None)]
@@ -84,13 +86,13 @@ def test_a_re_rating_stands_in_the_earlier_ones_place_from_its_own_second_on(spa
     assert last["user_residual"] == last["user_recent_5"] == pytest.approx((2.0 - 10.0 / 3) / 2, abs=1e-6)
 
 
-def test_a_request_is_given_history_and_adds_nothing_to_it(spark: SparkSession) -> None:
+def test_a_request_gets_history_and_adds_nothing_to_it(spark: SparkSession) -> None:
     rows: list[Row] = [(1, 10, 100, 5.0), (1, 20, 150, None), (1, 20, 200, 3.0)]
     actual = history(timeline(spark, rows)).sort("at").collect()
     assert [(row["user_count"], row["movie_count"]) for row in actual] == [(0, 0), (1, 0), (1, 0)]
 
 
-def test_means_are_drawn_towards_those_of_all_earlier_days(spark: SparkSession) -> None:
+def test_means_are_shrunk_towards_those_of_all_earlier_days(spark: SparkSession) -> None:
     rows: list[Row] = [(1, 10, 0, 5.0), (2, 20, 10, 2.0), (1, 10, DAY, None), (3, 30, DAY, None)]
     first, second, known, new = history(timeline(spark, rows)).sort("at", "user_id").collect()
     # Nothing is known on the first day: a rating of just ``min_rating``, liked or not alike.
@@ -122,7 +124,7 @@ def test_residuals_are_stars_above_the_movies_mean_at_that_time(spark: SparkSess
     assert row["user_genre"] == pytest.approx((0.0 + drama) / 2, abs=1e-6)
 
 
-def test_people_like_the_user_lift_a_movie_above_its_mean(spark: SparkSession) -> None:
+def test_group_columns_are_ratings_by_similar_users_above_the_movies_mean(spark: SparkSession) -> None:
     rows: list[Row] = [(1, 1, 0, 5.0), (2, 1, 10, 1.0), (3, 1, 20, None), (4, 1, 20, None), (0, 1, 20, None)]
     unknown, odd, even = history(timeline(spark, rows)).where("rating is null").sort("user_id").collect()
     mean = (6.0 + 2.0 * 4.0) / 4
@@ -199,7 +201,7 @@ def by_windows(frame: DataFrame) -> DataFrame:
     return user.withColumn("user_decade", F.when(F.col("year").isNotNull(), taste).otherwise(F.lit(0.0)))
 
 
-def test_history_is_what_spark_windows_say(spark: SparkSession) -> None:
+def test_history_equals_that_of_spark_windows(spark: SparkSession) -> None:
     rows: list[Row] = [
         (u, m, (u * 31 + m * 17 + again * 5) % 11 * DAY // 3, stars)
         for u in range(10)
@@ -284,6 +286,7 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
             "n": beyond(lambda stars: int(stars is not None)),
             "tenths": beyond(lambda stars: int(10 * (stars or 0))),
             "likes": beyond(lambda stars: int((stars or 0) >= 4)),
+            "squares": beyond(lambda stars: int(100 * (stars or 0) ** 2)),
             "gender": pa.array(["FM"[u % 2] if u else None for u in user], pa.string()),
             "age_group": pa.array([str(u % 3) for u in user]),
             "occupation": pa.array([str(u) for u in user]),
@@ -385,7 +388,7 @@ def test_history_is_the_same_at_any_partitioning(spark: SparkSession) -> None:
         assert history(shuffled).sort(order).collect() == expected
 
 
-def test_a_heavy_user_or_movie_is_cut_by_time_without_a_trace(spark: SparkSession) -> None:
+def test_splitting_a_heavy_user_or_movie_does_not_change_its_features(spark: SparkSession) -> None:
     frame = timeline(spark, many_ratings())
     expected = history(frame).sort("user_id", "movie_id", "at").collect()
     assert history(frame, task_max_rows=8).sort("user_id", "movie_id", "at").collect() == expected
@@ -403,7 +406,7 @@ def largest_task(frame: DataFrame, key: str, **changes: float) -> tuple[int, int
 
 
 @pytest.mark.usefixtures("compiled")
-def test_no_task_is_given_more_of_a_movie_that_everybody_asks_for_than_its_share(spark: SparkSession) -> None:
+def test_no_task_exceeds_its_rows_if_all_requests_are_for_one_movie(spark: SparkSession) -> None:
     ratings: list[Row] = [(u, 2, u * 3600, 4.0) for u in range(1, 300)]
     ratings += [(u, m, u, 3.0) for u in range(1, 40) for m in range(3, 40)]
     frame = timeline(spark, ratings)

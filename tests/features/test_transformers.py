@@ -15,6 +15,7 @@ from movierate_spark.config import Settings
 from movierate_spark.features.history import COLUMNS
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
+from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.transformers import (
     CalendarCycles,
     HistoryFeatures,
@@ -118,14 +119,15 @@ def test_a_stage_does_the_same_after_saving_and_loading(
 
 JOINED = (
     "user_id long, movie_id long, at timestamp, gender string, age_group string, occupation string,"
-    " zip3 string, year int, genres array<string>, " + ", ".join(f"{name} double" for name in COLUMNS)
+    " zip3 string, year int, genres array<string>, "
+    + ", ".join(f"{name} double" for name in (*COLUMNS, *TASTE_COLUMNS))
 )
 KNOWN = {
     **{"user_count": 2.0, "user_mean": 4.0, "user_like_rate": 0.6},
     **{"movie_count": 5.0, "movie_mean": 3.5, "movie_like_rate": 0.5},
     **{"prior_mean": 3.6, "prior_like_rate": 0.57},
 }
-HISTORY = tuple(KNOWN.get(name, 0.1) for name in COLUMNS)
+HISTORY = tuple(KNOWN.get(name, 0.1) for name in (*COLUMNS, *TASTE_COLUMNS))
 
 
 def joined(spark: SparkSession) -> DataFrame:
@@ -148,7 +150,7 @@ def joined(spark: SparkSession) -> DataFrame:
     return spark.createDataFrame(rows, JOINED)
 
 
-def test_every_slot_has_a_name_a_person_understands(spark: SparkSession, settings: Settings) -> None:
+def test_every_slot_has_a_readable_name(spark: SparkSession, settings: Settings) -> None:
     features = settings.features.model_copy(update={"zip3_min_users": 4})
     rows = joined(spark)
     model = feature_pipeline(features, with_month=False).fit(rows)
@@ -172,6 +174,8 @@ def test_every_slot_has_a_name_a_person_understands(spark: SparkSession, setting
         "user: log odds of liking above all x log of ratings",
         "user: ratings above the movies' means x log of ratings",
         "movie: mean rating above all x log of ratings",
+        "user: ratings of the movie's neighbours", "user: taste factors",
+        "user: expected rating in units of spread",
     ]  # fmt: skip
 
 
@@ -204,7 +208,7 @@ def test_demographics_that_are_all_unknown_still_make_features(
     assert "gender=unknown" in feature_names(model.transform(nobody).schema)
 
 
-def test_the_month_is_a_feature_only_when_it_was_seen_twice() -> None:
+def test_the_month_is_a_feature_only_with_two_years_of_data() -> None:
     start = datetime(2000, 4, 25, tzinfo=UTC)
     assert not uses_month("auto", start, datetime(2002, 4, 24, tzinfo=UTC))
     assert uses_month("auto", start, datetime(2002, 4, 25, tzinfo=UTC))

@@ -31,17 +31,17 @@ def test_of_a_user_movie_and_second_the_highest_rating_stays_and_re_ratings_do_t
     assert_df_equality(clean.clean_ratings(valid), expected, ignore_row_order=True, ignore_nullable=True)
 
 
-def test_codes_get_their_names_and_unreadable_demographics_are_unknown(spark: SparkSession) -> None:
+def test_unreadable_demographics_are_unknown(spark: SparkSession) -> None:
     rows = [
-        ("1", "F", "1", "10", "48067", "a"),
-        ("2", "m", "56", "4", "98107-2117", "a"),
-        ("3", "?", "17", "21", "9810", "a"),
+        ("1", "F", "under 18", "K-12 student", "48067", "a"),
+        ("2", "m", "60", " writer ", "98107-2117", "a"),
+        ("3", "?", "young", " ", "9810", "a"),
         ("4", "", "", None, "193122042", "a"),
     ]
-    users = clean.clean_users(spark.createDataFrame(rows, USER), coded=True, settings=SETTINGS)
+    users = clean.clean_users(spark.createDataFrame(rows, USER), settings=SETTINGS)
     assert [tuple(row) for row in users.sort("user_id").collect()] == [
         (1, "F", "under 18", "K-12 student", "480"),
-        (2, "M", "56+", "college/grad student", "981"),
+        (2, "M", "56+", "writer", "981"),
         (3, None, None, None, None),
         (4, None, None, None, None),
     ]
@@ -59,7 +59,7 @@ def test_ages_in_years_fall_into_groups_and_names_of_groups_are_taken(spark: Spa
 
 def test_of_a_repeated_user_the_greatest_raw_line_stays(spark: SparkSession) -> None:
     rows = [("1", "F", "25", "writer", "48067", "1|25|F"), ("1", "M", "30", "artist", "48067", "1|30|M")]
-    users = clean.clean_users(spark.createDataFrame(rows, USER), coded=False, settings=SETTINGS)
+    users = clean.clean_users(spark.createDataFrame(rows, USER), settings=SETTINGS)
     assert [tuple(row) for row in users.collect()] == [(1, "M", "25-34", "artist", "480")]
 
 

@@ -1,4 +1,4 @@
-"""Deliveries that are Delta tables: what their log says counts, not what lies in their folder."""
+"""Deliveries that are Delta tables: their log counts, not the files in their folder."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def ratings_of(*users: int) -> pa.Table:
 
 
 def delivered(folder: Path, *, users_by: list[str] | None = None) -> Path:
-    """Two ratings in two files, three users and a movie, all of them Delta tables."""
+    """A delivery of Delta tables: two ratings in two files, three users and a movie."""
     write_deltalake(folder / "ratings", ratings_of(1))
     write_deltalake(folder / "ratings", ratings_of(2), mode="append")
     users = {
@@ -71,8 +71,8 @@ def test_values_that_a_table_is_partitioned_by_come_with_its_rows(
 ) -> None:
     folder = delivered(tmp_path / "input", users_by=["occupation", "gender"])
     users = find_delivery(folder, format_name="auto", settings=settings.input).read(spark, "users")
-    found = users.select("user_id", "gender", "occupation", "zip").sort("user_id").collect()
-    assert [tuple(row) for row in found] == [
+    rows = users.select("user_id", "gender", "occupation", "zip").sort("user_id").collect()
+    assert [tuple(row) for row in rows] == [
         ("1", "F", "college/grad student", "01200"),
         ("2", None, None, "01200"),
         ("3", "M", "K-12 student", "01200"),
@@ -82,7 +82,7 @@ def test_values_that_a_table_is_partitioned_by_come_with_its_rows(
 
 
 def requests_by_day(folder: Path, days: dict[str, tuple[int, int]], *, is_hive: bool) -> Path:
-    """A table with a pair for each day, partitioned by run_date; with folders named for it or without."""
+    """A Delta table with a pair per day, partitioned by run_date, with or without Hive's folder names."""
     actions = []
     for i, (day, (user, movie)) in enumerate(days.items()):
         name = f"run_date={day}/part.parquet" if is_hive else f"{i} of 100%.parquet"
@@ -102,13 +102,13 @@ def test_requests_in_a_table_that_is_partitioned_by_run_date_belong_to_their_dat
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path, is_hive: bool
 ) -> None:
     days = {"2000-12-01": (1, 2), "2000-12-02": (3, 4)}
-    asked = requests_by_day(tmp_path / "requests", days, is_hive=is_hive)
-    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", asked)
+    source = requests_by_day(tmp_path / "requests", days, is_hive=is_hive)
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", source)
     dates = ("--from", "2000-12-01", "--to", "2000-12-03")
     outcome = movierate("score", *inputs, "--scores", tmp_path / "scores", *dates)
     assert outcome.status == 0, outcome.err
-    found = read_table(spark, tmp_path / "scores", schemas.SCORES).sort("run_date")
-    assert [tuple(row) for row in found.select("run_date", "user_id", "movie_id").collect()] == [
+    scores = read_table(spark, tmp_path / "scores", schemas.SCORES).sort("run_date")
+    assert [tuple(row) for row in scores.select("run_date", "user_id", "movie_id").collect()] == [
         (date(2000, 12, 1), 1, 2),
         (date(2000, 12, 2), 3, 4),
     ]
@@ -125,7 +125,7 @@ def test_who_was_deleted_from_the_delivered_table_leaves_the_lake(
     table = DeltaTable(source / "ratings")
     files = set(source.rglob("*.parquet"))
     table.delete("user_id = 1")
-    assert set(source.rglob("*.parquet")) == files  # the file lies there until somebody vacuums
+    assert set(source.rglob("*.parquet")) == files  # the file is there until the table is vacuumed
     outcome = movierate(*prepare)
     assert "unchanged" not in outcome.out
     assert [row["user_id"] for row in lake.open_lake(spark, target).ratings.collect()] == [2]
@@ -138,7 +138,7 @@ B85 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz!#$%&()*+-;
 
 
 def second_row_deleted() -> dict[str, Any]:
-    """A deletion vector of one row, the second: a roaring bitmap of 64 bits, in the log itself."""
+    """A deletion vector of the second row: a 64-bit roaring bitmap, stored in the log."""
     bitmap = struct.pack("<IqI", 1681511377, 1, 0) + struct.pack("<IIHHIH", 12346, 1, 0, 0, 16, 1)
     bitmap += bytes(-len(bitmap) % 4)
     text = base64.b85encode(bitmap).decode().translate(str.maketrans(B85, Z85))
@@ -148,7 +148,7 @@ def second_row_deleted() -> dict[str, Any]:
 def table_with(
     path: Path, *features: str, deleted: bool = False, mode: str = "none", reader: int = 3
 ) -> Path:
-    """A Delta table of x = 1, 2, 3, as another engine writes it that knows these features."""
+    """A Delta table with x = 1, 2, 3, as an engine with these features writes it."""
     (path / "_delta_log").mkdir(parents=True)
     pq.write_table(pa.table({"x": [1, 2, 3]}), path / "a.parquet")
     protocol: dict[str, Any] = {"minReaderVersion": reader, "minWriterVersion": 7 if reader == 3 else 5}

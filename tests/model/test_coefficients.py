@@ -54,7 +54,7 @@ def test_standard_errors_are_of_the_observed_information_with_the_penalty(
     )
 
 
-def test_the_penalty_is_that_which_spark_minimises(
+def test_the_penalty_term_is_the_one_that_spark_minimises(
     settings: Settings, vectors: DataFrame, design: tuple[np.ndarray, np.ndarray]
 ) -> None:
     """At the fit the penalised gradient is zero, with coefficients of standardised features penalised."""

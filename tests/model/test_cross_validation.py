@@ -16,6 +16,7 @@ from movierate_spark.model import calibration as calibrate
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.calibration import calibrated, interpolated
 from movierate_spark.model.logistic_regression import LogisticPath, laid_out, logistic_regression
+from movierate_spark.storage.documents import Calibration
 
 
 def parts(spark: SparkSession, *, rows: int = 400) -> DataFrame:
@@ -84,7 +85,7 @@ def test_a_warm_start_ends_where_a_cold_one_does(
     assert iterations[0] < iterations[1]
 
 
-def test_calibration_mends_a_logit_that_is_too_sure(spark: SparkSession) -> None:
+def test_calibration_corrects_an_overconfident_logit(spark: SparkSession) -> None:
     random = np.random.default_rng(13)
     logit = random.normal(size=4000)
     y = random.uniform(size=4000) < 1 / (1 + np.exp(-(0.5 * logit + 0.3)))
@@ -92,9 +93,9 @@ def test_calibration_mends_a_logit_that_is_too_sure(spark: SparkSession) -> None
         [(float(a), float(b)) for a, b in zip(logit, y, strict=True)], "logit double, label double"
     )
     found = calibrate.fit_calibration(rows, method="platt")
-    assert found["slope"] == pytest.approx(0.5, abs=0.1)
-    assert found["intercept"] == pytest.approx(0.3, abs=0.1)
-    assert calibrate.fit_calibration(rows, method="none") == {"method": "none"}
+    assert found.slope == pytest.approx(0.5, abs=0.1)
+    assert found.intercept == pytest.approx(0.3, abs=0.1)
+    assert calibrate.fit_calibration(rows, method="none") == Calibration(method="none")
 
 
 def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: SparkSession) -> None:
@@ -112,7 +113,7 @@ def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: Spark
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(knots=st.lists(st.integers(-40, 40), min_size=1, max_size=6, unique=True), x=st.integers(-50, 50))
-def test_interpolation_is_that_of_numpy(spark: SparkSession, knots: list[int], x: int) -> None:
+def test_interpolation_equals_that_of_numpy(spark: SparkSession, knots: list[int], x: int) -> None:
     at = sorted(knots)
     values = [(i * i + 1) / 50 for i in range(len(at))]
     row = spark.range(1).select(interpolated(F.lit(float(x)), at, values).alias("y")).first()
@@ -120,14 +121,14 @@ def test_interpolation_is_that_of_numpy(spark: SparkSession, knots: list[int], x
     assert row["y"] == pytest.approx(np.interp(x, at, values))
 
 
-def test_calibration_never_turns_the_order_round(spark: SparkSession) -> None:
+def test_calibration_never_reverses_the_order(spark: SparkSession) -> None:
     rows = spark.createDataFrame(
         [(1.0, 0.0), (2.0, 0.0), (0.5, 1.0), (-1.0, 1.0), (1.5, 1.0)], "logit double, label double"
     )
-    assert calibrate.fit_calibration(rows, method="platt")["method"] == "none"
+    assert calibrate.fit_calibration(rows, method="platt").method == "none"
 
 
-def test_always_like_knows_the_like_rate_only(spark: SparkSession) -> None:
+def test_always_like_predicts_the_like_rate(spark: SparkSession) -> None:
     rows = [
         (1.0, 3.0, 4.5),
         (1.0, 4.0, 4.0),
@@ -139,11 +140,11 @@ def test_always_like_knows_the_like_rate_only(spark: SparkSession) -> None:
     found = baselines.fit_baselines(
         spark.createDataFrame(rows, "label double, user_mean double, movie_mean double")
     )
-    assert found["always_like"]["intercept"] == pytest.approx(math.log(4 / 2))
-    assert set(found["user_movie_mean"]["coefficients"]) == {"user_mean", "movie_mean"}
+    assert found["always_like"].intercept == pytest.approx(math.log(4 / 2))
+    assert set(found["user_movie_mean"].coefficients) == {"user_mean", "movie_mean"}
 
 
-def test_rows_are_laid_out_alike_whatever_came_before(spark: SparkSession) -> None:
+def test_partitions_and_order_do_not_depend_on_the_input_partitioning(spark: SparkSession) -> None:
     rows = spark.range(200).select(
         (F.col("id") % 17).alias("user_id"),
         F.col("id").alias("movie_id"),

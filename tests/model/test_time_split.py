@@ -23,14 +23,14 @@ def test_the_last_tenth_is_test_and_the_tenth_before_it_tunes(spark: SparkSessio
     assert (split.folds, split.tune, split.test) == ((20, 40, 60), 80, 90)
 
 
-def test_a_second_is_never_cut_in_two(spark: SparkSession) -> None:
+def test_rows_of_the_same_second_stay_together(spark: SparkSession) -> None:
     seconds = [*range(85), *([85] * 10), *range(86, 91)]
     split = split_by_time(at_seconds(spark, seconds), tune_fraction=0.1, test_fraction=0.1, folds=2)
     assert split.test == 85
     assert split.tune == 80
 
 
-def test_blocks_number_the_folds_in_order_of_time(spark: SparkSession) -> None:
+def test_fold_parts_are_in_order_of_time(spark: SparkSession) -> None:
     rows = at_seconds(spark, list(range(100)))
     split = split_by_time(rows, tune_fraction=0.1, test_fraction=0.1, folds=3)
     parts = rows.withColumn("fold_part", split.fold_part(F.unix_seconds("at")))
@@ -49,7 +49,7 @@ def test_blocks_number_the_folds_in_order_of_time(spark: SparkSession) -> None:
     ),
     picks=st.lists(st.floats(0, 0.999), min_size=1, max_size=4),
 )
-def test_the_second_of_a_row_is_that_of_a_plain_sort(
+def test_the_second_of_a_row_equals_that_of_a_plain_sort(
     spark: SparkSession, seconds: list[int], picks: list[float]
 ) -> None:
     positions = [int(len(seconds) * pick) for pick in picks]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from metrics_document import INTERVALS, figures, metrics
+from documents import INTERVALS, cold_start, figures, metrics
 
 from movierate_spark.exploration import Exploration
 from movierate_spark.report.insights import evaluation_insights, exploration_insights
 from movierate_spark.report.segments import segment
+from movierate_spark.storage.documents import ColdStart
 
 TOTALS = {"people": 100, "ratings": 5000, "liked": 3000, "movies": 400, "movies_with_half": 40}
 PAIR = {
@@ -43,7 +44,7 @@ def test_a_pair_is_promoted_with_its_interval_support_and_limit() -> None:
     assert promoted.figure == "differences"
 
 
-def test_a_group_that_likes_everything_more_is_no_reason_to_promote() -> None:
+def test_a_group_that_likes_everything_more_is_not_promoted_to() -> None:
     generous = {**PAIR, "group_difference": 0.11}  # within the interval
     texts = [insight.text for insight in exploration_insights(exploration([generous], []), shrinkage=8.0)]
     assert not any(text.startswith("Promote") for text in texts)
@@ -87,15 +88,16 @@ def test_a_group_is_weak_where_its_whole_interval_lies_below() -> None:
     assert not any("weaker" in text for text in texts)
 
 
-def texts_of(newcomers: dict[str, Any]) -> list[str]:
-    cold = {"known user/known movie": figures(500), "new user/known movie": newcomers}
+def texts_of(newcomers: ColdStart) -> list[str]:
+    cold = {"known user/known movie": cold_start(500), "new user/known movie": newcomers}
     return [each.text for each in evaluation_insights(metrics(cold_start=cold), weak_segments(1.0))]
 
 
 def test_new_users_are_spoken_of_where_they_are_many_and_surely_ranked_worse() -> None:
     below = {**INTERVALS, "auc": [0.6, 0.69]}
-    many = figures(120, auc=0.65, intervals=below)
+    many = cold_start(120, auc=0.65, intervals=below)
+    few = cold_start(120, auc=0.65, intervals=below, people=49)
     start = "For users without a single rating the AUC is 0.650, for known ones 0.750"
     assert any(text.startswith(start) for text in texts_of(many))
-    assert not any("without a single" in text for text in texts_of({**many, "people": 49}))
-    assert not any("without a single" in text for text in texts_of(figures(120, auc=0.65)))
+    assert not any("without a single" in text for text in texts_of(few))
+    assert not any("without a single" in text for text in texts_of(cold_start(120, auc=0.65)))

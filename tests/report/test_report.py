@@ -8,38 +8,17 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from documents import figures, manifest, metrics
 from hypothesis import given
 from hypothesis import strategies as st
-from metrics_document import figures, metrics
 
-from movierate_spark.evaluation.metric_names import METRICS
+from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import Report, evaluation_report, exploration
 from movierate_spark.report.page import MISSING, Figure, formatted
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
+from movierate_spark.storage.documents import Manifest, Metrics
 
 HOSTILE = "<script>alert(1)</script>"
-
-
-def manifest(**changes: Any) -> dict[str, Any]:
-    path = {"regParam": 0.01, "elasticNetParam": 0.0, "log_loss": 0.5, "folds": [0.4, 0.6], "difference": 0.0}
-    return {
-        "training": {"rows": 9000, "until": "2000-12-02T23:47:24+00:00"},
-        "cross_validation": [{**path, "standard_error": 0.0, "chosen": True}],
-        "params": {"regParam": 0.01, "elasticNetParam": 0.0},
-        "coefficients": [
-            coefficient("genre=War", 0.5, error=0.1, indicator=True),
-            coefficient("user: mean", 2.0, error=0.2, deviation=0.5),
-            coefficient("zero", 0.0),
-        ],
-        **changes,
-    }
-
-
-def coefficient(
-    name: str, value: float, *, error: float | None = None, deviation: float = 1.0, indicator: bool = False
-) -> dict[str, Any]:
-    spread = {"standard_error": error, "deviation": deviation, "indicator": indicator}
-    return {"feature": name, "coefficient": value, **spread}
 
 
 def histogram(people: int = 20) -> pd.DataFrame:
@@ -51,9 +30,7 @@ def histogram(people: int = 20) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["model", "first", "last", "people", "liked", "disliked", "expected"])
 
 
-def report(
-    given_metrics: dict[str, Any] | None = None, given_manifest: dict[str, Any] | None = None
-) -> Report:
+def report(given_metrics: Metrics | None = None, given_manifest: Manifest | None = None) -> Report:
     return evaluation_report(
         given_metrics or metrics(), given_manifest or manifest(), histogram=histogram(), min_cell=11
     )
@@ -221,6 +198,6 @@ def test_hours_that_may_not_be_shown_are_gaps() -> None:
     assert [bool(math.isnan(rate)) for rate in line.y[4:9]] == [True, False, True, False, True]
     assert [round(up, 2) for up in line.error_y.array if not math.isnan(up)] == [0.15, 0.15]
     assert figure.text.endswith(
-        " A gap: no ratings, fewer than 11 people, or what would give their number away."
+        " Gaps have no ratings or fewer than 11 people, or would reveal such a number."
     )
     assert list(figure.data["hour"]) == ["05", "07"]

@@ -67,7 +67,7 @@ def rank_auc(score: pd.Series, liked: pd.Series) -> float:
     return float((score.rank()[liked].sum() - ones * (ones + 1) / 2) / (ones * others))
 
 
-def test_every_rating_asked_for_is_there_once(ratings: pd.DataFrame) -> None:
+def test_the_requested_number_of_ratings_is_written(ratings: pd.DataFrame) -> None:
     assert len(ratings) == RATINGS
     assert not ratings.duplicated(["user", "movie"]).any()
 
@@ -217,7 +217,7 @@ def test_files_are_the_same_in_any_partitioning(spark: SparkSession, world: Worl
     assert contents(tmp_path) == contents(world.out)
 
 
-def test_another_seed_over_a_former_simulation_gives_another_world(
+def test_another_seed_replaces_an_earlier_simulation(
     spark: SparkSession, world: World, tmp_path: Path
 ) -> None:
     for name, content in contents(world.out).items():
@@ -231,7 +231,7 @@ def test_another_seed_over_a_former_simulation_gives_another_world(
 
 def test_a_folder_with_something_else_is_refused_and_untouched(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"holds ratings\.dat but no truth\.json.*--out"):
+    with pytest.raises(InputError, match=r"holds ratings\.dat but no truth\.json.*Name a new or empty"):
         simulate(spark, tmp_path, ratings=1_000, seed=SEED)
     assert contents(tmp_path) == {"ratings.dat": b"1::1193::5::978300760\n"}
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.dat"]
@@ -247,16 +247,21 @@ def test_a_file_is_refused(spark: SparkSession, tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == "mine"
 
 
-@pytest.mark.parametrize(("ratings", "seed"), [(999, 1), (1_000_000_001, 1), (1_000, -1), (1_000, 2**63)])
-def test_sizes_and_seeds_out_of_range_are_refused(
-    spark: SparkSession, tmp_path: Path, ratings: int, seed: int
+@pytest.mark.parametrize(
+    ("argument", "value"),
+    [("ratings", 999), ("ratings", 1_000_000_001), ("seed", -1), ("seed", 2**63), ("re_ratings", 2)],
+)
+def test_sizes_seeds_and_shares_out_of_range_are_refused(
+    spark: SparkSession, tmp_path: Path, argument: str, value: int
 ) -> None:
-    with pytest.raises(InputError, match="out of range"):
-        simulate(spark, tmp_path / "out", ratings=ratings, seed=seed)
+    numbers = {"ratings": 1_000, "seed": 1, "re_ratings": 0} | {argument: value}
+    with pytest.raises(InputError, match=f"^{value} is out of range") as refused:
+        simulate(spark, tmp_path / "out", **numbers)
+    assert refused.value.argument == argument
     assert not (tmp_path / "out").exists()
 
 
-def test_a_failure_leaves_the_former_simulation_and_no_new_folder(
+def test_a_failure_leaves_the_earlier_simulation_and_no_new_folder(
     spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_spark: SparkSession, work: Path, *_sizes: object, **_options: object) -> dict[str, Any]:
@@ -274,7 +279,7 @@ def test_a_failure_leaves_the_former_simulation_and_no_new_folder(
     assert not (tmp_path / "new").exists()
 
 
-def test_what_a_killed_run_left_behind_is_taken_over(tmp_path: Path) -> None:
+def test_a_folder_left_by_a_killed_run_is_used_again(tmp_path: Path) -> None:
     left = tmp_path / ".simulation" / "rated"
     left.mkdir(parents=True)
     (tmp_path / "ratings.dat").write_text("published, but without its truth", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Commits that lose to whoever came first, and files that nobody reads any more."""
+"""Commits that conflict with an earlier one, and files that are no longer used."""
 
 from __future__ import annotations
 
@@ -15,20 +15,13 @@ import pytest
 from deltalake import DeltaTable, Transaction, write_deltalake
 from deltalake.exceptions import DeltaError
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 from pyspark.sql.types import DateType, LongType, StructField, StructType
 
-from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.storage import commits
-from movierate_spark.storage.commits import (
-    Attempt,
-    OpenedTable,
-    attempt_to_write,
-    check_purpose,
-    commit,
-    open_table,
-)
+from movierate_spark.storage.attempts import Attempt, attempt_to_write
+from movierate_spark.storage.commits import commit
+from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import is_delta_table, read_table
 from movierate_spark.storage.vacuum import vacuum_table
 from movierate_spark.workflows import vacuum_folder
@@ -36,6 +29,7 @@ from movierate_spark.workflows import vacuum_folder
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
 PLAIN = StructType([StructField("x", LongType())])
 FIRST, SECOND = date(2000, 1, 1), date(2000, 1, 2)
+EXAMPLES = Path(__file__).parent / "examples"
 
 
 def publish(
@@ -102,27 +96,6 @@ def test_an_empty_result_replaces_its_date(spark: SparkSession, tmp_path: Path) 
     assert open_table(tmp_path / "t").transaction(f"test/{FIRST}") == 0
 
 
-@pytest.mark.usefixtures("compiled")
-def test_few_rows_are_one_file_however_many_tasks_have_made_them(spark: SparkSession, tmp_path: Path) -> None:
-    frame = spark.range(1_000).select(F.col("id").alias("x")).repartition(16)
-    with attempt_to_write(frame, tmp_path / "t", PLAIN) as attempt:
-        assert (attempt.rows, len(attempt.files)) == (1_000, 1)
-        commit(attempt)
-
-
-def test_rows_that_were_written_and_cannot_be_seen_are_never_published(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    see = commits.data_files
-    monkeypatch.setattr(commits, "data_files", lambda folder: see(folder)[1:])
-    with (
-        pytest.raises(MovierateError, match=r"3 rows were written, and [0-2] lie there"),
-        attempt_to_write(spark.createDataFrame([(1,), (2,), (3,)], PLAIN), tmp_path / "t", PLAIN),
-    ):
-        pytest.fail("it went on")
-    assert not (tmp_path / "t").exists()
-
-
 def test_rows_that_somebody_else_appends_meanwhile_win(spark: SparkSession, tmp_path: Path) -> None:
     for path, day in ((tmp_path / "dated", FIRST), (tmp_path / "plain", None)):
         publish(spark, path, 1, day)
@@ -144,19 +117,6 @@ def test_a_folder_is_known_by_any_of_its_names(
     for name in (Path(), tmp_path / "alias"):
         with pytest.raises(InputError, match="name the lake"):
             vacuum_folder(name, retention_hours=0)
-
-
-@pytest.mark.parametrize(("schema", "old"), [(schemas.SCORES, "liked"), (schemas.PREDICTIONS, "predicted")])
-def test_a_table_of_an_older_version_is_refused_with_what_to_do(
-    spark: SparkSession, tmp_path: Path, schema: StructType, old: str
-) -> None:
-    fields = [StructField(old if f.name == "predicted_liked" else f.name, f.dataType) for f in schema.fields]
-    day = FIRST if "run_date" in schema.names else None
-    older = StructType(fields)
-    with attempt_to_write(spark.createDataFrame([], older), tmp_path / "t", older, run_date=day) as attempt:
-        commit(attempt)
-    with pytest.raises(InputError, match=f"in which predicted_liked is called {old}: name a new"):
-        check_purpose(open_table(tmp_path / "t"), schema)
 
 
 def test_vacuum_keeps_the_predictions_that_metrics_name(spark: SparkSession, tmp_path: Path) -> None:
@@ -186,16 +146,6 @@ def test_a_failed_attempt_leaves_what_others_have_put_there(spark: SparkSession,
     assert not (path / "run_date=2000-01-01").exists()
 
 
-def test_a_failed_attempt_at_a_new_table_leaves_nothing(spark: SparkSession, tmp_path: Path) -> None:
-    frame = spark.createDataFrame([(1, FIRST)], DATED)
-    with (
-        pytest.raises(OSError, match="disk full"),
-        attempt_to_write(frame, tmp_path / "a" / "b", DATED, run_date=FIRST),
-    ):
-        raise OSError("disk full")
-    assert not (tmp_path / "a").exists()
-
-
 def test_a_table_that_becomes_another_one_while_a_run_is_under_way_is_not_destroyed(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -221,7 +171,7 @@ def test_vacuum_removes_dead_attempts_of_age_and_keeps_what_is_read(
     path = tmp_path / "t"
     publish(spark, path, 1)
     dead = []
-    for day in (FIRST, SECOND):  # as of a run that was killed before its commit
+    for day in (FIRST, SECOND):  # as after a run that was killed before its commit
         folder = path / f"run_date={day}" / f"{len(dead):032x}"
         spark.createDataFrame([(9,)], PLAIN).write.parquet(str(folder))
         dead.append(folder)
@@ -289,7 +239,8 @@ def test_vacuum_leaves_what_a_run_under_way_may_need_unless_told_that_there_is_n
     path = tmp_path / "t"
     publish(spark, path, 1)
     (path / "_runs").mkdir()
-    (path / "_runs" / "a.json").write_text(json.dumps({"seconds": longest}))
+    record = json.loads((EXAMPLES / "run_record.json").read_text())
+    (path / "_runs" / "a.json").write_text(json.dumps({**record, "seconds": longest}))
     dead = path / f"run_date={FIRST}" / f"{0:032x}"
     spark.createDataFrame([(9,)], PLAIN).write.parquet(str(dead))
     older(dead, hours=stays)
@@ -421,24 +372,6 @@ def test_what_was_published_stays_when_something_fails_later(spark: SparkSession
     with pytest.raises(KeyboardInterrupt):
         interrupted()
     assert content(spark, tmp_path / "t", PLAIN) == {(1,)}
-
-
-def test_the_first_error_is_heard_and_files_stay_where_the_table_cannot_be_opened_again(
-    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rows = spark.createDataFrame([(1,)], PLAIN)
-
-    def unreadable(_path: Path) -> list[Path]:
-        raise OSError("Stale file handle")
-
-    def interrupted() -> None:
-        with attempt_to_write(rows, tmp_path / "t", PLAIN):
-            monkeypatch.setattr(commits, "log_entries", unreadable)
-            raise KeyError("first")
-
-    with pytest.raises(KeyError, match="first"):
-        interrupted()
-    assert list(tmp_path.rglob("*.parquet"))
 
 
 def test_a_log_without_an_entry_is_no_table_and_may_become_one(spark: SparkSession, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from deltalake import Schema
 from deltalake.transaction import create_table_with_add_actions
+from documents import manifest_content
 from pyspark.sql.types import DateType, LongType, StringType, StructField, StructType
 
 from movierate_spark.errors import InputError
@@ -36,32 +37,33 @@ LEFT_BY_KILLED_RUNS = (
 )
 
 
-def test_what_a_killed_run_has_left_is_no_strangers(tmp_path: Path) -> None:
+def test_the_output_of_a_killed_run_is_accepted(tmp_path: Path) -> None:
     for name in LEFT_BY_KILLED_RUNS:
         (tmp_path / name).mkdir()
-    check_table_folder(tmp_path, "--scores", SCORES, {"_rejected"})
-    with pytest.raises(InputError, match=r"--out .* holds something else \(_rejected\)"):
-        check_table_folder(tmp_path, "--out", RECOMMENDATIONS)
+    check_table_folder(tmp_path, "scores", SCORES, {"_rejected"})
+    with pytest.raises(InputError, match=r"^/.* holds something else \(_rejected\)") as refused:
+        check_table_folder(tmp_path, "out", RECOMMENDATIONS)
+    assert refused.value.argument == "out"
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "run_date=yesterday", "0123456789abcdef"])
-def test_somebody_elses_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_folder_with_other_files_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
-    refused = rf"--out .* holds something else \({name}\): name a new folder"
+    refused = rf"^{re.escape(str(tmp_path))} holds something else \({name}\): name a new folder"
     with pytest.raises(InputError, match=refused):
-        check_folder(tmp_path, "--out")
+        check_folder(tmp_path, "out")
     with pytest.raises(InputError, match=refused):
-        check_table_folder(tmp_path, "--out", SCORES)
+        check_table_folder(tmp_path, "out", SCORES)
 
 
 def test_a_table_or_a_new_folder_may_be_written_to_but_no_file(tmp_path: Path) -> None:
     new_table(tmp_path / "table", SCORES, partition_by=["run_date"])
     (tmp_path / "table" / "_rejected").mkdir()
     (tmp_path / "file").touch()
-    check_table_folder(tmp_path / "table", "--out", SCORES)
-    check_table_folder(tmp_path / "new", "--out", SCORES)
+    check_table_folder(tmp_path / "table", "out", SCORES)
+    check_table_folder(tmp_path / "new", "out", SCORES)
     with pytest.raises(InputError, match="is a file: name a folder"):
-        check_table_folder(tmp_path / "file", "--out", SCORES)
+        check_table_folder(tmp_path / "file", "out", SCORES)
 
 
 def new_table(path: Path, schema: StructType, *, partition_by: list[str]) -> None:
@@ -85,26 +87,27 @@ ROWS, DATED_ROWS = StructType([X]), StructType([X, DATE])
         ([X], [], r"\(x bigint\) lies there"),
     ],
 )
-def test_a_table_that_is_for_something_else_is_refused(
+def test_a_table_with_another_schema_is_refused(
     tmp_path: Path, lies_there: list[StructField], partition_by: list[str], found: str
 ) -> None:
     new_table(tmp_path / "t", StructType(lies_there), partition_by=partition_by)
     expected = r".*; expected one of \(x bigint, run_date date\) partitioned by run_date: name another folder"
-    with pytest.raises(InputError, match=f"--out .*t: a table of {found}{expected}"):
-        check_table_folder(tmp_path / "t", "--out", DATED_ROWS)
+    with pytest.raises(InputError, match=f"^/.*t: a table of {found}{expected}"):
+        check_table_folder(tmp_path / "t", "out", DATED_ROWS)
 
 
-def test_order_and_nulls_make_no_other_table(tmp_path: Path) -> None:
+def test_column_order_and_nullability_do_not_matter(tmp_path: Path) -> None:
     new_table(
         tmp_path / "t", StructType([DATE, StructField("x", LongType(), False)]), partition_by=["run_date"]
     )
-    check_table_folder(tmp_path / "t", "--out", DATED_ROWS)
+    check_table_folder(tmp_path / "t", "out", DATED_ROWS)
 
 
-def test_a_lake_with_a_table_that_is_for_something_else_is_refused(tmp_path: Path) -> None:
+def test_a_lake_with_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
     new_table(tmp_path / "lake" / "users", ROWS, partition_by=[])
-    with pytest.raises(InputError, match=r"--lake .*users: a table of \(x bigint\) lies there"):
+    with pytest.raises(InputError, match=r"^/.*users: a table of \(x bigint\) lies there") as refused:
         check_lake_folder(tmp_path / "lake")
+    assert refused.value.argument == "lake"
 
 
 def test_a_lake_and_a_model_that_were_half_written_may_be_written_again(tmp_path: Path) -> None:
@@ -149,10 +152,10 @@ def test_a_control_file_is_on_the_disk_before_it_has_its_name_and_its_name_after
     done: list[str] = []
     fsync, replace = os.fsync, Path.replace
 
-    def synced(opened: int) -> None:
-        name = Path(f"/proc/self/fd/{opened}").readlink().name
+    def synced(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
         done.append(f"sync {re.sub(r'[0-9a-f]{32}', 'UNIQUE', name)}")
-        fsync(opened)
+        fsync(descriptor)
 
     def replaced(old: Path, new: Path) -> Path:
         done.append(f"name {new.name}, of {old.stat().st_size} bytes")
@@ -165,7 +168,7 @@ def test_a_control_file_is_on_the_disk_before_it_has_its_name_and_its_name_after
     assert done == ["sync .ledger.json.UNIQUE", "name ledger.json, of 3 bytes", "sync lake"]
 
 
-def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_failure(
+def test_a_folder_that_cannot_be_flushed_is_no_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really = os.open
@@ -181,7 +184,7 @@ def test_a_folder_that_cannot_be_brought_to_the_disk_is_no_failure(
 
 
 class Saved:
-    """A pipeline whose saving leaves a file, and calls what it is given."""
+    """A pipeline that writes a file when it is saved, then calls ``then``."""
 
     def __init__(self, then: Callable[[], None] = lambda: None) -> None:
         self.then = then
@@ -203,7 +206,7 @@ def test_a_bundle_that_fails_leaves_what_another_training_has_put_there(tmp_path
         raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):
-        bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved(fail)), manifest_content())
     assert list((tmp_path / "model").iterdir()) == [other]
 
 
@@ -213,10 +216,10 @@ def test_a_bundle_stays_where_nobody_can_tell_whether_it_is_named(
 ) -> None:
     read, manifest = Path.read_text, tmp_path / "model" / "bundle.json"
 
-    def stale(path: Path, *given: Any, **more: Any) -> str:
+    def stale(path: Path, *arguments: Any, **more: Any) -> str:
         if path == manifest and content is None:
             raise OSError("Stale file handle")
-        return read(path, *given, **more)
+        return read(path, *arguments, **more)
 
     def failed(*_: object) -> None:
         manifest.write_text(content or "")
@@ -225,7 +228,7 @@ def test_a_bundle_stays_where_nobody_can_tell_whether_it_is_named(
     monkeypatch.setattr(bundle, "replace_text", failed)
     monkeypatch.setattr(Path, "read_text", stale)
     with pytest.raises(OSError, match="Stale file handle"):
-        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), manifest_content())
     assert len(list((tmp_path / "model").glob("*/pipeline/stage"))) == 1
 
 
@@ -236,7 +239,7 @@ def test_a_table_of_a_lake_is_not_cleared_without_its_ledger(tmp_path: Path) -> 
         vacuum_folder(tmp_path / "lake" / "users", retention_hours=0)
 
 
-def test_a_log_that_cannot_be_listed_for_now_is_not_taken_for_none(
+def test_a_log_that_cannot_be_listed_is_not_taken_for_a_missing_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new_table(tmp_path / "t", ROWS, partition_by=[])
@@ -258,16 +261,16 @@ def older(path: Path, *, hours: float) -> None:
 
 def test_a_bundle_is_as_old_as_its_replacement_and_not_as_its_making(tmp_path: Path) -> None:
     model = tmp_path / "model"
-    made = bundle.save_bundle(model, cast("Any", Saved()), {"n": 1})
+    earlier = bundle.save_bundle(model, cast("Any", Saved()), manifest_content())
     killed = model / "29991231T000000-01234567"
     killed.mkdir()
     older(model, hours=200)
-    current = bundle.save_bundle(model, cast("Any", Saved()), {"n": 2})
+    current = bundle.save_bundle(model, cast("Any", Saved()), manifest_content(decision_threshold=0.4))
     assert vacuum_folder(model, retention_hours=168) == [killed]
-    assert (model / made.version).is_dir()
-    older(model / made.version, hours=169)
+    assert (model / earlier.version).is_dir()
+    older(model / earlier.version, hours=169)
     older(model / "bundle.json", hours=169)
-    assert vacuum_folder(model, retention_hours=168) == [model / made.version]
+    assert vacuum_folder(model, retention_hours=168) == [model / earlier.version]
     assert (model / current.version).is_dir()
 
 
@@ -297,7 +300,7 @@ def test_a_bundle_that_is_named_already_stays_whatever_comes(
 
     monkeypatch.setattr(bundle, "replace_text", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), {})
+        bundle.save_bundle(tmp_path / "model", cast("Any", Saved()), manifest_content())
     named = json.loads((tmp_path / "model" / "bundle.json").read_text())
     assert [file for file in named["files"] if not (tmp_path / "model" / file).is_file()] == []
     assert len(named["files"]) == 1

@@ -1,0 +1,194 @@
+"""Taste as a few numbers for each movie and user: their product says how he will rate it, above his level.
+
+Ridge regressions in turn, users from movies' vectors and movies from users' (alternating least squares:
+Koren, Bell and Volinsky, Matrix factorization techniques for recommender systems, IEEE Computer 2009; here
+the ridge is not multiplied by the number of ratings). Movies' vectors are learnt from the blocks before. A
+user's vector is solved anew at each row, from the ratings that it looks at and its block's vectors.
+
+Normal equations are sums of whole numbers, in :data:`UNITS`: the same in any order and partitioning. Each is
+solved alone by LAPACK, which gives the same bits whatever else is solved in its batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+from movierate_spark.features.earlier import Floats, Ints
+from movierate_spark.features.lookback import Lookback, Rows, batches, expanded, runs
+from movierate_spark.features.pairs import DEVIATION_UNITS
+
+RANK = 16
+RIDGE_USER, RIDGE_MOVIE = 12.0, 3.0
+UNITS = 2**30
+"""Of products of vectors: with deviations, 2**40. Numbers of size 1 add up over 2**23 ratings."""
+PRODUCT_UNITS = UNITS * DEVIATION_UNITS
+SPREAD_RATINGS = 10.0
+SOLVED_AT_ONCE = 8_192  # at 2 KiB
+PLACES_AT_ONCE = 2_048  # at 4 KiB: running sums are made in the processor's cache
+_UPPER = np.triu_indices(RANK)
+SQUARES = len(_UPPER[0])
+_SQUARE = np.zeros((RANK, RANK), dtype=np.int64)
+_SQUARE[_UPPER] = _SQUARE.T[_UPPER] = np.arange(SQUARES)
+
+
+def first_vectors(movie_id: Ints) -> Floats:
+    """Small vectors to begin with, one for each movie (rows): they follow from its id alone.
+
+    Numbers from -0.2 to 0.2, by SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    """
+    mixed = movie_id.astype(np.uint64)[:, None] * np.uint64(RANK) + np.arange(RANK, dtype=np.uint64)
+    mixed = np.multiply(mixed, np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
+        mixed = np.bitwise_xor(mixed, np.right_shift(mixed, np.uint64(shift)))
+        mixed = np.multiply(mixed, np.uint64(factor), dtype=np.uint64)
+    return np.asarray(np.right_shift(mixed, np.uint64(11)).astype(np.float64) / 2**53 * 0.4 - 0.2)
+
+
+def learnt(deviations: Sequence[sp.csr_array], vectors: Floats, *, sweeps: int) -> Floats:
+    """The movies' ``vectors`` after some sweeps over all ratings.
+
+    ``deviations`` are users (rows) by movies, in whole :data:`DEVIATION_UNITS`, each user in one of them
+    only; a deviation of 0 is stored, too. A movie without ratings has the vector 0.
+    """
+    for _ in range(sweeps):
+        sums = np.sum([sweep_sums(some, vectors) for some in deviations], axis=0)
+        vectors = movie_vectors(sums)
+    return vectors
+
+
+def sweep_sums(deviations: sp.csr_array, vectors: Floats) -> Ints:
+    """Solve the users' vectors from the movies'; what they add to the normal equations of each movie (rows).
+
+    The parts of some users each add up to the whole. Memory is bounded by the movies' sums, 1.2 KB each, and
+    by :data:`SOLVED_AT_ONCE` users.
+    """
+    found = np.zeros((len(vectors), SQUARES + RANK), dtype=np.int64)
+    of_movies = _terms(vectors)
+    for users in batches(np.ones(deviations.shape[0], dtype=np.int64), at_most=SOLVED_AT_ONCE):
+        rated = deviations[users]
+        squares, products = _sums(rated, of_movies)
+        own = solved(squares, products / PRODUCT_UNITS, ridge=RIDGE_USER)
+        found += np.hstack(_sums(rated.T.tocsr(), _terms(own)))
+    return found
+
+
+def movie_vectors(sums: Ints) -> Floats:
+    """Each movie's vector from its normal equations (rows), which :func:`sweep_sums` has begun."""
+    squares, products = np.split(sums, [SQUARES], axis=1)
+    return solved(squares, products / PRODUCT_UNITS, ridge=RIDGE_MOVIE)
+
+
+def solved(squares: Ints, right: Floats, *, ridge: float) -> Floats:
+    """The vector of each row of normal equations: sums of squares (upper triangles), and right sides."""
+    found = np.empty((len(squares), RANK))
+    diagonal = np.arange(RANK)
+    for some in batches(np.ones(len(squares), dtype=np.int64), at_most=SOLVED_AT_ONCE):
+        matrix = squares[some][:, _SQUARE] / UNITS
+        matrix[:, diagonal, diagonal] += ridge
+        found[some] = np.linalg.solve(matrix, right[some][..., None])[..., 0]
+    return found
+
+
+def _terms(vectors: Floats) -> tuple[Ints, Ints]:
+    """What a rating of each row adds to normal equations: its squares and, times the deviation, itself."""
+    squares = vectors[:, _UPPER[0]] * vectors[:, _UPPER[1]]
+    return np.rint(squares * UNITS).astype(np.int64), np.rint(vectors * UNITS).astype(np.int64)
+
+
+def _sums(deviations: sp.csr_array, terms: tuple[Ints, Ints]) -> tuple[Ints, Ints]:
+    ones = deviations.copy()
+    ones.data = np.ones_like(ones.data)
+    return ones @ terms[0], deviations @ terms[1]
+
+
+# ---- as of a row --------------------------------------------------------------------------------
+
+
+def scores(ratings: Lookback, residual: Ints, vectors: Floats, rows: Rows) -> Floats:
+    """How far each row's user is expected to rate its movie above his level: stars, 0 where nothing is known.
+
+    ``residual`` is each rating's, in :data:`DEVIATION_UNITS`; ``vectors`` are those of the rows' block, and a
+    last one of zeros for the movies without one.
+    """
+    return np.asarray((user_vectors(ratings, residual, vectors, rows) * vectors[rows.movie]).sum(axis=1))
+
+
+def user_vectors(ratings: Lookback, residual: Ints, vectors: Floats, rows: Rows) -> Floats:
+    """Each row's user as of its second: the ridge regression of the ratings that it looks at.
+
+    Their deviations are their residuals less the user's level of now. The rows of a second share a solution.
+    Memory is bounded by :data:`PLACES_AT_ONCE` ratings, or those of one user that the block's rows look at.
+    """
+    found = np.zeros((len(rows), RANK))
+    known = np.flatnonzero(rows.end > rows.start)
+    lead = runs(rows.start[known], rows.end[known], rows.level[known])
+    states = rows[known[lead[:-1]]]
+    solutions = np.zeros((len(states), RANK))
+    users, terms = runs(states.start), _terms(vectors)
+    first = ratings.begin[states.end[users[:-1]] - 1]
+    last = states.end[users[1:] - 1]
+    for batch in batches(last - first, at_most=PLACES_AT_ONCE):
+        some = states[int(users[batch.start]) : int(users[batch.stop])]
+        of_user = np.repeat(np.arange(batch.stop - batch.start), np.diff(users[batch.start : batch.stop + 1]))
+        place, offset = expanded(first[batch], last[batch])
+        sums = _looked_at(ratings, place, offset, some.end, of_user, _values(ratings, residual, terms, place))
+        squares, plain, products = np.split(sums, [SQUARES, SQUARES + RANK], axis=1)
+        level = some.level[:, None]
+        right = products / PRODUCT_UNITS - level * (plain / UNITS)
+        solutions[int(users[batch.start]) : int(users[batch.stop])] = solved(squares, right, ridge=RIDGE_USER)
+    found[known] = np.repeat(solutions, np.diff(lead), axis=0)
+    return found
+
+
+def _values(ratings: Lookback, residual: Ints, terms: tuple[Ints, Ints], place: Ints) -> Ints:
+    squares, vectors = (each[ratings.movie[place]] for each in terms)
+    return np.hstack([squares, vectors, vectors * residual[place, None]])
+
+
+def _looked_at(ratings: Lookback, place: Ints, offset: Ints, end: Ints, of_user: Ints, values: Ints) -> Ints:
+    """The sums of ``values`` over what each state (``end``, ``of_user``) looks at.
+
+    ``place`` are the ratings of one user after the other, from each ``offset`` on; what lies before it has
+    left before the first state. A state's sum is what has entered until its end less what has left.
+    """
+    shift = offset[:-1] - place[offset[:-1]]
+    begin, until = offset[of_user], end + shift[of_user]
+    leaves = ratings.leaves[place] + np.repeat(shift, np.diff(offset))
+    left = np.flatnonzero(leaves <= np.repeat(offset[1:], np.diff(offset)))
+    left = left[np.argsort(leaves[left], kind="stable")]
+    entered_before, left_before = _running(values), _running(values[left])
+    gone = np.searchsorted(leaves[left], until, side="right")
+    gone_before = np.searchsorted(leaves[left], begin, side="right")
+    return entered_before[until] - entered_before[begin] - left_before[gone] + left_before[gone_before]
+
+
+def _running(values: Ints) -> Ints:
+    found = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
+    np.cumsum(values, axis=0, out=found[1:])
+    return found
+
+
+def squares_about(level: Floats, count: Ints, total: Floats, squares: Floats) -> Floats:
+    """The sum of squared distances from ``level`` of ``count`` residuals: from their sum and that of squares.
+
+    So it is exact up to the last step, also where the sums come from the segments of a heavy user's history.
+    """
+    return np.maximum(squares - 2 * level * total + count * level**2, 0.0)
+
+
+def spread(squares: Floats, count: Ints) -> Floats:
+    """How far ratings lie off what was expected of them: the root of their mean square, in stars.
+
+    ``squares`` are sums over ``count`` ratings; :data:`SPREAD_RATINGS` of a star each come to them.
+    """
+    return np.sqrt((squares + SPREAD_RATINGS) / (count + SPREAD_RATINGS))
+
+
+def expected(
+    level: Floats, movie_difference: Floats, factors: Floats, user_spread: Floats, movie_spread: Floats
+) -> Floats:
+    """Stars expected above the mean of all ratings, in units of the user's and the movie's spread."""
+    return (level + movie_difference + factors) / (user_spread * movie_spread)

@@ -1,0 +1,304 @@
+"""Learn the tables of the taste columns from ratings, block by block.
+
+A time block's tables are learnt from the ratings of the blocks before it. Sums are of whole numbers, so that
+the tables do not depend on the partitioning.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+import scipy.sparse as sp
+from pyspark.sql import DataFrame, Window
+from pyspark.sql import functions as F
+
+from movierate_spark.config import FeatureSettings
+from movierate_spark.features import factors
+from movierate_spark.features.earlier import Floats, Ints, next_of_same
+from movierate_spark.features.lookback import lookback, runs
+from movierate_spark.features.neighbours import neighbours, top, weights
+from movierate_spark.features.pairs import PairSums, add_block, deviations, no_pairs
+from movierate_spark.features.taste_tables import (
+    BlockTables,
+    TasteTables,
+    broadcast_tables,
+    with_unknown,
+)
+from movierate_spark.features.time_blocks import borders, ratings_before_borders
+from movierate_spark.session import expected_cores
+
+FIRST_SWEEPS, SWEEPS = 10, 2
+CELLS_PER_TASK = 16_000_000
+"""Pairs of movies in a task's sums, of 12 bytes each: 16 million take 192 MB."""
+ROWS_AT_ONCE = 250_000
+SECONDS_PER_DAY = 86_400
+CELLS = "time_block int, movie int, neighbour int, weight float"
+VECTORS = "vectors array<double>"
+SWEEP = "sums array<long>"
+
+Deviate = Callable[[Ints, Floats], Ints]
+"""From residuals and users' levels to deviations: :func:`movierate_spark.features.pairs.deviations`."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """Ratings to learn from: user_id, movie_id, ``second``, ``residual`` and ``user_residual``.
+
+    A row per rating, replaced ones too. ``movie_id`` are the movies' ids, ascending; ``begins`` the first
+    seconds of block 1, 2, ...
+    """
+
+    ratings: DataFrame
+    movie_id: Ints
+    begins: Ints
+
+
+def learn(
+    ratings: DataFrame, settings: FeatureSettings, *, residual_units: int, forced: Collection[int]
+) -> TasteTables:
+    """The tables of all time blocks that begin up to the last of the ``forced`` borders (epoch seconds).
+
+    ``ratings`` have a row per rating, all of them before the last border: user_id, movie_id, ``at``,
+    ``residual`` (in units of 1 / ``residual_units`` stars) and ``user_residual`` (stars).
+    """
+    seconds = ratings.withColumn("second", F.unix_seconds("at"))
+    begins = _borders(seconds, settings, forced)
+    movie_id = np.array(sorted(row[0] for row in ratings.select("movie_id").distinct().collect()), np.int64)
+    log = Log(seconds, movie_id, begins)
+    deviate = partial(deviations, residual_units=residual_units)
+    kept = settings.neighbours_max
+    cells = _neighbours(log, deviate, last=settings.history_max, kept=kept).persist()
+    vectors = _vectors(log, deviate, task_max_rows=settings.task_max_rows)
+
+    def blocks() -> Iterator[BlockTables]:
+        for number, of_movies in enumerate(vectors, start=1):
+            of_block = cells.where(F.col("time_block") == number).toPandas()
+            of_block = of_block.sort_values(["movie", "neighbour"])
+            columns = (of_block[name].to_numpy() for name in ("movie", "neighbour", "weight"))
+            table = neighbours(*columns, movies=len(movie_id), kept=kept)
+            yield BlockTables(table, with_unknown(of_movies))
+
+    try:
+        return broadcast_tables(ratings.sparkSession, movie_id, begins, blocks())
+    finally:
+        cells.unpersist()
+
+
+def _borders(ratings: DataFrame, settings: FeatureSettings, forced: Collection[int]) -> Ints:
+    """The first second of each block, from the number of ratings of each day and of the borders' seconds."""
+    day = F.floor(F.col("second") / SECONDS_PER_DAY)
+    by_day = ratings.groupBy(day.alias("day")).count().toPandas().sort_values("day")
+    first, growth = settings.time_block_first, settings.time_block_growth
+    reached = by_day["count"].cumsum().to_numpy()
+    wanted = ratings_before_borders(int(by_day["count"].sum()), first=first, growth=growth)
+    cut_days = np.unique(by_day["day"].to_numpy()[np.searchsorted(reached, wanted)])
+    cut = ratings.where(day.isin([int(each) for each in cut_days]))
+    by_second = cut.groupBy("second").count().toPandas()
+    others = by_day[~by_day["day"].isin(cut_days)]
+    second = np.concatenate([by_second["second"], (others["day"] + 1) * SECONDS_PER_DAY - 1]).astype(np.int64)
+    count = np.concatenate([by_second["count"], others["count"]]).astype(np.int64)
+    order = np.argsort(second)
+    every = borders(second[order], count[order], first=first, growth=growth, forced=forced)
+    return every[every <= max(forced)]
+
+
+# ---- neighbours ----------------------------------------------------------------------------------
+
+
+def _neighbours(log: Log, deviate: Deviate, *, last: int, kept: int) -> DataFrame:
+    """The cells of every block's table: time_block, movie and neighbour (indices), weight.
+
+    Each task has the sums of some movies with all others (:data:`CELLS_PER_TASK`), and sees the ratings of
+    one block after the other. With 60,000 movies there are 225 tasks.
+    """
+    spark = log.ratings.sparkSession
+    movies = len(log.movie_id)
+    count = max(math.ceil(movies * movies / CELLS_PER_TASK), min(expected_cores(spark), movies))
+    edges = [movies * i // count for i in range(count + 1)]
+    rows = _in_active_blocks(log)
+    every_task = F.explode(F.sequence(F.lit(0), F.lit(count - 1)))
+    dealt = rows.withColumn("task", every_task).repartitionById(count, F.col("task").cast("int"))
+    ordered = dealt.sortWithinPartitions("task", "block", "user_id", "second", "movie_id")
+    task = partial(
+        _neighbour_task, log=(log.movie_id, log.begins), edges=edges, deviate=deviate, last=last, kept=kept
+    )
+    return ordered.mapInArrow(task, CELLS)
+
+
+def _in_active_blocks(log: Log) -> DataFrame:
+    """A row for each rating and block, from its own on, in which its user makes ratings.
+
+    So the rows of a block and a user are all that pairs of that block are made of.
+    """
+    number = F.lit(0)
+    for begin in log.begins.tolist():
+        number = number + F.when(F.col("second") >= begin, 1).otherwise(0)
+    rows = log.ratings.withColumn("own_block", number)
+    active = F.collect_set("own_block").over(Window.partitionBy("user_id"))
+    rows = rows.withColumn("active", active)
+    later = F.filter("active", lambda block: block >= F.col("own_block"))
+    columns = ["user_id", "movie_id", "second", "residual", "user_residual", "own_block"]
+    return rows.select(*columns, F.explode(later).alias("block"))
+
+
+def _neighbour_task(
+    batches: Iterator[pa.RecordBatch],
+    log: tuple[Ints, Ints],
+    edges: list[int],
+    deviate: Deviate,
+    last: int,
+    kept: int,
+) -> Iterator[pa.RecordBatch]:
+    movie_id, begins = log
+    sums: PairSums | None = None
+    squares = np.zeros(len(movie_id), np.int64)
+    block = 0
+    for rows in _whole_users(batches):
+        if sums is None:
+            task = int(rows["task"][0].as_py())
+            sums = no_pairs(edges[task], edges[task + 1], movies=len(movie_id))
+        number = int(rows["block"][0].as_py())
+        while block < number:
+            block += 1
+            yield from _top(sums, squares, block, kept=kept)
+        _add(sums, squares, rows, movie_id, deviate, block=number, last=last)
+    while sums is not None and block < len(begins):
+        block += 1
+        yield from _top(sums, squares, block, kept=kept)
+
+
+def _whole_users(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
+    """Tables of one block each, in order, in which no user is cut: about :data:`ROWS_AT_ONCE` rows."""
+    held: list[pa.RecordBatch] = []
+    for batch in batches:
+        held.append(batch)
+        if sum(each.num_rows for each in held) >= ROWS_AT_ONCE:
+            *whole, rest = _by_block(pa.Table.from_batches(held))
+            yield from whole
+            user = rest["user_id"].to_numpy()
+            cut = int(np.searchsorted(user, user[-1])) if len(user) else 0
+            if cut:
+                yield rest.slice(0, cut)
+            held = rest.slice(cut).to_batches()
+    if held:
+        yield from (table for table in _by_block(pa.Table.from_batches(held)) if table.num_rows)
+
+
+def _by_block(rows: pa.Table) -> list[pa.Table]:
+    edges = runs(rows["block"].to_numpy()).tolist()
+    return [rows.slice(begin, end - begin) for begin, end in pairwise(edges)] or [rows]
+
+
+def _add(
+    sums: PairSums, squares: Ints, rows: pa.Table, movie_id: Ints, deviate: Deviate, *, block: int, last: int
+) -> None:
+    """Add the pairs that a block's ratings of some users make, and each movie's own squares."""
+    user = rows["user_id"].to_numpy()
+    movie = np.searchsorted(movie_id, rows["movie_id"].to_numpy()).astype(np.int32)
+    deviation = deviate(rows["residual"].to_numpy(), rows["user_residual"].to_numpy())
+    own_block = rows["own_block"].to_numpy().astype(np.int64)
+    replaced_at = next_of_same(_pairs(user, movie, len(movie_id)))
+    ratings = lookback(user, movie, replaced_at, movies=len(movie_id), last=last)
+    add_block(sums, ratings, deviation, own_block, block=block)
+    new = np.flatnonzero(own_block == block)
+    np.add.at(squares, movie[new], deviation[new] ** 2)
+    replaced = np.flatnonzero(replaced_at < len(user))
+    gone = replaced[own_block[replaced_at[replaced]] == block]
+    np.subtract.at(squares, movie[gone], deviation[gone] ** 2)
+
+
+def _pairs(user: Ints, movie: Ints, movies: int) -> Ints:
+    number = np.cumsum(np.concatenate([[0], user[1:] != user[:-1]])) if len(user) else user
+    return np.asarray(number * movies + movie, dtype=np.int64)
+
+
+def _top(sums: PairSums, squares: Ints, block: int, *, kept: int) -> Iterator[pa.RecordBatch]:
+    for first, some in weights(sums, squares):
+        row, column, weight = top(some, kept=kept)
+        yield pa.RecordBatch.from_pydict(
+            {
+                "time_block": np.full(len(row), block, np.int32),
+                "movie": (row + first).astype(np.int32),
+                "neighbour": column.astype(np.int32),
+                "weight": weight.astype(np.float32),
+            }
+        )
+
+
+# ---- factors -------------------------------------------------------------------------------------
+
+
+def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Iterator[Floats]:
+    """The movies' vectors for block 1, 2, ..., each warm-started from those of the block before."""
+    columns = ["user_id", "movie_id", "second", "residual", "user_residual"]
+    ratings = log.ratings.select(*columns).persist()
+    tasks = math.ceil(ratings.count() / task_max_rows)
+    dealt = (
+        ratings.repartition(tasks, "user_id").sortWithinPartitions("user_id", "second", "movie_id").persist()
+    )
+    try:
+        if tasks == 1:
+            task = partial(_all_blocks, log=(log.movie_id, log.begins), deviate=deviate)
+            for row in dealt.mapInArrow(task, VECTORS).toLocalIterator():
+                yield np.array(row["vectors"]).reshape(-1, factors.RANK)
+            return
+        vectors = factors.first_vectors(log.movie_id)
+        for number, begin in enumerate(log.begins.tolist(), start=1):
+            for _ in range(FIRST_SWEEPS if number == 1 else SWEEPS):
+                vectors = _sweep(dealt, vectors, log.movie_id, begin, deviate)
+            yield vectors
+    finally:
+        dealt.unpersist()
+        ratings.unpersist()
+
+
+def _all_blocks(
+    batches: Iterator[pa.RecordBatch], log: tuple[Ints, Ints], deviate: Deviate
+) -> Iterator[pa.RecordBatch]:
+    """One task that has all ratings: every block's vectors."""
+    movie_id, begins = log
+    rows = pa.Table.from_batches(list(batches))
+    vectors = factors.first_vectors(movie_id)
+    for number, begin in enumerate(begins.tolist(), start=1):
+        sweeps = FIRST_SWEEPS if number == 1 else SWEEPS
+        vectors = factors.learnt([_deviations(rows, movie_id, begin, deviate)], vectors, sweeps=sweeps)
+        yield pa.RecordBatch.from_pydict({"vectors": [vectors.ravel()]})
+
+
+def _sweep(ratings: DataFrame, vectors: Floats, movie_id: Ints, begin: int, deviate: Deviate) -> Floats:
+    spark = ratings.sparkSession
+    given = spark.sparkContext.broadcast(vectors)
+
+    def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        held = list(batches)
+        if held:
+            rows = pa.Table.from_batches(held)
+            sums = factors.sweep_sums(_deviations(rows, movie_id, begin, deviate), given.value)
+            yield pa.RecordBatch.from_pydict({"sums": [sums.ravel()]})
+
+    parts = ratings.mapInArrow(task, SWEEP)
+    total = np.zeros(0, np.int64)
+    for row in parts.toLocalIterator():
+        part = np.array(row["sums"], np.int64)
+        total = part if not len(total) else total + part
+    given.destroy()
+    return factors.movie_vectors(total.reshape(len(movie_id), -1))
+
+
+def _deviations(rows: pa.Table, movie_id: Ints, begin: int, deviate: Deviate) -> sp.csr_array:
+    """Users by movies: the deviations of the ratings that stand when a block begins."""
+    before = rows["second"].to_numpy() < begin
+    rows = rows.filter(pa.array(before))
+    user = rows["user_id"].to_numpy()
+    movie = np.searchsorted(movie_id, rows["movie_id"].to_numpy())
+    deviation = deviate(rows["residual"].to_numpy(), rows["user_residual"].to_numpy())
+    stands = next_of_same(_pairs(user, movie, len(movie_id))) == len(user)
+    edge = runs(user[stands])
+    number = np.repeat(np.arange(len(edge) - 1), np.diff(edge))
+    return sp.csr_array((deviation[stands], (number, movie[stands])), shape=(len(edge) - 1, len(movie_id)))

@@ -1,0 +1,127 @@
+"""The tables that the taste columns are computed with: one set for each time block, learnt before it begins.
+
+A movie's *index* is its place among the ids of the tables, in ascending order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyspark import Broadcast
+from pyspark.sql import SparkSession
+
+from movierate_spark.features.earlier import Floats, Ints
+from movierate_spark.features.factors import RANK
+from movierate_spark.features.lookback import Indices
+from movierate_spark.features.neighbours import Neighbours, neighbours
+from movierate_spark.features.time_blocks import time_block
+
+NEIGHBOURS = pa.schema([("movie_id", pa.int64()), ("neighbour_id", pa.int64()), ("weight", pa.float32())])
+FACTORS = pa.schema([("movie_id", pa.int64()), ("vector", pa.list_(pa.float64(), RANK))])
+BLOCKS, MOVIES = "time_blocks.parquet", "movies.parquet"
+
+
+@dataclass(frozen=True)
+class BlockTables:
+    """What a time block's rows are scored with.
+
+    ``vectors`` have a row for each movie, and a last one of zeros for movies that the tables don't have.
+    """
+
+    neighbours: Neighbours
+    vectors: Floats
+
+
+@dataclass(frozen=True)
+class TasteTables:
+    """The tables of all time blocks but block 0, in which nothing is known.
+
+    ``movie_id`` are the movies' ids, ascending. ``begins`` are the first seconds of block 1, 2, ..., and
+    ``blocks`` their tables. A table takes 8 bytes for each neighbour and 128 bytes for each vector: 60,000
+    movies with 200 neighbours take 100 MB.
+    """
+
+    movie_id: Ints
+    begins: Ints
+    blocks: tuple[Broadcast[BlockTables], ...]
+
+    def time_block(self, second: Ints) -> Ints:
+        """The block of each epoch second; seconds after the last border belong to the last block."""
+        return time_block(second, self.begins)
+
+    def index(self, movie_id: Ints) -> Indices:
+        """Each movie's index; the number of movies where the tables don't have it."""
+        place = np.searchsorted(self.movie_id, movie_id)
+        inside = np.minimum(place, max(len(self.movie_id) - 1, 0))
+        is_known = self.movie_id[inside] == movie_id if len(self.movie_id) else np.zeros(len(place), bool)
+        return np.where(is_known, inside, len(self.movie_id)).astype(np.int32)
+
+    def until(self, second: int) -> TasteTables:
+        """The tables of the blocks that begin up to an epoch second."""
+        count = int(np.searchsorted(self.begins, second, side="right"))
+        return TasteTables(self.movie_id, self.begins[:count], self.blocks[:count])
+
+    def of_block(self, block: int) -> BlockTables:
+        """The tables of block 1, 2, ..."""
+        return self.blocks[block - 1].value
+
+
+def broadcast_tables(
+    spark: SparkSession, movie_id: Ints, begins: Ints, blocks: Iterator[BlockTables]
+) -> TasteTables:
+    """The tables, block by block, where every task can read them."""
+    context = spark.sparkContext
+    return TasteTables(movie_id, begins, tuple(context.broadcast(block) for block in blocks))
+
+
+def write_tables(tables: TasteTables, folder: Path) -> None:
+    """Write the tables as Parquet files: time blocks, movies and each block's neighbours and factors."""
+    folder.mkdir(parents=True)
+    numbers = range(1, len(tables.begins) + 1)
+    pq.write_table(pa.table({"time_block": list(numbers), "begins": tables.begins}), folder / BLOCKS)
+    pq.write_table(pa.table({"movie_id": tables.movie_id}), folder / MOVIES)
+    for number in numbers:
+        block = tables.of_block(number)
+        row, column = np.nonzero(block.neighbours.weight[:-1])
+        of_row = {
+            "movie_id": tables.movie_id[row],
+            "neighbour_id": tables.movie_id[block.neighbours.neighbour[row, column]],
+            "weight": block.neighbours.weight[row, column],
+        }
+        pq.write_table(pa.table(of_row, schema=NEIGHBOURS), _file(folder, "neighbours", number))
+        vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.vectors[:-1].ravel()), RANK)
+        of_movie = {"movie_id": tables.movie_id, "vector": vectors}
+        pq.write_table(pa.table(of_movie, schema=FACTORS), _file(folder, "factors", number))
+
+
+def read_tables(spark: SparkSession, folder: Path, *, kept: int) -> TasteTables:
+    """The tables that :func:`write_tables` wrote, with ``kept`` neighbours for each movie."""
+    begins = pq.read_table(folder / BLOCKS)["begins"].to_numpy()
+    movie_id = pq.read_table(folder / MOVIES)["movie_id"].to_numpy()
+
+    def blocks() -> Iterator[BlockTables]:
+        for number in range(1, len(begins) + 1):
+            cells = pq.read_table(_file(folder, "neighbours", number))
+            movie, other = (
+                np.searchsorted(movie_id, cells[name].to_numpy()) for name in ("movie_id", "neighbour_id")
+            )
+            weight = cells["weight"].to_numpy()
+            table = neighbours(movie, other, weight, movies=len(movie_id), kept=kept)
+            vectors = pq.read_table(_file(folder, "factors", number))["vector"].combine_chunks()
+            yield BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
+
+    return broadcast_tables(spark, movie_id, begins, blocks())
+
+
+def with_unknown(vectors: Floats) -> Floats:
+    """Movies' vectors and a last one of zeros, for movies without one."""
+    return np.concatenate([vectors, np.zeros((1, RANK))])
+
+
+def _file(folder: Path, table: str, number: int) -> Path:
+    return folder / f"{table}-{number:03d}.parquet"

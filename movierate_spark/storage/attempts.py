@@ -1,0 +1,144 @@
+"""Attempts: files that Spark writes into a new folder inside a table, not visible before the commit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import pyarrow.parquet as pq
+from deltalake.transaction import AddAction
+from pyspark.sql import DataFrame, Observation
+from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
+
+from movierate_spark.errors import MovierateError
+from movierate_spark.storage.files import remove_if_empty
+from movierate_spark.storage.tables import RUN_DATE, log_entries
+
+ATTEMPT = "attempt"
+"""The key of an attempt's folder in the commit's entry in the log."""
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """Files and rows that were written for a table, and are not visible yet."""
+
+    table: Path
+    schema: StructType
+    folder: Path
+    run_date: date | None
+    files: tuple[AddAction, ...]
+    rows: int
+
+
+@contextmanager
+def attempt_to_write(
+    frame: DataFrame, table: Path, schema: StructType, *, run_date: date | None = None
+) -> Iterator[Attempt]:
+    """Write ``frame`` beside the table's files. If the block fails, the new files are removed.
+
+    Folders that were created for them are removed too, if they are empty. The files are kept if they have
+    been published, or if the log can't be read. With ``run_date``, the rows are that partition's: ``frame``
+    must have only this run date, as the column is not stored in the files.
+
+    Raises:
+        MovierateError: the driver does not see the files as they were written.
+    """
+    parent = table / f"{RUN_DATE}={run_date.isoformat()}" if run_date else table
+    folder = parent / uuid.uuid4().hex
+    new_folders = [path for path in (parent, *parent.parents) if not path.exists()]
+    try:
+        yield _written(frame, table, schema, folder, run_date)
+    except BaseException:
+        if not _may_be_published(table, folder.name):
+            shutil.rmtree(folder, ignore_errors=True)
+            remove_if_empty(new_folders)
+        raise
+
+
+def _may_be_published(table: Path, attempt: str) -> bool:
+    """Whether the attempt became a version of the table, or the log can't be read at the moment."""
+    try:
+        return version_of(table, attempt) is not None
+    except OSError:
+        return True
+
+
+def version_of(table: Path, attempt: str, *, after: int = -1) -> int | None:
+    """The version that an attempt became, if it is later than ``after``; else None."""
+    for entry in reversed(log_entries(table)):
+        if int(entry.stem) <= after:
+            break
+        text = entry.read_text(encoding="utf-8")
+        if attempt in text and any(_attempt_of(line) == attempt for line in text.splitlines()):
+            return int(entry.stem)
+    return None
+
+
+def _attempt_of(line: str) -> object:
+    return json.loads(line).get("commitInfo", {}).get(ATTEMPT)
+
+
+def _written(
+    frame: DataFrame, table: Path, schema: StructType, folder: Path, run_date: date | None
+) -> Attempt:
+    stored = [field for field in schema.fields if not (run_date and field.name == RUN_DATE)]
+    columns = [F.col(field.name).cast(field.dataType).alias(field.name) for field in stored]
+    # Few large files, whatever the number of tasks, as the files are not compacted later.
+    written = Observation()
+    balanced = frame.select(*columns).hint("rebalance")
+    balanced.observe(written, F.count(F.lit(1)).alias("rows")).write.parquet(str(folder))
+    values: dict[str, str | None] = {RUN_DATE: run_date.isoformat()} if run_date else {}
+    actions, rows = [], 0
+    for path in data_files(folder):
+        footer = pq.read_metadata(path)
+        names = [field.name for field in stored]
+        if footer.schema.to_arrow_schema().names != names:
+            raise MovierateError(f"{path}: written with columns other than {', '.join(names)}")
+        if footer.num_rows:
+            actions.append(_add_action(path, table, values, footer.num_rows))
+            rows += footer.num_rows
+    if rows != written.get["rows"]:
+        raise MovierateError(
+            f"{folder}: {written.get['rows']} rows were written, and {rows} lie there: do the driver and the"
+            " executors see the same file system?"
+        )
+    return Attempt(table, schema, folder, run_date, tuple(actions), rows)
+
+
+def data_files(folder: Path) -> list[Path]:
+    """The Parquet files that Spark wrote into a folder, sorted."""
+    return sorted(folder.glob("*.parquet"))
+
+
+def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: int) -> AddAction:
+    return AddAction(
+        path=path.relative_to(table).as_posix(),
+        size=path.stat().st_size,
+        partition_values=values,
+        modification_time=int(time.time() * 1000),
+        data_change=True,
+        stats=json.dumps({"numRecords": rows}),
+    )
+
+
+def check_files(attempt: Attempt) -> None:
+    """Refuse an attempt whose files are missing, as Delta would add files that do not exist.
+
+    Raises:
+        MovierateError: a file is missing, or has another size than it was written with.
+    """
+    for file in attempt.files:
+        path = attempt.table / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            raise MovierateError(
+                f"{path}: gone or changed since this run wrote it, so nothing was published: has somebody"
+                " cleared the table's folder, or vacuumed even recent files? Run it again"
+            )

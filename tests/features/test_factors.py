@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from taste_log import MOVIES, Rating, column, logs, look_back, looked_at, requests, rows_of
+
+from movierate_spark.features import factors
+from movierate_spark.features.factors import (
+    RANK,
+    RIDGE_MOVIE,
+    RIDGE_USER,
+    expected,
+    first_vectors,
+    learnt,
+    movie_vectors,
+    scores,
+    spread,
+    squares_about,
+    sweep_sums,
+    user_vectors,
+)
+from movierate_spark.features.pairs import DEVIATION_UNITS
+
+lasts = st.integers(1, 6)
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+deviation_tables = st.lists(
+    st.dictionaries(st.integers(0, MOVIES - 1), st.integers(-3000, 3000)), min_size=1, max_size=8
+)
+
+
+def vectors_of(movies: int = MOVIES) -> np.ndarray:
+    """Of the size that is learnt, and zeros for a movie without a vector."""
+    return np.vstack([first_vectors(np.arange(movies)) * 5, np.zeros((1, RANK))])
+
+
+def matrix(users: list[dict[int, int]]) -> sp.csr_array:
+    row = [i for i, rated in enumerate(users) for _ in rated]
+    movie = [movie for rated in users for movie in rated]
+    values = np.array([value for rated in users for value in rated.values()], dtype=np.int64)
+    return sp.csr_array((values, (row, movie)), shape=(len(users), MOVIES))
+
+
+def ridge(vectors: np.ndarray, values: np.ndarray, penalty: float) -> np.ndarray:
+    return np.linalg.solve(vectors.T @ vectors + penalty * np.eye(RANK), vectors.T @ values)
+
+
+# ---- learning -----------------------------------------------------------------------------------
+
+
+def test_first_vectors_follow_from_the_movies_id_alone() -> None:
+    found = first_vectors(np.array([1, 2, 3_952, 2**40]))
+    assert (found[2] == first_vectors(np.array([3_952]))[0]).all()
+    assert len(np.unique(found)) == found.size
+    assert np.abs(found).max() < 0.2
+    assert abs(first_vectors(np.arange(10_000)).mean()) < 0.001
+
+
+@unhurried
+@given(deviation_tables)
+def test_a_sweep_is_that_of_plain_ridge_regressions(users: list[dict[int, int]]) -> None:
+    vectors = vectors_of()[:MOVIES]
+    found = learnt([matrix(users)], vectors, sweeps=1)
+    own = [
+        ridge(vectors[list(rated)], np.array(list(rated.values())) / DEVIATION_UNITS, RIDGE_USER)
+        for rated in users
+    ]
+    for movie in range(MOVIES):
+        raters = [i for i, rated in enumerate(users) if movie in rated]
+        values = np.array([users[i][movie] for i in raters]) / DEVIATION_UNITS
+        known = np.array([own[i] for i in raters]).reshape(-1, RANK)
+        assert found[movie] == pytest.approx(ridge(known, values, RIDGE_MOVIE), abs=1e-7)
+
+
+@unhurried
+@given(deviation_tables, st.lists(st.integers(0, 2), min_size=8, max_size=8), st.permutations(range(8)))
+def test_a_sweep_is_the_same_to_the_bit_however_users_are_dealt_out(
+    monkeypatch: pytest.MonkeyPatch, users: list[dict[int, int]], task: list[int], order: list[int]
+) -> None:
+    vectors = vectors_of()[:MOVIES]
+    whole = sweep_sums(matrix(users), vectors)
+    monkeypatch.setattr(factors, "SOLVED_AT_ONCE", 2)
+    dealt = [[users[i] for i in order if i < len(users) and task[i] == number] for number in range(3)]
+    parts = [sweep_sums(matrix(some), vectors) for some in dealt if some]
+    assert (np.sum(parts, axis=0) == whole).all()
+    assert (movie_vectors(np.sum(parts, axis=0)) == movie_vectors(whole)).all()
+
+
+def test_a_movie_without_ratings_has_no_vector() -> None:
+    assert not learnt([matrix([{0: 500}])], vectors_of()[:MOVIES], sweeps=2)[1:].any()
+
+
+def test_planted_taste_is_found() -> None:
+    random = np.random.default_rng(0)
+    taste, kind = random.normal(size=300), random.normal(size=40)
+    true = np.outer(taste, kind)
+    seen = random.random(true.shape) < 0.5
+    values = np.rint(np.where(seen, true, 0) * DEVIATION_UNITS).astype(np.int64)
+    row, movie = np.nonzero(seen)
+    ratings = sp.csr_array((values[seen], (row, movie)), shape=true.shape)
+    vectors = learnt([ratings], first_vectors(np.arange(40)), sweeps=10)
+    people = np.array([ridge(vectors[seen[i]], true[i, seen[i]], RIDGE_USER) for i in range(300)])
+    assert np.corrcoef((people @ vectors.T)[~seen], true[~seen])[0, 1] > 0.95
+
+
+# ---- as of a row --------------------------------------------------------------------------------
+
+
+@unhurried
+@given(logs, requests, lasts, st.sampled_from([1, 10, 16_384]))
+def test_a_users_vector_is_a_ridge_regression_of_what_he_looks_back_at(
+    monkeypatch: pytest.MonkeyPatch,
+    log: list[Rating],
+    asked: list[tuple[int, int, int]],
+    last: int,
+    at_once: int,
+) -> None:
+    monkeypatch.setattr(factors, "PLACES_AT_ONCE", at_once)
+    asked, vectors, residual = sorted(asked), vectors_of(), column(log, "value")
+    rows, ratings = rows_of(log, asked), look_back(log, last=last)
+    found = user_vectors(ratings, residual, vectors, rows)
+    for i, (user, _, _) in enumerate(asked):
+        places = looked_at(log, user, int(rows.end[i]), last=last)
+        above = residual[places] / DEVIATION_UNITS - rows.level[i]
+        known = vectors[[log[place].movie for place in places]].reshape(-1, RANK)
+        assert found[i] == pytest.approx(ridge(known, above, RIDGE_USER), abs=1e-7)
+    assert scores(ratings, residual, vectors, rows) == pytest.approx(
+        (found * vectors[rows.movie]).sum(axis=1)
+    )
+
+
+@unhurried
+@given(logs, requests, lasts, st.sets(st.integers(0, 4)))
+def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
+    log: list[Rating], asked: list[tuple[int, int, int]], last: int, some: set[int]
+) -> None:
+    asked, found = sorted(asked), {}
+    for users in ({0, 1, 2, 3, 4}, some, {0, 1, 2, 3, 4} - some):
+        part, wanted = [r for r in log if r.user in users], [i for i, a in enumerate(asked) if a[0] in users]
+        rows = rows_of(part, [asked[i] for i in wanted])
+        values = scores(look_back(part, last=last), column(part, "value"), vectors_of(), rows)
+        for i, value in zip(wanted, values.tolist(), strict=True):
+            assert found.setdefault(i, value) == value
+
+
+@unhurried
+@given(logs, logs, requests, lasts)
+def test_a_score_knows_nothing_of_its_second_and_later_ones(
+    log: list[Rating], other: list[Rating], asked: list[tuple[int, int, int]], last: int
+) -> None:
+    before = [rating for rating in log if rating.second < 8]
+    changed = sorted([*before, *(rating for rating in other if rating.second >= 8)])
+    asked = sorted(request for request in asked if request[1] <= 8)
+    found = [
+        scores(look_back(some, last=last), column(some, "value"), vectors_of(), rows_of(some, asked)).tolist()
+        for some in (log, before, changed)
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_who_has_rated_nothing_is_expected_to_rate_as_usual() -> None:
+    log = [Rating(0, 0, 0, 900), Rating(2, 0, 1, -900)]
+    rows = rows_of(log, [(0, 0, 1), (1, 5, 0), (3, 9, 0)])
+    assert scores(look_back(log, last=9), column(log, "value"), vectors_of(), rows).tolist() == [0, 0, 0]
+
+
+def test_spread_begins_at_a_star_and_follows_what_is_rated() -> None:
+    found = spread(np.array([0.0, 40.0, 4_000_000.0]), np.array([0, 10, 1_000_000]))
+    assert found == pytest.approx([1.0, 2.5**0.5, 2.0], abs=1e-4)
+
+
+def test_squares_about_a_level_are_those_of_the_distances_from_it() -> None:
+    residual = np.array([1.0, -0.5, 2.0])
+    found = squares_about(np.array([0.25]), np.array([3]), residual.sum()[None], (residual**2).sum()[None])
+    assert found == pytest.approx([((residual - 0.25) ** 2).sum()])
+    assert squares_about(np.ones(1), np.zeros(1, int), np.zeros(1), np.zeros(1)).tolist() == [0.0]
+
+
+def test_expected_stars_are_in_units_of_both_spreads() -> None:
+    one = np.ones(1)
+    assert expected(one * 0.5, one * 0.25, one * -0.15, one * 2, one * 0.5).tolist() == pytest.approx([0.6])
