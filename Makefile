@@ -17,8 +17,17 @@ SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf
 demo: setup java
 	$(BIN)/movierate demo
 
-test: setup java browser lint
-	$(BIN)/python -m pytest --durations=5
+# Types and layers are looked at while the tests run, and what they say comes last.
+test: setup java browser
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
+	{ $(BIN)/mypy; types=$$?; $(BIN)/lint-imports && exit $$types; } > "$$said" 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest --durations=5; tested=$$?; \
+	wait $$beside; linted=$$?; cat "$$said"; \
+	[ $$tested = 0 ] || echo "make: tests failed: see what pytest says above"; \
+	[ $$linted = 0 ] || echo "make: types or layers are wrong: see what mypy and lint-imports say above"; \
+	exit $$((tested || linted))
 
 # Killed runs, a cluster that loses executors, full disks: 40 minutes.
 faults: setup java dist

@@ -9,6 +9,8 @@ from typing import Any
 
 from deliveries import START
 
+from movierate_spark.session import local_properties
+
 ROOT = Path(__file__).resolve().parents[1]
 
 # A query over a few rows runs in less time than Spark takes to compile it, or to plan it anew on the way.
@@ -22,6 +24,16 @@ COMPILED = {
     "spark.sql.adaptive.enabled": "true",
     "spark.sql.codegen.wholeStage": "true",
     "spark.sql.codegen.factoryMode": "FALLBACK",
+}
+
+
+OPTIONS = "spark.driver.extraJavaOptions"
+
+# A JVM of its own ends before the second of Java's compilers has given back the time that it takes.
+SHORT_LIVED = {
+    OPTIONS: local_properties(cores="2", driver_memory="3g")[OPTIONS].replace(
+        "-XX:+UseParallelGC", "-XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+    )
 }
 
 

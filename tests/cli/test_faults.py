@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from deliveries import write
 from deltalake import DeltaTable
-from helpers import INTERPRETED, Outcome
+from helpers import INTERPRETED, SHORT_LIVED, Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
@@ -50,7 +50,7 @@ cli.main(sys.argv[4:])
 @pytest.fixture
 def settings_file(tmp_path: Path) -> Path:
     """Small and quick: one core is left for the tests' own session."""
-    properties = "\n".join(f'"{name}" = "{value}"' for name, value in INTERPRETED.items())
+    properties = "\n".join(f'"{name}" = "{value}"' for name, value in (INTERPRETED | SHORT_LIVED).items())
     (tmp_path / "small.toml").write_text(
         f'[score]\ndates_at_once = 4\n[spark]\ncores = "2"\ndriver_memory = "1g"\n[spark.properties]\n'
         f'"spark.sql.shuffle.partitions" = "2"\n{properties}\n'

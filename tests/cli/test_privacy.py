@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from canaries import ROW, USER, ZIP, traces, with_canary
 from deliveries import ml_1m, write
-from helpers import FAST, INTERPRETED, T
+from helpers import FAST, INTERPRETED, SHORT_LIVED, T
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import load_settings
@@ -48,6 +48,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (home / "events").mkdir()
     properties = {
         **INTERPRETED,
+        **SHORT_LIVED,
         "spark.sql.shuffle.partitions": "2",
         "spark.eventLog.enabled": "true",
         "spark.eventLog.compress": "false",

@@ -53,16 +53,30 @@ def asked(tmp_path: Path) -> Path:
     return tmp_path / "requests.csv"
 
 
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs scores of what is asked leaves them for the others."""
+    return tmp_path_factory.mktemp("once")
+
+
+@pytest.fixture
+def scores(movierate: Movierate, home: Path, once: Path, asked: Path, tmp_path: Path) -> Path:
+    """A table of scores of its own for a test, as one run has left it."""
+    if not (once / "scores").exists():
+        outcome = score(movierate, home, asked, once / "scores")
+        assert outcome.status == 0, outcome.err
+    shutil.copytree(once / "scores", tmp_path / "scores")
+    return tmp_path / "scores"
+
+
 def test_a_finished_date_is_left_alone_until_its_inputs_or_the_release_change(
     spark: SparkSession,
     movierate: Movierate,
     home: Path,
     asked: Path,
-    tmp_path: Path,
+    scores: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    scores = tmp_path / "scores"
-    assert score(movierate, home, asked, scores).status == 0
     version = DeltaTable(str(scores)).version()
     again = score(movierate, home, asked, scores)
     assert again.status == 0
@@ -81,10 +95,8 @@ def test_a_finished_date_is_left_alone_until_its_inputs_or_the_release_change(
 
 
 def test_rows_that_are_gone_from_the_scores_or_the_rejected_are_made_again(
-    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, scores: Path
 ) -> None:
-    scores = tmp_path / "scores"
-    assert score(movierate, home, asked, scores).status == 0
     whole = rows(spark, scores)
     for table, which in (("", f"run_date = '{DAY}'"), ("", "user_id = 1"), ("_rejected", "rule = 'user_id'")):
         DeltaTable(str(scores / table)).delete(which)
@@ -99,10 +111,8 @@ def test_rows_that_are_gone_from_the_scores_or_the_rejected_are_made_again(
 
 
 def test_rows_that_somebody_has_written_into_other_files_are_still_there(
-    movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    movierate: Movierate, home: Path, asked: Path, scores: Path
 ) -> None:
-    scores = tmp_path / "scores"
-    assert score(movierate, home, asked, scores).status == 0
     DeltaTable(str(scores)).optimize.z_order(["user_id"])
     assert DeltaTable(str(scores)).version() == 1
     assert "unchanged" in score(movierate, home, asked, scores).out
@@ -267,10 +277,9 @@ def test_a_table_of_requests_is_split_by_run_date(movierate: Movierate, home: Pa
 
 
 def test_a_header_without_rows_empties_a_single_date_and_never_several(
-    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, scores: Path
 ) -> None:
-    scores, dates = tmp_path / "scores", ("--from", "2000-12-30", "--to", DAY)
-    assert score(movierate, home, asked, scores).status == 0
+    dates = ("--from", "2000-12-30", "--to", DAY)
     write(asked, ["user_id,movie_id"])
     several = score(movierate, home, asked, scores, *dates)
     assert several.status == 2
@@ -443,17 +452,18 @@ def test_each_score_is_the_sum_of_its_reasons(
         assert sum(reason["contribution"] for reason in row["reasons"]) == pytest.approx(
             row["logit"], abs=1e-9
         )
-    manifest = bundles.open_bundle(home / "model").manifest
+    bundle = bundles.open_bundle(home / "model")
+    intercept = bundle.model.intercept
     sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
     assert any(source.startswith("user: ") for source in sources)
-    assert len(sources) < len(manifest.feature_names)
+    assert len(sources) < len(bundle.manifest.feature_names)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
     whole = rows(spark, tmp_path / "all")
     for row, short in zip(whole, found, strict=True):
         told = {reason["feature"]: reason["contribution"] for reason in row["reasons"]}
         assert row["logit"] == short["logit"]
         assert all(told[name] == value for name, value in short["reasons"][:-1])
-        assert told["other"] == pytest.approx(bundles.open_bundle(home / "model").model.intercept, abs=1e-9)
+        assert told["other"] == pytest.approx(intercept, abs=1e-9)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "none", "--reasons", 0)
     assert [row["reasons"] for row in rows(spark, tmp_path / "none")] == [[]] * len(found)
 
@@ -613,11 +623,12 @@ def test_a_bundle_that_is_changed_after_it_was_opened_is_not_loaded(
         _ = found.pipeline
 
 
-def test_vacuum_says_what_it_removed(movierate: Movierate, home: Path, asked: Path, tmp_path: Path) -> None:
-    scores, model = tmp_path / "scores", tmp_path / "model"
+def test_vacuum_says_what_it_removed(
+    movierate: Movierate, home: Path, asked: Path, scores: Path, tmp_path: Path
+) -> None:
+    model = tmp_path / "model"
     shutil.copytree(home / "model", model)
     (model / "20000101T000000-00000000").mkdir()
-    score(movierate, home, asked, scores)
     score(movierate, home, asked, scores, "--force")
     floor = f"{scores}: files younger than 24 hours stay, as a running job may use them (--even-recent"
     young = movierate("vacuum", scores, "--retention-hours", 0.5)

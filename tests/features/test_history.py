@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
@@ -236,27 +236,24 @@ rating = st.tuples(
 )
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    rows=st.lists(rating, min_size=1, max_size=25, unique_by=lambda row: row[:3]),
-    cut=st.integers(0, 6),
-    relabel=st.booleans(),
-    max_rows=st.sampled_from([3, 1000]),
-)
-def test_features_before_a_cut_do_not_change_when_the_future_does(
-    spark: SparkSession, rows: list[Row], cut: int, relabel: bool, max_rows: int
-) -> None:
-    cut_second = cut * DAY // 3
-    past = [row for row in rows if row[2] < cut_second]
-    future = [row for row in rows if row[2] >= cut_second]
-    changed = [(u, m, s, 6.0 - (stars or 0)) for u, m, s, stars in reversed(future)] if relabel else []
-    at_cut = datetime.fromtimestamp(cut_second, UTC)
+def test_features_before_a_cut_do_not_change_when_the_future_does(spark: SparkSession) -> None:
+    draw = random.Random(6)
+    places = [(user, movie, n * DAY // 3) for user in range(4) for movie in range(5) for n in range(7)]
+    rows: list[Row] = [(*place, draw.choice((1.0, 3.5, 5.0))) for place in draw.sample(places, 50)]
+    cut = 4 * DAY // 3
+    past = [row for row in rows if row[2] < cut]
+    future = [row for row in rows if row[2] >= cut]
+    relabelled: list[Row] = [(u, m, s, 6.0 - (stars or 0)) for u, m, s, stars in reversed(future)]
+    at_cut = datetime.fromtimestamp(cut, UTC)
 
-    def before_the_cut(given_rows: list[Row]) -> list[str]:
+    def before_the_cut(given_rows: list[Row], *, max_rows: int) -> list[str]:
         frame = history(timeline(spark, given_rows), task_max_rows=max_rows)
         return sorted(map(str, frame.where(F.col("at") < F.lit(at_cut)).collect()))
 
-    assert before_the_cut(past + future) == before_the_cut(past + changed)
+    found = before_the_cut(past + future, max_rows=1_000)
+    assert min(len(found), len(future)) >= 15
+    assert before_the_cut(past, max_rows=3) == found
+    assert before_the_cut(past + relabelled, max_rows=3) == found
 
 
 def described(rows: list[Row]) -> list[dict[str, object]]:
