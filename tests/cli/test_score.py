@@ -529,7 +529,7 @@ def test_a_bundle_with_a_class_of_somebody_else_is_refused_though_it_is_signed_a
 ) -> None:
     model = tmp_path / "model"
     shutil.copytree(home / "model", model)
-    stage = next(model.rglob("stages/2_*/metadata/part-00000*"))
+    stage = next(model.rglob("stages/*_HistoryFeatures_*/metadata/part-00000*"))
     stage.write_text(forged)
     resigned(model)
     monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
@@ -557,7 +557,7 @@ def led_by_a_link_of_its_stages(model: Path, elsewhere: Path) -> None:
     stages = next(model.glob("*/pipeline/stages"))
     shutil.move(stages, elsewhere)
     stages.symlink_to(elsewhere)
-    next(elsewhere.glob("2_*/metadata/part-00000*")).write_text(FORGED)
+    next(elsewhere.glob("*_HistoryFeatures_*/metadata/part-00000*")).write_text(FORGED)
 
 
 def led_by_a_link_of_its_version(model: Path, elsewhere: Path) -> None:
@@ -573,7 +573,7 @@ def led_by_a_link_of_one_file(model: Path, elsewhere: Path) -> None:
 
 
 def led_by_a_file_that_spark_reads_though_it_looks_hidden(model: Path, _: Path) -> None:
-    metadata = next(model.glob("*/pipeline/stages/2_*/metadata"))
+    metadata = next(model.glob("*/pipeline/stages/*_HistoryFeatures_*/metadata"))
     (metadata / "_a=b").write_text(FORGED)
 
 
@@ -616,7 +616,7 @@ def test_a_bundle_that_is_changed_after_it_was_opened_is_not_loaded(
     model = tmp_path / "model"
     shutil.copytree(home / "model", model)
     found = bundles.open_bundle(model)
-    next(model.rglob("stages/2_*/metadata/part-00000*")).write_text(FORGED)
+    next(model.rglob("stages/*_HistoryFeatures_*/metadata/part-00000*")).write_text(FORGED)
     resigned(model)
     monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(InputError, match="its files are not those that were published"):
