@@ -30,6 +30,7 @@ SOLVED_AT_ONCE = 8_192  # at 2 KiB
 PLACES_AT_ONCE = 2_048  # at 4 KiB: running sums are made in the processor's cache
 _UPPER = np.triu_indices(RANK)
 SQUARES = len(_UPPER[0])
+TERMS = SQUARES + RANK
 _SQUARE = np.zeros((RANK, RANK), dtype=np.int64)
 _SQUARE[_UPPER] = _SQUARE.T[_UPPER] = np.arange(SQUARES)
 
@@ -65,7 +66,7 @@ def sweep_sums(deviations: sp.csr_array, vectors: Floats) -> Ints:
     The parts of some users each add up to the whole. Memory is bounded by the movies' sums, 1.2 KB each, and
     by :data:`SOLVED_AT_ONCE` users.
     """
-    found = np.zeros((len(vectors), SQUARES + RANK), dtype=np.int64)
+    found = np.zeros((len(vectors), TERMS), dtype=np.int64)
     of_movies = _terms(vectors)
     for users in batches(np.ones(deviations.shape[0], dtype=np.int64), at_most=SOLVED_AT_ONCE):
         rated = deviations[users]

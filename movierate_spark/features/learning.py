@@ -40,7 +40,7 @@ ROWS_AT_ONCE = 250_000
 SECONDS_PER_DAY = 86_400
 CELLS = "time_block int, movie int, neighbour int, weight float"
 VECTORS = "vectors array<double>"
-SWEEP = "sums array<long>"
+SWEEP = "sums binary"
 
 Deviate = Callable[[Ints, Floats], Ints]
 """From residuals and users' levels to deviations: :func:`movierate_spark.features.pairs.deviations`."""
@@ -182,17 +182,17 @@ def _whole_users(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
             *whole, rest = _by_block(pa.Table.from_batches(held))
             yield from whole
             user = rest["user_id"].to_numpy()
-            cut = int(np.searchsorted(user, user[-1])) if len(user) else 0
+            cut = int(np.searchsorted(user, user[-1]))
             if cut:
                 yield rest.slice(0, cut)
             held = rest.slice(cut).to_batches()
     if held:
-        yield from (table for table in _by_block(pa.Table.from_batches(held)) if table.num_rows)
+        yield from _by_block(pa.Table.from_batches(held))
 
 
 def _by_block(rows: pa.Table) -> list[pa.Table]:
     edges = runs(rows["block"].to_numpy()).tolist()
-    return [rows.slice(begin, end - begin) for begin, end in pairwise(edges)] or [rows]
+    return [rows.slice(begin, end - begin) for begin, end in pairwise(edges)]
 
 
 def _add(
@@ -235,27 +235,33 @@ def _top(sums: PairSums, squares: Ints, block: int, *, kept: int) -> Iterator[pa
 
 
 def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Iterator[Floats]:
-    """The movies' vectors for block 1, 2, ..., each warm-started from those of the block before."""
-    columns = ["user_id", "movie_id", "second", "residual", "user_residual"]
-    ratings = log.ratings.select(*columns).persist()
+    """The movies' vectors for block 1, 2, ..., each learnt from those of the block before."""
+    ratings = log.ratings.select("user_id", "movie_id", "second", "residual", "user_residual")
     tasks = math.ceil(ratings.count() / task_max_rows)
-    dealt = (
-        ratings.repartition(tasks, "user_id").sortWithinPartitions("user_id", "second", "movie_id").persist()
-    )
+    dealt = ratings.repartition(tasks, "user_id").sortWithinPartitions("user_id", "second", "movie_id")
+    dealt = dealt.persist()
     try:
         if tasks == 1:
             task = partial(_all_blocks, log=(log.movie_id, log.begins), deviate=deviate)
             for row in dealt.mapInArrow(task, VECTORS).toLocalIterator():
                 yield np.array(row["vectors"]).reshape(-1, factors.RANK)
             return
-        vectors = factors.first_vectors(log.movie_id)
-        for number, begin in enumerate(log.begins.tolist(), start=1):
-            for _ in range(FIRST_SWEEPS if number == 1 else SWEEPS):
+        vectors = np.zeros((len(log.movie_id), factors.RANK))
+        for begin in log.begins.tolist():
+            vectors, sweeps = _start(vectors, log.movie_id)
+            for _ in range(sweeps):
                 vectors = _sweep(dealt, vectors, log.movie_id, begin, deviate)
             yield vectors
     finally:
         dealt.unpersist()
-        ratings.unpersist()
+
+
+def _start(vectors: Floats, movie_id: Ints) -> tuple[Floats, int]:
+    """What a block's vectors are learnt from, and in how many sweeps: those of the block before.
+
+    Where these are all zeros, from the first ones: from zeros nothing is ever learnt.
+    """
+    return (vectors, SWEEPS) if vectors.any() else (factors.first_vectors(movie_id), FIRST_SWEEPS)
 
 
 def _all_blocks(
@@ -264,30 +270,33 @@ def _all_blocks(
     """One task that has all ratings: every block's vectors."""
     movie_id, begins = log
     rows = pa.Table.from_batches(list(batches))
-    vectors = factors.first_vectors(movie_id)
-    for number, begin in enumerate(begins.tolist(), start=1):
-        sweeps = FIRST_SWEEPS if number == 1 else SWEEPS
+    vectors = np.zeros((len(movie_id), factors.RANK))
+    for begin in begins.tolist():
+        vectors, sweeps = _start(vectors, movie_id)
         vectors = factors.learnt([_deviations(rows, movie_id, begin, deviate)], vectors, sweeps=sweeps)
         yield pa.RecordBatch.from_pydict({"vectors": [vectors.ravel()]})
 
 
 def _sweep(ratings: DataFrame, vectors: Floats, movie_id: Ints, begin: int, deviate: Deviate) -> Floats:
-    spark = ratings.sparkSession
-    given = spark.sparkContext.broadcast(vectors)
+    """One sweep over the ratings of all tasks. Their sums, 1.2 KB a movie, come to the driver one by one."""
+    given = ratings.sparkSession.sparkContext.broadcast(vectors)
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = list(batches)
         if held:
             rows = pa.Table.from_batches(held)
             sums = factors.sweep_sums(_deviations(rows, movie_id, begin, deviate), given.value)
-            yield pa.RecordBatch.from_pydict({"sums": [sums.ravel()]})
+            yield pa.RecordBatch.from_pydict({"sums": [sums.tobytes()]})
 
-    parts = ratings.mapInArrow(task, SWEEP)
-    total = np.zeros(0, np.int64)
-    for row in parts.toLocalIterator():
-        part = np.array(row["sums"], np.int64)
-        total = part if not len(total) else total + part
-    given.destroy()
+    parts = ratings.mapInArrow(task, SWEEP).persist()
+    try:
+        parts.count()  # in all tasks at once; the iterator alone would run one after the other
+        total = np.zeros(len(movie_id) * factors.TERMS, np.int64)
+        for row in parts.toLocalIterator():
+            total += np.frombuffer(row["sums"], np.int64)
+    finally:
+        parts.unpersist()
+        given.destroy()
     return factors.movie_vectors(total.reshape(len(movie_id), -1))
 
 

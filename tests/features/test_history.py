@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
+from timelines import DAY, GENRES, Row, options, timeline
 
-from movierate_spark.config import FeatureSettings, load_settings
-from movierate_spark.features.events import SUMS, added, counts_from, events
+from movierate_spark.features.events import SUMS, added, counts_from
 from movierate_spark.features.factors import RANK, first_vectors
 from movierate_spark.features.history import (
     MOVIE_COLUMNS,
@@ -29,35 +29,6 @@ from movierate_spark.features.history import (
 from movierate_spark.features.neighbours import neighbours
 from movierate_spark.features.segments import ORDINARY, in_segments, layout
 from movierate_spark.features.taste_tables import BlockTables, broadcast_tables, with_unknown
-
-DAY = 86_400
-GENRES = {0: [], 1: ["Drama"], 2: ["Comedy"], 3: ["Comedy", "Drama"], 4: ["Drama", "War", "Comedy"]}
-Row = tuple[int, int, int, float | None]
-
-
-def options(**changes: float) -> FeatureSettings:
-    simple = {"shrinkage_user": 1.0, "shrinkage_movie": 2.0, "shrinkage_taste": 1.0, "shrinkage_group": 1.0}
-    return load_settings().features.model_copy(update={**simple, **changes})
-
-
-def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
-    """Events and requests, with attributes that follow from the ids (those of 0 are unknown)."""
-    frame = spark.createDataFrame(rows, "user_id long, movie_id long, second long, rating double")
-    dated = frame.withColumn("rated_at", F.timestamp_seconds("second")).drop("second")
-    ratings, requests = dated.where("rating is not null"), dated.where("rating is null")
-    asked = requests.withColumnRenamed("rated_at", "at").withColumn("asked", F.lit(True))
-    both = events(ratings, has_re_ratings=True).unionByName(asked, allowMissingColumns=True).drop("asked")
-    user, movie = F.col("user_id"), F.col("movie_id")
-    genres = F.array(*(F.array(*map(F.lit, GENRES[i])).cast("array<string>") for i in range(len(GENRES))))
-    return both.withColumns(
-        {
-            "gender": F.when(user > 0, F.get(F.array(F.lit("F"), F.lit("M")), user % 2)),
-            "age_group": F.when(user > 0, F.concat(F.lit("age "), user % 3)),
-            "occupation": F.when(user > 0, F.concat(F.lit("job "), user % 2)),
-            "year": F.when(movie > 0, (movie * 7 + 1950).cast("int")),
-            "genres": F.get(genres, movie % 5),
-        }
-    )
 
 
 def history(frame: DataFrame, **changes: float) -> DataFrame:

@@ -1,159 +1,265 @@
-"""The taste columns in Spark: what is learnt for a block comes from the blocks before it."""
-
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
+import random
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
-
-from movierate_spark.config import FeatureSettings, load_settings
-from movierate_spark.features.events import events
-from movierate_spark.features.history import (
-    RESIDUAL_UNITS,
-    layouts,
-    with_levels,
-    with_movie_history,
-    with_priors,
-    with_user_history,
+import scipy.sparse as sp
+from pyspark.sql import SparkSession
+from taste_timeline import (
+    END,
+    FORCED,
+    KEPT,
+    LAST,
+    QUIET,
+    Study,
+    a_block_late,
+    cells,
+    rows,
+    study,
+    vectors,
 )
-from movierate_spark.features.learning import learn
-from movierate_spark.features.taste import TASTE_COLUMNS
-from movierate_spark.features.taste_tables import TasteTables, read_tables, write_tables
+from timelines import DAY, Row
 
-END = 4_000
-Row = tuple[int, int, int, float]
+from movierate_spark.features import factors, learning
+from movierate_spark.features.earlier import Floats, Ints, next_of_same
+from movierate_spark.features.history import RESIDUAL_UNITS
+from movierate_spark.features.lookback import lookback
+from movierate_spark.features.neighbours import top, weights
+from movierate_spark.features.pairs import add_block, deviations, no_pairs
+from movierate_spark.features.taste_tables import TasteTables
+from movierate_spark.features.time_blocks import time_block
 
-
-def log(*, seed: int = 3) -> list[Row]:
-    """Ratings of 10 users and 12 movies: user_id, movie_id, second, stars; a few are re-ratings."""
-    random = np.random.default_rng(seed)
-    return [
-        (int(user), int(movie), int(second), float(stars))
-        for user, movie, second, stars in zip(
-            random.integers(1, 11, 240),
-            random.integers(1, 13, 240),
-            np.sort(random.integers(0, END // 10, 240)) * 10,
-            random.integers(1, 6, 240),
-            strict=True,
-        )
-    ]
+deviate = partial(deviations, residual_units=RESIDUAL_UNITS)
 
 
-def options(**changes: object) -> FeatureSettings:
-    few = {"collaborative": True, "history_max": 8, "neighbours_max": 5, "time_block_first": 40}
-    return load_settings().features.model_copy(update={**few, **changes})
+# ---- the same in one process ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Learnt:
-    tables: TasteTables
-    rows: DataFrame
-
-    def columns(self, *, before: int) -> list[tuple[object, ...]]:
-        wanted = ["user_id", "movie_id", "second", *TASTE_COLUMNS]
-        rows = self.rows.withColumn("second", F.unix_seconds("at")).where(F.col("second") < before)
-        return [tuple(row) for row in rows.select(*wanted).sort("second", "user_id", "movie_id").collect()]
-
-
-def learnt(spark: SparkSession, rows: list[Row], *, forced: int = END, **changes: object) -> Learnt:
-    chosen = options(**changes)
-    frame = spark.createDataFrame(rows, "user_id long, movie_id long, second long, rating double")
-    latest = frame.groupBy("user_id", "movie_id", "second").agg(F.max("rating").alias("rating"))
-    ratings = latest.withColumn("rated_at", F.timestamp_seconds("second")).drop("second")
-    unknown = {name: F.lit(None).cast("string") for name in ("gender", "age_group", "occupation")}
-    more = {"year": F.lit(None).cast("int"), "genres": F.array().cast("array<string>")}
-    timeline = events(ratings, has_re_ratings=True).withColumns({**unknown, **more})
-    laid = layouts(timeline, chosen)
-    by_user = with_movie_history(
-        with_priors(timeline, min_rating=4.0), laid, chosen, min_rating=4.0
-    ).persist()
-    levels = with_levels(by_user, chosen)
-    before = levels.where(F.unix_seconds("at") < forced)
-    tables = learn(before, chosen, residual_units=RESIDUAL_UNITS, forced=[forced])
-    return Learnt(tables, with_user_history(by_user, chosen, tables=tables))
+def plain_cells(learnt: Study) -> list[dict[tuple[int, int], float]]:
+    """Each block's neighbours, from the pairs of all users at once."""
+    log = learnt.ratings.sort_values(["user_id", "second", "movie_id"], ignore_index=True)
+    movie_id, begins = np.unique(log["movie_id"]), learnt.tables.begins
+    user, movie = log["user_id"].to_numpy(), np.searchsorted(movie_id, log["movie_id"]).astype(np.int32)
+    replaced_at = next_of_same(user * 1_000 + movie)
+    ratings = lookback(user, movie, replaced_at, movies=len(movie_id), last=LAST)
+    deviation = deviate(log["residual"].to_numpy(), log["user_residual"].to_numpy())
+    sums, found = no_pairs(0, len(movie_id), movies=len(movie_id)), []
+    for block in range(len(begins)):
+        own_block = time_block(log["second"].to_numpy(), begins)
+        add_block(sums, ratings, deviation, own_block, block=block)
+        ((_, every),) = weights(sums, sums.products.diagonal())
+        row, column, weight = top(every, kept=KEPT)
+        pairs = zip(movie_id[row], movie_id[column], strict=True)
+        found.append(dict(zip(pairs, weight.astype(np.float32).tolist(), strict=True)))
+    return found
 
 
-@pytest.fixture(scope="module")
-def whole(spark: SparkSession) -> Learnt:
-    return learnt(spark, log())
+def plain_vectors(learnt: Study) -> list[np.ndarray]:
+    """Each block's vectors, from a table of the ratings that stand when it begins."""
+    log, movie_id = learnt.ratings, learnt.tables.movie_id
+    of_movies, found = factors.first_vectors(movie_id), []
+    for number, begin in enumerate(learnt.tables.begins):
+        before = log[log["second"] < begin].sort_values("second")
+        stand = before.drop_duplicates(["user_id", "movie_id"], keep="last")
+        deviation = deviate(stand["residual"].to_numpy(), stand["user_residual"].to_numpy())
+        at = (stand["user_id"].to_numpy(), np.searchsorted(movie_id, stand["movie_id"]))
+        table = sp.csr_array((deviation, at), shape=(20, len(movie_id)))
+        sweeps = learning.SWEEPS if number else learning.FIRST_SWEEPS
+        of_movies = factors.learnt([table], of_movies, sweeps=sweeps)
+        found.append(of_movies)
+    return found
 
 
-def same_tables(one: TasteTables, other: TasteTables, *, blocks: int) -> None:
-    """Movies that only one of the two knows are left out."""
-    assert one.begins[:blocks].tolist() == other.begins[:blocks].tolist()
-    for number in range(1, blocks + 1):
-        assert weights(one, number) == weights(other, number)
-        for movie, vector in vectors(other, number).items():
-            assert vector == pytest.approx(vectors(one, number)[movie], abs=1e-9)
+def test_the_log_has_what_makes_it_hard(learnt: Study) -> None:
+    log, begins = learnt.ratings, learnt.tables.begins
+    assert log.duplicated(["user_id", "movie_id"]).sum() > 50
+    assert log.duplicated(["user_id", "second"]).sum() > 20
+    block = time_block(log["second"].to_numpy(), begins)
+    assert len(begins) >= 6
+    assert set(range(len(begins))) - set(block) == {int(np.searchsorted(begins, QUIET + 150, side="right"))}
+    assert set(FORCED) < set(begins)
+    assert begins[-1] == END
 
 
-def weights(tables: TasteTables, number: int) -> set[tuple[int, int, float]]:
-    table = tables.of_block(number).neighbours
-    row, column = np.nonzero(table.weight[:-1])
-    movie, other = tables.movie_id[row], tables.movie_id[table.neighbour[row, column]]
-    return set(zip(movie.tolist(), other.tolist(), table.weight[row, column].tolist(), strict=True))
+def test_neighbours_are_those_of_all_users_at_once(learnt: Study) -> None:
+    found = [cells(learnt.tables, number) for number in range(1, len(learnt.tables.begins) + 1)]
+    assert found == plain_cells(learnt)
+    assert min(map(len, found)) > 10
 
 
-def vectors(tables: TasteTables, number: int) -> dict[int, list[float]]:
-    known = tables.of_block(number).vectors[:-1]
-    return dict(zip(tables.movie_id.tolist(), known.tolist(), strict=True))
+def test_vectors_are_those_of_a_table_of_all_users(learnt: Study) -> None:
+    for number, expected in enumerate(plain_vectors(learnt), start=1):
+        of_block = learnt.tables.of_block(number).vectors
+        assert of_block[:-1] == pytest.approx(expected, abs=1e-9)
+        assert not of_block[-1].any()
+        assert np.abs(of_block).max() > 0.1
 
 
-def same_columns(one: list[tuple[object, ...]], other: list[tuple[object, ...]]) -> None:
-    assert [row[:4] for row in one] == [row[:4] for row in other]
-    assert [row[4] for row in one] == pytest.approx([row[4] for row in other], abs=1e-9)
+# ---- nothing leaks --------------------------------------------------------------------------------
 
 
-def test_blocks_double_and_the_last_border_is_where_training_ends(whole: Learnt) -> None:
-    assert whole.tables.begins[-1] == END
-    assert len(whole.tables.begins) == 4  # after 40, 80 and 160 ratings, and the end
-    of_first_block = whole.columns(before=int(whole.tables.begins[0]))
-    assert {row[3:] for row in of_first_block} == {(0.0, 0.0)}
-    later = [row for row in whole.columns(before=END) if row[2] >= whole.tables.begins[1]]
-    assert sum(row[3] != 0 for row in later) > len(later) / 2
-    assert sum(row[4] != 0 for row in later) > len(later) / 2
+def changed_from(cut: int, how: str) -> list[Row]:
+    """The timeline with other ratings from a second on; requests stay."""
+    past = [row for row in rows() if row[2] < cut or row[3] is None]
+    future = [row for row in rows() if row[2] >= cut and row[3] is not None]
+    if how == "removed":
+        return past
+    if how == "relabelled":
+        return past + [(user, movie, second, 5.5 - (stars or 0)) for user, movie, second, stars in future]
+    users = [row[0] for row in future]
+    random.Random(1).shuffle(users)
+    shuffled = [(user, *row[1:]) for user, row in zip(users, future, strict=True)]
+    return past + list({row[:3]: row for row in shuffled}.values())
 
 
-@pytest.mark.parametrize("change", ["removed", "relabelled", "shuffled"])
-def test_nothing_before_a_cut_changes_with_the_ratings_from_the_cut_on(
-    spark: SparkSession, whole: Learnt, change: str
+def differing(one: TasteTables, other: TasteTables, *, until: int) -> list[str]:
+    """What differs between two tables in the blocks that begin up to a second."""
+    begins = one.begins[one.begins <= until]
+    if begins.tolist() != other.begins[other.begins <= until].tolist():
+        return ["borders"]
+    movies, found = sorted({*one.movie_id, *other.movie_id}), []
+    for number in range(1, len(begins) + 1):
+        if cells(one, number) != cells(other, number):
+            found.append(f"neighbours {number}")
+        apart = vectors(one, number, movies) - vectors(other, number, movies)
+        if np.abs(apart).max() > 1e-9:
+            found.append(f"vectors {number}")
+    return found
+
+
+def columns_differ(one: Any, other: Any, *, until: int) -> bool:
+    """Whether the taste columns of rows before a second differ, be it by a bit."""
+    before = [frame[frame["second"] < until].reset_index(drop=True) for frame in (one, other)]
+    assert len(before[0]) > 50
+    keys = ["user_id", "movie_id", "second", "user_neighbours"]
+    apart = (before[0]["user_factors"] - before[1]["user_factors"]).abs().max()
+    return not before[0][keys].equals(before[1][keys]) or apart > 1e-9
+
+
+@pytest.mark.parametrize(
+    ("how", "at_border"), [("removed", False), ("relabelled", True), ("shuffled", False)]
+)
+def test_what_is_before_a_cut_does_not_change_when_the_future_does(
+    spark: SparkSession, learnt: Study, how: str, at_border: bool
 ) -> None:
-    cut = int(whole.tables.begins[2])
-    past, future = ([row for row in log() if (row[2] >= cut) == later] for later in (False, True))
-    if change == "removed":
-        changed = past
-    elif change == "relabelled":
-        changed = past + [(u, m, s, 6.0 - stars) for u, m, s, stars in future]
-    else:
-        users = np.random.default_rng(1).permutation([row[0] for row in future]).tolist()
-        changed = past + [(u, *row[1:]) for u, row in zip(users, future, strict=True)]
-    other = learnt(spark, changed, forced=cut if change == "removed" else END)
-    same_tables(whole.tables, other.tables, blocks=3)
-    same_columns(whole.columns(before=cut), other.columns(before=cut))
+    begins = learnt.tables.begins
+    cut = int(begins[2]) if at_border else int(begins[2] + begins[3]) // 2
+    changed = study(spark, changed_from(cut, how))
+    assert differing(learnt.tables, changed.tables, until=cut) == []
+    assert not columns_differ(learnt.columns, changed.columns, until=cut)
+    # The same comparisons tell when a block's tables are learnt from its own ratings, too.
+    late, late_changed = a_block_late(learnt.tables), a_block_late(changed.tables)
+    assert differing(late, late_changed, until=cut)
+    if not at_border:  # else nothing of a block that has begun lies after the cut
+        assert columns_differ(learnt.with_tables(late), changed.with_tables(late_changed), until=cut)
 
 
-def test_a_table_learnt_from_its_own_block_would_be_noticed(spark: SparkSession, whole: Learnt) -> None:
-    cut = int(whole.tables.begins[2])
-    relabelled = [(u, m, s, 6.0 - stars if s >= cut else stars) for u, m, s, stars in log()]
-    other = learnt(spark, relabelled)
-    assert weights(whole.tables, 4) != weights(
-        other.tables, 4
-    )  # learnt from the block that begins at the cut
+# ---- at any partitioning --------------------------------------------------------------------------
 
 
-def test_heavy_users_and_many_tasks_change_nothing(spark: SparkSession, whole: Learnt) -> None:
-    cut_up = learnt(spark, log(), task_max_rows=12)
-    same_tables(whole.tables, cut_up.tables, blocks=4)
-    same_columns(whole.columns(before=END), cut_up.columns(before=END))
+@pytest.fixture(params=["1", "7"])
+def partitions(spark: SparkSession, request: pytest.FixtureRequest) -> Iterator[str]:
+    before = spark.conf.get("spark.sql.shuffle.partitions")
+    spark.conf.set("spark.sql.shuffle.partitions", request.param)
+    yield request.param
+    spark.conf.set("spark.sql.shuffle.partitions", str(before))
 
 
-def test_tables_are_read_as_they_were_written(spark: SparkSession, whole: Learnt, tmp_path: Path) -> None:
-    folder = tmp_path / "taste"
-    write_tables(whole.tables, folder)
-    again = read_tables(spark, folder, kept=5)
-    same_tables(whole.tables, again, blocks=4)
-    assert again.index(np.array([whole.tables.movie_id[0], 999])).tolist() == [0, len(again.movie_id)]
+def test_tables_and_columns_are_the_same_at_any_partitioning(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, learnt: Study, partitions: str
+) -> None:
+    max_rows = 1_000
+    if partitions == "7":  # heavy users in segments, four ranges of movies
+        monkeypatch.setattr(learning, "CELLS_PER_TASK", 60)
+        max_rows = 60
+    mixed = rows()
+    random.Random(2).shuffle(mixed)
+    other = study(spark, mixed, task_max_rows=max_rows)
+    segments = other.by_user.select("segment").distinct().count()
+    assert (segments > 1) == (partitions == "7")
+    assert other.ratings.equals(learnt.ratings)
+    assert differing(learnt.tables, other.tables, until=END) == []
+    assert not columns_differ(learnt.columns, other.columns, until=20 * DAY)
+
+
+def vectors_of_one_task(learnt: Study, begins: Ints) -> list[Floats]:
+    ordered = learnt.ratings.sort_values(["user_id", "second", "movie_id"])
+    batches = pa.Table.from_pandas(ordered, preserve_index=False).to_batches(max_chunksize=50)
+    found = learning._all_blocks(iter(batches), (learnt.tables.movie_id, begins), deviate)
+    return [np.array(batch["vectors"][0].as_py()).reshape(-1, factors.RANK) for batch in found]
+
+
+def test_vectors_of_several_tasks_are_those_of_one(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, learnt: Study
+) -> None:
+    monkeypatch.setattr(learning, "FIRST_SWEEPS", 2)
+    monkeypatch.setattr(learning, "SWEEPS", 1)
+    begins = np.array([-10, *learnt.tables.begins[[0, 3, -1]]])
+    log = learning.Log(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
+    found = list(learning._vectors(log, deviate, task_max_rows=120))
+    expected = vectors_of_one_task(learnt, begins)
+    assert [each.any() for each in found] == [False, True, True, True]
+    assert np.array(found) == pytest.approx(np.array(expected), abs=1e-9)
+
+
+# ---- a task's batches -----------------------------------------------------------------------------
+
+
+def task_rows(learnt: Study) -> pa.Table:
+    """The rows of a task that has all movies: each rating in every block in which its user rates."""
+    own_block = time_block(learnt.ratings["second"].to_numpy(), learnt.tables.begins)
+    log = learnt.ratings.assign(own_block=own_block)
+    active = log[["user_id", "own_block"]].drop_duplicates().rename(columns={"own_block": "block"})
+    joined = log.merge(active, on="user_id")
+    joined = joined[joined["block"] >= joined["own_block"]].assign(task=0)
+    ordered = joined.sort_values(["task", "block", "user_id", "second", "movie_id"])
+    return pa.Table.from_pandas(ordered, preserve_index=False)
+
+
+def neighbour_task(learnt: Study, batches: list[pa.RecordBatch]) -> list[dict[str, Any]]:
+    tables = learnt.tables
+    found = learning._neighbour_task(
+        iter(batches),
+        log=(tables.movie_id, tables.begins),
+        edges=[0, len(tables.movie_id)],
+        deviate=deviate,
+        last=LAST,
+        kept=KEPT,
+    )
+    return pa.Table.from_batches(list(found)).to_pylist()
+
+
+@pytest.mark.parametrize("batch", [1, 3, 50, 10_000])
+@pytest.mark.parametrize("at_once", [1, 5, 60])
+def test_users_and_blocks_may_be_cut_anywhere_by_batches(
+    monkeypatch: pytest.MonkeyPatch, learnt: Study, batch: int, at_once: int
+) -> None:
+    given = task_rows(learnt)
+    whole = neighbour_task(learnt, given.to_batches())
+    monkeypatch.setattr(learning, "ROWS_AT_ONCE", at_once)
+    batches = given.to_batches(max_chunksize=batch)
+    empty = batches[0].slice(0, 0)
+    cut = [empty, *batches, empty]
+    tables = list(learning._whole_users(iter(cut)))
+    assert pa.concat_tables(tables).equals(given)
+    users = [set(zip(t["block"].to_pylist(), t["user_id"].to_pylist(), strict=True)) for t in tables]
+    assert sum(map(len, users)) == len(set().union(*users))
+    assert all(len({block for block, _ in some}) == 1 for some in users)
+    assert neighbour_task(learnt, cut) == whole
+
+
+def test_a_task_without_rows_has_no_tables(learnt: Study) -> None:
+    assert list(learning._whole_users(iter([]))) == []
+    assert list(learning._whole_users(iter(task_rows(learnt).slice(0, 0).to_batches()))) == []
+
+
+def test_blocks_before_the_first_rating_do_not_keep_the_later_from_learning(learnt: Study) -> None:
+    begins = learnt.tables.begins
+    early = vectors_of_one_task(learnt, np.concatenate([[-20, -10], begins]))
+    assert not np.any(early[:2])
+    assert np.array_equal(early[2:], vectors_of_one_task(learnt, begins))

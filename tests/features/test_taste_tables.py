@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pyspark.sql import SparkSession
+from taste_timeline import KEPT, Study
+
+from movierate_spark.features.neighbours import Neighbours
+from movierate_spark.features.taste_tables import (
+    BlockTables,
+    TasteTables,
+    read_tables,
+    with_unknown,
+    write_tables,
+)
+
+
+@dataclass
+class Held:
+    """Like a broadcast value."""
+
+    value: Any
+
+
+def tables_of(movie_id: list[int], begins: list[int]) -> TasteTables:
+    free = len(movie_id)
+    nothing = Neighbours(np.full((free + 1, 2), free, np.int32), np.zeros((free + 1, 2), np.float32))
+    block = Held(BlockTables(nothing, with_unknown(np.zeros((free, 16)))))
+    blocks: Any = tuple(block for _ in begins)
+    return TasteTables(np.array(movie_id, dtype=np.int64), np.array(begins, dtype=np.int64), blocks)
+
+
+def test_tables_are_read_as_they_were_written(spark: SparkSession, learnt: Study, tmp_path: Path) -> None:
+    write_tables(learnt.tables, tmp_path / "taste")
+    found = read_tables(spark, tmp_path / "taste", kept=KEPT)
+    assert found.movie_id.tolist() == learnt.tables.movie_id.tolist()
+    assert found.begins.tolist() == learnt.tables.begins.tolist()
+    for number in range(1, len(found.begins) + 1):
+        one, other = found.of_block(number), learnt.tables.of_block(number)
+        for name in ("neighbour", "weight"):
+            read, written = (getattr(block.neighbours, name) for block in (one, other))
+            assert (read.dtype, read.tolist()) == (written.dtype, written.tolist())
+        assert (one.vectors.dtype, one.vectors.tolist()) == (other.vectors.dtype, other.vectors.tolist())
+
+
+def test_tables_without_neighbours_or_blocks_are_read_as_they_were_written(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    for begins in ([], [10, 20]):
+        folder = tmp_path / str(len(begins))
+        write_tables(tables_of([3, 7], begins), folder)
+        found = read_tables(spark, folder, kept=2)
+        assert (found.movie_id.tolist(), found.begins.tolist()) == ([3, 7], begins)
+        neighbours = [block.value.neighbours.neighbour.tolist() for block in found.blocks]
+        assert neighbours == [[[2, 2]] * 3] * len(begins)
+
+
+def test_a_movies_index_is_its_place_and_that_of_others_their_number() -> None:
+    tables = tables_of([3, 7, 9], [])
+    assert tables.index(np.array([9, 3, 8, 0, 10, 7])).tolist() == [2, 0, 3, 3, 3, 1]
+    assert tables_of([], []).index(np.array([1, 2])).tolist() == [0, 0]
+
+
+def test_tables_until_a_second_are_those_of_the_blocks_that_have_begun() -> None:
+    tables = tables_of([1], [10, 20])
+    assert [len(tables.until(second).blocks) for second in (9, 10, 19, 20, 99)] == [0, 1, 1, 2, 2]
+    assert tables.time_block(np.array([9, 10, 19, 20, 99])).tolist() == [0, 1, 1, 2, 2]
+    assert tables.until(19).time_block(np.array([20, 99])).tolist() == [1, 1]
