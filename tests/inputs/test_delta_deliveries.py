@@ -195,7 +195,7 @@ def test_a_table_whose_files_do_not_say_what_it_holds_is_refused_by_the_name_of_
         table_with(tmp_path / "numbered", mode="id", reader=2),
     ):
         with pytest.raises(
-            InputError, match="with columnMapping is not read here: export it to plain Parquet"
+            InputError, match="with columnMapping is not supported: export it to plain Parquet"
         ):
             read_table(spark, renamed, X)
     harmless = table_with(
@@ -213,6 +213,6 @@ def test_a_delivery_with_deletion_vectors_ends_with_one_line_and_leaves_nothing(
     (source / "gone").rename(source / "movies")
     outcome = movierate("prepare", "--input", source, "--lake", tmp_path / "lake")
     assert outcome.status == 2
-    assert f"{source / 'movies'}: a Delta table with deletionVectors is not read here" in outcome.err
+    assert f"{source / 'movies'}: a Delta table with deletionVectors is not supported" in outcome.err
     assert outcome.err.count("\n") == 1
     assert not (tmp_path / "lake").exists()

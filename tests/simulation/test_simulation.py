@@ -161,7 +161,7 @@ def test_truth_is_what_was_returned_and_its_figures_are_plausible(
     assert truth["like_rate"] == (ratings["stars"] >= truth["label_threshold"]).mean()
     assert 0.45 < truth["like_rate"] < 0.7
     assert 0.8 < truth["best_auc"] < 0.88
-    assert 0.74 < truth["best_auc_means"] < truth["best_auc"] - 0.04
+    assert 0.72 < truth["best_auc_means"] < truth["best_auc"] - 0.04
     assert 0.6 < truth["best_auc_base"] < 0.73
 
 
