@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from movierate_spark.config import Settings, load_settings
-    from movierate_spark.errors import ConflictError, InputError, MovierateError
+    from movierate_spark.errors import ConflictError, InputError, MovierateError, MovierateWarning
     from movierate_spark.model.bundle import Bundle
     from movierate_spark.storage.lake import Lake
     from movierate_spark.workflows.api import (
@@ -36,6 +36,7 @@ __all__ = [
     "InputError",
     "Lake",
     "MovierateError",
+    "MovierateWarning",
     "Settings",
     "evaluate",
     "explore",
@@ -54,6 +55,7 @@ _HOMES = {
     "InputError": "movierate_spark.errors",
     "Lake": "movierate_spark.storage.lake",
     "MovierateError": "movierate_spark.errors",
+    "MovierateWarning": "movierate_spark.errors",
     "Settings": "movierate_spark.config",
     "load_settings": "movierate_spark.config",
 }

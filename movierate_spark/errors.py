@@ -22,6 +22,10 @@ class InputError(MovierateError):
         self.argument = argument
 
 
+class MovierateWarning(UserWarning):
+    """What a run does otherwise than one would expect, and why: a line of the command's output."""
+
+
 class ConflictError(MovierateError):
     """Another run has published to the same table or date meanwhile."""
 

@@ -94,7 +94,10 @@ def study(spark: SparkSession, given: list[Row], *, task_max_rows: int = 1_000) 
     by_user = with_movie_history(frame, layouts(frame, settings), settings, min_rating=4.0).persist()
     levels = with_levels(by_user, settings).where(F.unix_seconds("at") < END).persist()
     in_one_task = settings.model_copy(update={"task_max_rows": 1_000})
-    tables = learn(levels, in_one_task, residual_units=RESIDUAL_UNITS, forced=FORCED)
+    movies = spark.createDataFrame(
+        [(i, f"Movie {i}") for i in range(1, 30, 2)], "movie_id long, title string"
+    )
+    tables = learn(levels, movies, in_one_task, residual_units=RESIDUAL_UNITS, forced=FORCED)
     ratings = levels.withColumn("second", F.unix_seconds("at")).drop("at", "rating").toPandas()
     return Study(by_user, settings, ratings.sort_values(ORDER, ignore_index=True), tables)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,9 +15,12 @@ import pytest
 from deliveries import write
 from helpers import Outcome, T
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 import movierate_spark as mr
 from movierate_spark import schemas
+from movierate_spark.errors import InputError, MovierateWarning
+from movierate_spark.model.scoring import rows_for, tables_for
 from movierate_spark.storage.tables import read_table
 
 AT = datetime(2000, 12, 31, tzinfo=UTC)
@@ -60,6 +65,42 @@ def test_predict_gives_the_scores_of_the_command(
     assert latest["reasons"] == []
     with pytest.raises(Exception, match="a pair without a time: fill the column at, or leave it out"):
         bundle.predict(lake, spark.createDataFrame([(1, 2, None)], pairs.drop("note").schema)).collect()
+
+
+def test_what_else_the_pairs_hold_changes_no_score(spark: SparkSession, home: Path) -> None:
+    lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
+    bare = lake.ratings.where("user_id <= 3").select("user_id", "movie_id", F.col("rated_at").alias("at"))
+    rated = lake.ratings.withColumnRenamed("rated_at", "at").where("user_id <= 3")
+    names = ("n", "likes", "second", "kind", "task", "residual", "gender", "year", "is_request", "user count")
+    more = rated.withColumns({name: F.lit(7) for name in names})
+    keys = ["user_id", "movie_id", "at"]
+    expected = bundle.predict(lake, bare, reasons=0).select(*keys, "logit", "user_known").sort(*keys)
+    predicted = bundle.predict(lake, more, reasons=0).sort(*keys)
+    assert predicted.select(*keys, "logit", "user_known").collect() == expected.collect()
+    assert predicted.columns[-11:] == ["rating", *names]
+    assert predicted.select(*keys, "rating").collect() == rated.select(*keys, "rating").sort(*keys).collect()
+    assert {tuple(row) for row in predicted.select(*(f"`{name}`" for name in names)).collect()} == {(7,) * 10}
+    with pytest.raises(InputError, match="pairs have logit, p_like, which predict adds: rename them"):
+        bundle.predict(lake, bare.withColumns({"p_like": F.lit(0.5), "logit": F.lit(0.0)}))
+
+
+def renamed(lake: mr.Lake, count: int) -> mr.Lake:
+    """The lake, in which so many movies, by id, have other titles."""
+    title = F.when(F.col("movie_id") <= count, F.lit("Another")).otherwise(F.col("title"))
+    return replace(lake, movies=lake.movies.withColumn("title", title))
+
+
+def test_taste_is_not_used_where_ids_mean_other_movies(spark: SparkSession, home: Path) -> None:
+    lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
+    assert bundle.tables is not None
+    known = bundle.tables.movie_id.tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tables_for(bundle, renamed(lake, known[len(known) // 2 - 1])) is bundle.tables
+    other = renamed(lake, known[len(known) // 2 + 1])
+    with pytest.warns(MovierateWarning, match="movies that the model in .* knows have the same title there"):
+        rows = rows_for(bundle, other).agg(F.max("user_neighbours"), F.min("user_factors"), F.count("*"))
+    assert tuple(rows.head() or ()) == (0.0, 0.0, 800)
 
 
 def test_each_job_is_a_call_that_prints_nothing(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -27,8 +28,9 @@ from movierate_spark.cli import (  # noqa: F401  # isort: skip
 )
 from movierate_spark.cli.app import app
 from movierate_spark.cli.run import Run
-from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.errors import InputError, MovierateError, MovierateWarning
 
+_PYTHONS_OWN = warnings.showwarning
 OPTIONS = {"source": "input", "files": "config"}
 """Options that are not called like the parameter of the Python API."""
 
@@ -39,8 +41,20 @@ def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "c
     # py4j logs a lost JVM itself; our own line is enough.
     logging.getLogger().addHandler(logging.NullHandler())
     words = list(sys.argv[1:] if arguments is None else arguments)
-    status = _status(lambda: app(words or ["--help"], standalone_mode=False, prog_name="movierate"), words)
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        status = _status(
+            lambda: app(words or ["--help"], standalone_mode=False, prog_name="movierate"), words
+        )
     sys.exit(status if words else 2)
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Print our own warnings as a line, those of others as Python does."""
+    if issubclass(category, MovierateWarning):
+        _line("movierate", f"warning: {message}", 0)
+    else:
+        _PYTHONS_OWN(message, category, *where, **more)
 
 
 def _status(command: Callable[[], Any], words: Sequence[str]) -> int:
@@ -51,17 +65,17 @@ def _status(command: Callable[[], Any], words: Sequence[str]) -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
-        return _fail(name, f"{error.format_message()} (see {name} --help)", 2)
+        return _line(name, f"{error.format_message()} (see {name} --help)", 2)
     except InputError as error:
-        return _fail(name, _with_option(error), error.exit_status)
+        return _line(name, _with_option(error), error.exit_status)
     except MovierateError as error:
-        return _fail(name, str(error), error.exit_status)
+        return _line(name, str(error), error.exit_status)
     except KeyboardInterrupt:
-        return _fail(name, "interrupted: what was published stays; run it again for the rest", 1)
+        return _line(name, "interrupted: what was published stays; run it again for the rest", 1)
     except Exception as error:
         from movierate_spark.cli.failures import describe
 
-        return _fail(name, describe(error), 1)
+        return _line(name, describe(error), 1)
 
 
 def _with_option(error: InputError) -> str:
@@ -74,7 +88,8 @@ def option_of(argument: str) -> str:
     return f"--{OPTIONS.get(argument, argument).replace('_', '-')}"
 
 
-def _fail(name: str, message: str, status: int) -> int:
+def _line(name: str, message: str, status: int) -> int:
+    """Print a line to the error output; the exit status is given back."""
     from movierate_spark.progress import plain_console
 
     plain_console(stderr=True, soft_wrap=True).print(f"{name}: {' '.join(message.split())}")

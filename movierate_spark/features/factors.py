@@ -25,7 +25,6 @@ RIDGE_USER, RIDGE_MOVIE = 12.0, 3.0
 UNITS = 2**30
 """Of products of vectors: with deviations, 2**40. Numbers of size 1 add up over 2**23 ratings."""
 PRODUCT_UNITS = UNITS * DEVIATION_UNITS
-SPREAD_RATINGS = 10.0
 SOLVED_AT_ONCE = 8_192  # at 2 KiB
 PLACES_AT_ONCE = 2_048  # at 4 KiB: running sums are made in the processor's cache
 _UPPER = np.triu_indices(RANK)
@@ -170,22 +169,6 @@ def _running(values: Ints) -> Ints:
     found = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
     np.cumsum(values, axis=0, out=found[1:])
     return found
-
-
-def squares_about(level: Floats, count: Ints, total: Floats, squares: Floats) -> Floats:
-    """The sum of squared distances from ``level`` of ``count`` residuals: from their sum and that of squares.
-
-    So it is exact up to the last step, also where the sums come from the segments of a heavy user's history.
-    """
-    return np.maximum(squares - 2 * level * total + count * level**2, 0.0)
-
-
-def spread(squares: Floats, count: Ints) -> Floats:
-    """How far ratings lie off what was expected of them: the root of their mean square, in stars.
-
-    ``squares`` are sums over ``count`` ratings; :data:`SPREAD_RATINGS` of a star each come to them.
-    """
-    return np.sqrt((squares + SPREAD_RATINGS) / (count + SPREAD_RATINGS))
 
 
 def expected(

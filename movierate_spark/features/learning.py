@@ -60,16 +60,24 @@ class Log:
 
 
 def learn(
-    ratings: DataFrame, settings: FeatureSettings, *, residual_units: int, forced: Collection[int]
+    ratings: DataFrame,
+    movies: DataFrame,
+    settings: FeatureSettings,
+    *,
+    residual_units: int,
+    forced: Collection[int],
 ) -> TasteTables:
     """The tables of all time blocks that begin up to the last of the ``forced`` borders (epoch seconds).
 
     ``ratings`` have a row per rating, all of them before the last border: user_id, movie_id, ``at``,
-    ``residual`` (in units of 1 / ``residual_units`` stars) and ``user_residual`` (stars).
+    ``residual`` (in units of 1 / ``residual_units`` stars) and ``user_residual`` (stars). ``movies`` have
+    movie_id and title.
     """
     seconds = ratings.withColumn("second", F.unix_seconds("at"))
     begins = _borders(seconds, settings, forced)
-    movie_id = np.array(sorted(row[0] for row in ratings.select("movie_id").distinct().collect()), np.int64)
+    rated = ratings.select("movie_id").distinct().join(movies.select("movie_id", "title"), "movie_id", "left")
+    titles = dict(sorted((row["movie_id"], row["title"]) for row in rated.collect()))
+    movie_id = np.array(list(titles), np.int64)
     log = Log(seconds, movie_id, begins)
     deviate = partial(deviations, residual_units=residual_units)
     kept = settings.neighbours_max
@@ -85,7 +93,7 @@ def learn(
             yield BlockTables(table, with_unknown(of_movies))
 
     try:
-        return broadcast_tables(ratings.sparkSession, movie_id, begins, blocks())
+        return broadcast_tables(ratings.sparkSession, movie_id, list(titles.values()), begins, blocks())
     finally:
         cells.unpersist()
 

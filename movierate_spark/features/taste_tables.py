@@ -5,8 +5,8 @@ A movie's *index* is its place among the ids of the tables, in ascending order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -42,12 +42,13 @@ class BlockTables:
 class TasteTables:
     """The tables of all time blocks but block 0, in which nothing is known.
 
-    ``movie_id`` are the movies' ids, ascending. ``begins`` are the first seconds of block 1, 2, ..., and
-    ``blocks`` their tables. A table takes 8 bytes for each neighbour and 128 bytes for each vector: 60,000
-    movies with 200 neighbours take 100 MB.
+    ``movie_id`` are the movies' ids, ascending, ``titles`` their titles (None: unknown). ``begins`` are the
+    first seconds of block 1, 2, ..., and ``blocks`` their tables. A table takes 8 bytes for each neighbour
+    and 128 bytes for each vector: 60,000 movies with 200 neighbours take 100 MB.
     """
 
     movie_id: Ints
+    titles: tuple[str | None, ...]
     begins: Ints
     blocks: tuple[Broadcast[BlockTables], ...]
 
@@ -69,7 +70,11 @@ class TasteTables:
     def until(self, second: int) -> TasteTables:
         """The tables of the blocks that begin up to an epoch second."""
         count = int(np.searchsorted(self.begins, second, side="right"))
-        return TasteTables(self.movie_id, self.begins[:count], self.blocks[:count])
+        return replace(self, begins=self.begins[:count], blocks=self.blocks[:count])
+
+    def without_blocks(self) -> TasteTables:
+        """Tables in which nothing is known at any time."""
+        return replace(self, begins=self.begins[:0], blocks=())
 
     def of_block(self, block: int) -> BlockTables:
         """The tables of block 1, 2, ..."""
@@ -77,11 +82,15 @@ class TasteTables:
 
 
 def broadcast_tables(
-    spark: SparkSession, movie_id: Ints, begins: Ints, blocks: Iterator[BlockTables]
+    spark: SparkSession,
+    movie_id: Ints,
+    titles: Sequence[str | None],
+    begins: Ints,
+    blocks: Iterator[BlockTables],
 ) -> TasteTables:
     """The tables, block by block, where every task can read them."""
     context = spark.sparkContext
-    return TasteTables(movie_id, begins, tuple(context.broadcast(block) for block in blocks))
+    return TasteTables(movie_id, tuple(titles), begins, tuple(map(context.broadcast, blocks)))
 
 
 def write_tables(tables: TasteTables, folder: Path) -> None:
@@ -89,7 +98,8 @@ def write_tables(tables: TasteTables, folder: Path) -> None:
     folder.mkdir(parents=True)
     numbers = range(1, len(tables.begins) + 1)
     pq.write_table(pa.table({"time_block": list(numbers), "begins": tables.begins}), folder / BLOCKS)
-    pq.write_table(pa.table({"movie_id": tables.movie_id}), folder / MOVIES)
+    titles = pa.array(tables.titles, pa.string())
+    pq.write_table(pa.table({"movie_id": tables.movie_id, "title": titles}), folder / MOVIES)
     for number in numbers:
         block = tables.of_block(number)
         row, column = np.nonzero(block.neighbours.weight[:-1])
@@ -107,7 +117,8 @@ def write_tables(tables: TasteTables, folder: Path) -> None:
 def read_tables(spark: SparkSession, folder: Path, *, kept: int) -> TasteTables:
     """The tables that :func:`write_tables` wrote, with ``kept`` neighbours for each movie."""
     begins = pq.read_table(folder / BLOCKS)["begins"].to_numpy()
-    movie_id = pq.read_table(folder / MOVIES)["movie_id"].to_numpy()
+    movies = pq.read_table(folder / MOVIES)
+    movie_id = movies["movie_id"].to_numpy()
 
     def blocks() -> Iterator[BlockTables]:
         for number in range(1, len(begins) + 1):
@@ -120,7 +131,7 @@ def read_tables(spark: SparkSession, folder: Path, *, kept: int) -> TasteTables:
             vectors = pq.read_table(_file(folder, "factors", number))["vector"].combine_chunks()
             yield BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
 
-    return broadcast_tables(spark, movie_id, begins, blocks())
+    return broadcast_tables(spark, movie_id, movies["title"].to_pylist(), begins, blocks())
 
 
 def with_unknown(vectors: Floats) -> Floats:

@@ -30,7 +30,7 @@ from movierate_spark.features import transformers
 from movierate_spark.features.taste_tables import TasteTables, read_tables, write_tables
 from movierate_spark.model import scoring
 from movierate_spark.storage.digests import sha256
-from movierate_spark.storage.documents import Manifest, problem_with
+from movierate_spark.storage.documents import Manifest, read_document
 from movierate_spark.storage.files import as_json, entries, last_change, remove_if_empty, replace_text
 from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import Lake
@@ -242,18 +242,9 @@ def open_bundle(path: Path) -> Bundle:
     Raises:
         InputError: there is no bundle, ``bundle.json`` can't be read, or the files do not pass the checks.
     """
-    try:
-        content = (path / MANIFEST).read_bytes()
-        manifest = Manifest.parse(content)
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no bundle there ({MANIFEST} is missing): run train", argument="model"
-        ) from error
-    except (OSError, ValueError) as error:
-        problem = problem_with(error)
-        raise InputError(
-            f"{path}: {MANIFEST} can't be read ({problem}): train again", argument="model"
-        ) from error
+    manifest, content = read_document(
+        path / MANIFEST, Manifest, what="bundle", argument="model", made_by="train"
+    )
     _check(path, manifest)
     return Bundle(path, manifest, sha256(content))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import warnings
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.errors import InputError, MovierateWarning
 from movierate_spark.features.names import NUMBERS
 from movierate_spark.features.rows import feature_rows, labelled, second_after_last
 from movierate_spark.features.transformers import TasteFeatures
@@ -17,9 +19,12 @@ from movierate_spark.model.calibration import with_probability
 from movierate_spark.model.reasons import with_reasons
 
 if TYPE_CHECKING:
+    from movierate_spark.features.taste_tables import TasteTables
     from movierate_spark.model.bundle import Bundle
     from movierate_spark.storage.lake import Lake
 
+KEYS = ("user_id", "movie_id", "at")
+OTHERS = "columns_of_pair"
 PREDICTED = (
     "logit",
     "p_like",
@@ -45,20 +50,51 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     * ``model_version``: the bundle's version.
 
     Raises:
-        InputError: the lake has other columns than those the bundle was fitted on.
+        InputError: the lake has other columns than those the bundle was fitted on, or the pairs have one of
+            :data:`PREDICTED`.
     """
-    scored = with_scores(bundle, rows_for(bundle, lake, _with_time(pairs, lake)))
+    others = [name for name in pairs.columns if name not in KEYS]
+    if clashes := sorted(set(others) & set(PREDICTED)):
+        raise InputError(f"pairs have {', '.join(clashes)}, which predict adds: rename them")
+    # In a struct the pairs' own columns can't be taken for features: ratings often come with ``rating``.
+    packed = F.struct(F.lit(True), *(F.col(f"`{name}`") for name in others)).alias(OTHERS)
+    requests = _with_time(pairs, lake).select(*KEYS, packed)
+    scored = with_scores(bundle, rows_for(bundle, lake, requests))
     explained = with_reasons(scored, bundle.model, count=reasons)
-    other_columns = [name for name in pairs.columns if name not in ("user_id", "movie_id", "at")]
     version = F.lit(bundle.version).alias("model_version")
-    return explained.select("user_id", "movie_id", "at", *PREDICTED[:-1], version, *other_columns)
+    unpacked = [F.col(OTHERS)[name].alias(name) for name in others]
+    return explained.select(*KEYS, *PREDICTED[:-1], version, *unpacked)
 
 
 def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
     """The input of the bundle's pipeline: a row per pair, or without ``pairs`` per rating, with ``label``."""
     min_rating = bundle.manifest.label.min_rating
-    rows = feature_rows(lake, bundle.features, min_rating=min_rating, requests=pairs, tables=bundle.tables)
+    tables = tables_for(bundle, lake)
+    rows = feature_rows(lake, bundle.features, min_rating=min_rating, requests=pairs, tables=tables)
     return rows if pairs is not None else labelled(rows, min_rating=min_rating)
+
+
+def tables_for(bundle: Bundle, lake: Lake) -> TasteTables | None:
+    """The bundle's taste tables, for use in this lake; None for a model without taste columns.
+
+    They know movies by id. If fewer than half of their titled movies have the same title in the lake, its ids
+    mean other movies: tables without blocks are returned, so that the taste columns are 0, with a warning.
+    """
+    tables = bundle.tables
+    if tables is None:
+        return None
+    named = [(int(i), title) for i, title in zip(tables.movie_id, tables.titles, strict=True) if title]
+    of_bundle = lake.movies.sparkSession.createDataFrame(named, "movie_id long, title string")
+    same = lake.movies.join(F.broadcast(of_bundle), ["movie_id", "title"], "left_semi").count()
+    if 2 * same >= len(named):
+        return tables
+    warnings.warn(
+        f"{lake.path}: {same} of the {len(named)} movies that the model in {bundle.path} knows have the same"
+        " title there, so ids mean other movies: neighbours and factors are not used. Train on this lake",
+        MovierateWarning,
+        stacklevel=2,
+    )
+    return tables.without_blocks()
 
 
 def with_scores(bundle: Bundle, rows: DataFrame) -> DataFrame:

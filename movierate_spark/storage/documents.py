@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from movierate_spark.config import FeatureSettings, LabelSettings
+from movierate_spark.errors import InputError
 
 Outcome = Literal["done", "unchanged", "conflict", "failed"]
 Interval = tuple[float, float]
@@ -51,6 +53,9 @@ class Document(Part):
         return cls.model_validate(json.loads(content))
 
 
+D = TypeVar("D", bound=Document)
+
+
 def problem_with(error: Exception) -> str:
     """A short description of the error for which a document can't be read."""
     if not isinstance(error, ValidationError):
@@ -62,6 +67,26 @@ def problem_with(error: Exception) -> str:
     if first["type"] == "missing":
         return f"it lacks {where}"
     return f"{where}: {first['msg']}" if where else str(first["msg"])
+
+
+def read_document(file: Path, kind: type[D], *, what: str, argument: str, made_by: str) -> tuple[D, bytes]:
+    """The document that publishes a folder, and the bytes from which it was parsed.
+
+    ``what`` is what the folder is, ``argument`` the parameter that named it, ``made_by`` the command to run.
+
+    Raises:
+        InputError: there is no such file, or it can't be read.
+    """
+    try:
+        content = file.read_bytes()
+        return kind.parse(content), content
+    except FileNotFoundError as error:
+        message = f"{file.parent}: no {what} there ({file.name} is missing): run {made_by}"
+        raise InputError(message, argument=argument) from error
+    except (OSError, ValueError) as error:
+        problem = problem_with(error)
+        message = f"{file.parent}: {file.name} can't be read ({problem}): run {made_by} again"
+        raise InputError(message, argument=argument) from error
 
 
 class TableCounts(Part):

@@ -17,11 +17,11 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.errors import ConflictError, InputError, MovierateError
+from movierate_spark.errors import ConflictError, MovierateError
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
-from movierate_spark.storage.documents import Ledger, TableCounts, problem_with
+from movierate_spark.storage.documents import Ledger, TableCounts, read_document
 from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import current_files, read_table
@@ -73,18 +73,7 @@ def read_ledger(path: Path) -> tuple[Ledger, bytes]:
     Raises:
         InputError: there is no lake, or its ledger can't be read.
     """
-    try:
-        content = (path / LEDGER).read_bytes()
-        return Ledger.parse(content), content
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path}: no lake there ({LEDGER} is missing): run prepare", argument="lake"
-        ) from error
-    except (OSError, ValueError) as error:
-        problem = problem_with(error)
-        raise InputError(
-            f"{path}: {LEDGER} can't be read ({problem}): run prepare again", argument="lake"
-        ) from error
+    return read_document(path / LEDGER, Ledger, what="lake", argument="lake", made_by="prepare")
 
 
 def open_lake(spark: SparkSession, path: Path) -> Lake:

@@ -22,9 +22,10 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.factors import RANK
 from movierate_spark.features.history import tastes_as_of
 from movierate_spark.features.rows import before, complete_rows, rows_by_user, second_after_last
+from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
-from movierate_spark.model.scoring import taste_coefficients, with_logit, without_taste
+from movierate_spark.model.scoring import tables_for, taste_coefficients, with_logit, without_taste
 from movierate_spark.progress import Progress
 from movierate_spark.recommendation.candidates import (
     GROUPS,
@@ -151,9 +152,10 @@ def _best(
         progress.step("what each user and each movie adds"),
         _asked(lake, bundle, probes, candidates, at) as rows,
     ):
-        answers = _answers(rows, bundle, at).persist()
+        tables = tables_for(bundle, lake)
+        answers = _answers(rows, bundle, tables, at).persist()
         side, nobody = _movie_side(answers, probes, movies)
-        taste = _taste_side(answers, bundle, side, at)
+        taste = None if tables is None else _taste_side(answers, bundle, tables, side, at)
     users = _user_side(lake, answers, probes, with_taste=taste is not None)
     best = top_movies(users, side, nobody, count=count, taste=taste)
     p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
@@ -224,14 +226,13 @@ def _asked(
         rows.unpersist()
 
 
-def _answers(rows: DataFrame, bundle: Bundle, at: datetime) -> DataFrame:
+def _answers(rows: DataFrame, bundle: Bundle, tables: TasteTables | None, at: datetime) -> DataFrame:
     """The log odds of the pairs without the taste columns, and what these take from each side of a pair.
 
     A row per pair: user_id, movie_id, ``logit``; with taste columns also those of the user side
     (:data:`USER_TASTE`; its arrays are null but for the movie that nobody knows, and there where the user has
     no ratings or nothing was learnt before ``at``), ``movie_lift`` and ``movie_spread`` (both in stars).
     """
-    tables = bundle.tables
     scored = with_logit(bundle.transform(complete_rows(rows, bundle.features, tables=tables)))
     answers = scored.withColumn("logit", without_taste(bundle))
     if tables is None:
@@ -245,11 +246,10 @@ def _answers(rows: DataFrame, bundle: Bundle, at: datetime) -> DataFrame:
     )
 
 
-def _taste_side(answers: DataFrame, bundle: Bundle, side: MovieSide, at: datetime) -> TasteSide | None:
-    """The movies' side of the taste columns; None for a model without them."""
-    tables = bundle.tables
-    if tables is None:
-        return None
+def _taste_side(
+    answers: DataFrame, bundle: Bundle, tables: TasteTables, side: MovieSide, at: datetime
+) -> TasteSide:
+    """The movies' side of the taste columns."""
     of_movies = answers.where(F.col("user_id") == NOBODY).select("movie_id", "movie_lift", "movie_spread")
     by_movie = of_movies.toPandas().set_index("movie_id").loc[side.movie_id]
     block = tables.block_at(at)

@@ -145,7 +145,9 @@ def _training_rows(
             if settings.features.uses_taste:
                 with progress.step("neighbours and factors of every movie"):
                     borders = [split.tune, int(end.timestamp())]
-                    tables = learn(ratings, settings.features, residual_units=RESIDUAL_UNITS, forced=borders)
+                    tables = learn(
+                        ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
+                    )
         yield TrainingRows(by_user, settings, split, tables)
 
 

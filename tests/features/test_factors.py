@@ -12,13 +12,10 @@ from movierate_spark.features.factors import (
     RANK,
     RIDGE_MOVIE,
     RIDGE_USER,
-    expected,
     first_vectors,
     learnt,
     movie_vectors,
     scores,
-    spread,
-    squares_about,
     sweep_sums,
     user_vectors,
 )
@@ -164,20 +161,3 @@ def test_who_has_rated_nothing_is_expected_to_rate_as_usual() -> None:
     log = [Rating(0, 0, 0, 900), Rating(2, 0, 1, -900)]
     rows = rows_of(log, [(0, 0, 1), (1, 5, 0), (3, 9, 0)])
     assert scores(look_back(log, last=9), column(log, "value"), vectors_of(), rows).tolist() == [0, 0, 0]
-
-
-def test_spread_begins_at_a_star_and_follows_what_is_rated() -> None:
-    found = spread(np.array([0.0, 40.0, 4_000_000.0]), np.array([0, 10, 1_000_000]))
-    assert found == pytest.approx([1.0, 2.5**0.5, 2.0], abs=1e-4)
-
-
-def test_squares_about_a_level_are_those_of_the_distances_from_it() -> None:
-    residual = np.array([1.0, -0.5, 2.0])
-    found = squares_about(np.array([0.25]), np.array([3]), residual.sum()[None], (residual**2).sum()[None])
-    assert found == pytest.approx([((residual - 0.25) ** 2).sum()])
-    assert squares_about(np.ones(1), np.zeros(1, int), np.zeros(1), np.zeros(1)).tolist() == [0.0]
-
-
-def test_expected_stars_are_in_units_of_both_spreads() -> None:
-    one = np.ones(1)
-    assert expected(one * 0.5, one * 0.25, one * -0.15, one * 2, one * 0.5).tolist() == pytest.approx([0.6])

@@ -376,7 +376,9 @@ def tastes(spark: SparkSession, at: int, **changes: float) -> dict[int, tuple[ob
     movies = np.arange(0, 30, 3)
     vectors = with_unknown(first_vectors(movies) * 5)
     table = neighbours(*(np.zeros(0, int),) * 3, movies=len(movies), kept=1)
-    tables = broadcast_tables(spark, movies, np.array([DAY]), iter([BlockTables(table, vectors)]))
+    tables = broadcast_tables(
+        spark, movies, [None] * 10, np.array([DAY]), iter([BlockTables(table, vectors)])
+    )
     asked: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
     frame = with_priors(timeline(spark, [*many_ratings(), *asked]), min_rating=4.0)
     rows = with_movie_history(frame, layouts(frame, chosen), chosen, min_rating=4.0)

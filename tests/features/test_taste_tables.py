@@ -30,13 +30,16 @@ def tables_of(movie_id: list[int], begins: list[int]) -> TasteTables:
     nothing = Neighbours(np.full((free + 1, 2), free, np.int32), np.zeros((free + 1, 2), np.float32))
     block = Held(BlockTables(nothing, with_unknown(np.zeros((free, 16)))))
     blocks: Any = tuple(block for _ in begins)
-    return TasteTables(np.array(movie_id, dtype=np.int64), np.array(begins, dtype=np.int64), blocks)
+    titles = tuple(f"Movie {i}" for i in movie_id)
+    return TasteTables(np.array(movie_id, dtype=np.int64), titles, np.array(begins, dtype=np.int64), blocks)
 
 
 def test_tables_are_read_as_they_were_written(spark: SparkSession, learnt: Study, tmp_path: Path) -> None:
     write_tables(learnt.tables, tmp_path / "taste")
     found = read_tables(spark, tmp_path / "taste", kept=KEPT)
     assert found.movie_id.tolist() == learnt.tables.movie_id.tolist()
+    assert found.titles == learnt.tables.titles
+    assert found.titles[:2] == ("Movie 1", None)
     assert found.begins.tolist() == learnt.tables.begins.tolist()
     for number in range(1, len(found.begins) + 1):
         one, other = found.of_block(number), learnt.tables.of_block(number)

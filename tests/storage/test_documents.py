@@ -76,7 +76,7 @@ def test_run_records_of_version_0_1_are_listed(tmp_path: Path) -> None:
 
 def test_a_bundle_of_version_0_1_is_refused_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "bundle.json").write_bytes(example("0.1/bundle.json"))
-    with pytest.raises(InputError, match=r"bundle.json can't be read \(it lacks .*\): train again"):
+    with pytest.raises(InputError, match=r"bundle.json can't be read \(it lacks .*\): run train again"):
         open_bundle(tmp_path)
 
 
