@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import re
 import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
-from pyspark import SparkConf
+from pyspark import Broadcast, SparkConf
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import conf_dir
@@ -27,6 +30,28 @@ START_UP_NOISE = (
 
 PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
 """Memory of a Python worker that computes history: idle, and for the rows of its task."""
+
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class InBytes:
+    """A value that is pickled as a single bytes object, and is itself again when it is read."""
+
+    value: Any
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return pickle.loads, (pickle.dumps(self.value, pickle.HIGHEST_PROTOCOL),)
+
+
+def broadcast(spark: SparkSession, value: Value) -> Broadcast[Value]:
+    """Send a value to every task that reads it, NumPy arrays included.
+
+    Where Spark encrypts what it writes (``spark.io.encryption.enabled``), PySpark 4.1 can't pickle the
+    buffers of large arrays: its ``ChunkedStream`` asks them for their ``len``.
+    """
+    return spark.sparkContext.broadcast(InBytes(value))  # type: ignore[arg-type]  # read as the value itself
 
 
 def properties_in(file_name: str) -> dict[str, str]:

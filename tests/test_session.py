@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import io
+import pickle
+from typing import Any
+
+import numpy as np
 import pytest
+from pyspark.serializers import ChunkedStream
 
 from movierate_spark.errors import InputError
-from movierate_spark.session import cores_in, mebibytes, memory_overhead, properties_in
+from movierate_spark.session import InBytes, cores_in, mebibytes, memory_overhead, properties_in
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,28 @@ def test_an_invalid_size_is_refused() -> None:
 )
 def test_there_are_as_many_tasks_as_expected_cores(properties: dict[str, str], expected: int) -> None:
     assert cores_in(properties) == expected
+
+
+def written_for_encryption(value: Any) -> bytes:
+    """What PySpark sends to the JVM, which encrypts it: frames, each after its length in four bytes."""
+    stream, content = io.BytesIO(), b""
+    stream.close, frames = lambda: None, ChunkedStream(stream, 8_192)  # type: ignore[method-assign]
+    pickle.dump(value, frames, pickle.HIGHEST_PROTOCOL)
+    frames.close()
+    sent, at = stream.getvalue(), 0
+    while (size := int.from_bytes(sent[at : at + 4], "big", signed=True)) >= 0:
+        content, at = content + sent[at + 4 : at + 4 + size], at + 4 + size
+    return content
+
+
+def test_large_arrays_are_broadcast_where_spark_encrypts() -> None:
+    value = {"weight": np.arange(100_000, dtype=np.float32), "titles": ("Heat (1995)", None)}
+    read = pickle.loads(written_for_encryption(InBytes(value)))
+    assert read["titles"] == value["titles"]
+    assert np.array_equal(read["weight"], value["weight"])
+
+
+def test_pyspark_itself_still_cannot_do_so() -> None:
+    # When this fails, Spark has mended it, and InBytes can go.
+    with pytest.raises(TypeError, match="PickleBuffer"):
+        written_for_encryption(np.arange(100_000, dtype=np.float32))

@@ -7,7 +7,8 @@ the tables do not depend on the partitioning.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -31,7 +32,7 @@ from movierate_spark.features.taste_tables import (
     with_unknown,
 )
 from movierate_spark.features.time_blocks import borders, ratings_before_borders
-from movierate_spark.session import expected_cores
+from movierate_spark.session import broadcast, expected_cores
 
 FIRST_SWEEPS, SWEEPS = 10, 2
 CELLS_PER_TASK = 16_000_000
@@ -82,9 +83,8 @@ def learn(
     deviate = partial(deviations, residual_units=residual_units)
     kept = settings.neighbours_max
     cells = _neighbours(log, deviate, last=settings.history_max, kept=kept).persist()
-    vectors = _vectors(log, deviate, task_max_rows=settings.task_max_rows)
 
-    def blocks() -> Iterator[BlockTables]:
+    def blocks(vectors: Iterator[Floats]) -> Iterator[BlockTables]:
         for number, of_movies in enumerate(vectors, start=1):
             of_block = cells.where(F.col("time_block") == number).toPandas()
             of_block = of_block.sort_values(["movie", "neighbour"])
@@ -92,8 +92,10 @@ def learn(
             table = neighbours(*columns, movies=len(movie_id), kept=kept)
             yield BlockTables(table, with_unknown(of_movies))
 
+    spark = ratings.sparkSession
     try:
-        return broadcast_tables(ratings.sparkSession, movie_id, list(titles.values()), begins, blocks())
+        with closing(_vectors(log, deviate, task_max_rows=settings.task_max_rows)) as vectors:
+            return broadcast_tables(spark, movie_id, list(titles.values()), begins, blocks(vectors))
     finally:
         cells.unpersist()
 
@@ -242,7 +244,7 @@ def _top(sums: PairSums, squares: Ints, block: int, *, kept: int) -> Iterator[pa
 # ---- factors -------------------------------------------------------------------------------------
 
 
-def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Iterator[Floats]:
+def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Generator[Floats]:
     """The movies' vectors for block 1, 2, ..., each learnt from those of the block before."""
     ratings = log.ratings.select("user_id", "movie_id", "second", "residual", "user_residual")
     tasks = math.ceil(ratings.count() / task_max_rows)
@@ -287,7 +289,7 @@ def _all_blocks(
 
 def _sweep(ratings: DataFrame, vectors: Floats, movie_id: Ints, begin: int, deviate: Deviate) -> Floats:
     """One sweep over the ratings of all tasks. Their sums, 1.2 KB a movie, come to the driver one by one."""
-    given = ratings.sparkSession.sparkContext.broadcast(vectors)
+    given = broadcast(ratings.sparkSession, vectors)
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = list(batches)

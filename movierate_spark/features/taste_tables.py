@@ -21,6 +21,7 @@ from movierate_spark.features.factors import RANK
 from movierate_spark.features.lookback import Indices
 from movierate_spark.features.neighbours import Neighbours, neighbours
 from movierate_spark.features.time_blocks import time_block
+from movierate_spark.session import broadcast
 
 NEIGHBOURS = pa.schema([("movie_id", pa.int64()), ("neighbour_id", pa.int64()), ("weight", pa.float32())])
 FACTORS = pa.schema([("movie_id", pa.int64()), ("vector", pa.list_(pa.float64(), RANK))])
@@ -89,8 +90,7 @@ def broadcast_tables(
     blocks: Iterator[BlockTables],
 ) -> TasteTables:
     """The tables, block by block, where every task can read them."""
-    context = spark.sparkContext
-    return TasteTables(movie_id, tuple(titles), begins, tuple(map(context.broadcast, blocks)))
+    return TasteTables(movie_id, tuple(titles), begins, tuple(broadcast(spark, block) for block in blocks))
 
 
 def write_tables(tables: TasteTables, folder: Path) -> None:
