@@ -73,10 +73,11 @@ class Study:
         """All rows with the columns that the tables give them."""
         return self.with_tables(self.tables)
 
-    def with_tables(self, tables: TasteTables) -> pd.DataFrame:
+    def with_tables(self, tables: TasteTables, *, shares: int = 0) -> pd.DataFrame:
         """All rows with the columns that other tables give them."""
-        given = with_user_history(self.by_user, self.settings, tables=tables)
+        given = with_user_history(self.by_user, self.settings, tables=tables, shares=shares)
         names = ["residual", "user_residual", "user_count", "user_neighbours", "user_factors", "rating"]
+        names += ["similar_ratings"] if shares else []
         found = given.select("user_id", "movie_id", F.unix_seconds("at").alias("second"), *names)
         return found.toPandas().sort_values(ORDER, ignore_index=True)
 

@@ -22,13 +22,21 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StructField, StructType
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    DoubleType,
+    IntegerType,
+    LongType,
+    StructField,
+    StructType,
+)
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
-from movierate_spark.features.taste import TASTE_COLUMNS, TaskRows, taste_history, tastes
+from movierate_spark.features.taste import SIMILAR_RATINGS, TASTE_COLUMNS, TaskRows, taste_history, tastes
 from movierate_spark.features.taste_tables import TasteTables
 
 GROUPS = ("gender", "age_group", "occupation")
@@ -60,13 +68,24 @@ TASTES = StructType(
         StructField("taste_vector", ArrayType(DoubleType())),
     ]
 )
-COUNTS = ("movie_count", "user_count")
+SIMILAR_RATING = StructType(
+    [
+        StructField("movie_id", LongType()),
+        StructField("rating", DoubleType()),
+        StructField("share", DoubleType()),
+    ]
+)
+TYPES: Mapping[str, DataType] = {
+    **dict.fromkeys(("movie_count", "user_count", "residual"), LongType()),
+    SIMILAR_RATINGS: ArrayType(SIMILAR_RATING),
+}
+"""Of the columns that the passes add; the others are doubles."""
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
 """The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
 ROWS_PER_BATCH = 65_536
 
-Columns = dict[str, Ints | Floats]
+Columns = dict[str, Ints | Floats | pa.Array]
 Layouts = Mapping[str, Layout]
 History = Callable[[pa.Table], Columns]
 
@@ -124,7 +143,7 @@ def with_movie_history(
 
 
 def with_user_history(
-    rows: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None
+    rows: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None, shares: int = 0
 ) -> DataFrame:
     """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`with_movie_history`.
 
@@ -143,10 +162,12 @@ def with_user_history(
       gender (age group, occupation) minus the movie's mean.
 
     They are 0 if the attribute is unknown or there are no earlier ratings. The taste columns are those of
-    :func:`movierate_spark.features.taste.taste_history`.
+    :func:`movierate_spark.features.taste.taste_history`, with ``shares`` also the ratings behind them.
     """
-    added_columns = [*USER_COLUMNS, *(TASTE_COLUMNS if tables else ())]
-    user_pass = partial(user_history, settings=settings, tables=tables)
+    added_columns = [*USER_COLUMNS]
+    if tables:
+        added_columns += [*TASTE_COLUMNS, *[SIMILAR_RATINGS] * bool(shares)]
+    user_pass = partial(user_history, settings=settings, tables=tables, shares=shares)
     with_user = _by_key(rows, user_pass, added_columns).where(F.col("withdrawn_at").isNull())
     return with_user.drop(*EVENT_COLUMNS, *PLACE, *SUMS, "second")
 
@@ -211,7 +232,9 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
 
 
-def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None) -> Columns:
+def user_history(
+    rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None, shares: int = 0
+) -> Columns:
     """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
     user = _histories(rows, "user_id")
     second = _integers(rows, "second")
@@ -245,7 +268,7 @@ def user_history(rows: pa.Table, settings: FeatureSettings, tables: TasteTables 
     if tables:
         is_scored = (kind == ORDINARY) & ~_known(rows, "withdrawn_at")
         task_rows = _task_rows(rows, user, level, past.totals(n), is_scored)
-        columns |= taste_history(task_rows, recent, tables, last=settings.history_max)
+        columns |= taste_history(task_rows, recent, tables, last=settings.history_max, shares=shares)
     return columns
 
 
@@ -303,6 +326,7 @@ def _task_rows(
         user=user,
         movie_id=_integers(rows, "movie_id"),
         second=_integers(rows, "second"),
+        rating=np.asarray(rows["rating"].fill_null(0.0)),
         residual=_integers(rows, "residual") / RESIDUAL_UNITS,
         level=level,
         count=count,
@@ -327,8 +351,7 @@ def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, sh
 
 def _by_key(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
     """Apply ``function`` to each task and add its columns. Keys and segments are complete in a task."""
-    integers = [*COUNTS, "residual"]
-    fields = [StructField(name, LongType() if name in integers else DoubleType()) for name in added]
+    fields = [StructField(name, TYPES.get(name, DoubleType())) for name in added]
     schema = StructType([*rows.schema.fields, *fields])
     task = partial(_task, function=function, names=schema.names)
     return rows.mapInArrow(task, schema)
@@ -341,7 +364,7 @@ def _task(
     if rows is None:
         return
     for name, values in function(rows).items():
-        rows = rows.append_column(name, pa.array(values))
+        rows = rows.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
     rows = rows.select(names)  # Spark reads the columns by position
     ordinary = _integers(rows, "kind") == ORDINARY
     rows = rows if ordinary.all() else rows.filter(pa.array(ordinary))

@@ -85,14 +85,31 @@ def neighbours(movie: Ints, neighbour: Ints, weight: Floats, *, movies: int, kep
     return table
 
 
-def scores(ratings: Lookback, residual: Floats, table: Neighbours, rows: Rows) -> Floats:
-    """How far a user has rated the movie's neighbours above his level: stars, 0 where he has rated none.
+@dataclass(frozen=True)
+class NeighbourScores:
+    """What a user's ratings of a movie's neighbours say, row by row.
 
-    ``sum(w * (residual - level)) / (sum(w) + DOUBT)`` over the ratings that a row looks at, in order of the
-    neighbours' indices; ``residual`` is each rating's, in stars. Memory is bounded by :data:`CELLS_AT_ONCE`,
-    or by a user's row of the movies, besides what is given.
+    ``score`` is how far he has rated them above his level: stars, 0 where he has rated none. It is a sum of
+    shares, one for each rating. Those that are largest by size come first in ``place`` and ``share`` (rows by
+    as many as were asked for); a share of 0 is a free place.
     """
-    found = np.zeros(len(rows))
+
+    score: Floats
+    place: Ints
+    share: Floats
+
+
+def scores(
+    ratings: Lookback, residual: Floats, table: Neighbours, rows: Rows, *, shares: int = 0
+) -> NeighbourScores:
+    """``sum(w * (residual - level)) / (sum(w) + DOUBT)`` over the ratings that each row looks at.
+
+    They are added up in order of the neighbours' indices; ``residual`` is each rating's, in stars. The
+    ``shares`` largest of each row are told. Memory is bounded by :data:`CELLS_AT_ONCE`, or by a user's row of
+    the movies, besides what is given.
+    """
+    shape = (len(rows), shares)
+    found = NeighbourScores(np.zeros(len(rows)), np.zeros(shape, dtype=np.int64), np.zeros(shape))
     known = np.flatnonzero(rows.end > rows.start)
     user = ratings.user[rows.start[known]]
     lead = runs(user)
@@ -102,15 +119,21 @@ def scores(ratings: Lookback, residual: Floats, table: Neighbours, rows: Rows) -
         for part in batches(np.full(lead[batch.stop] - begin, kept), at_most=CELLS_AT_ONCE // 4):
             chosen = slice(begin + part.start, begin + part.stop)
             number = np.searchsorted(lead, np.arange(chosen.start, chosen.stop), side="right") - 1
-            found[known[chosen]] = _scores(
-                ratings, residual, table, rows[known[chosen]], seen, number - batch.start
-            )
+            some = known[chosen]
+            of_some = _scores(ratings, residual, table, rows[some], seen, number - batch.start, shares)
+            found.score[some], found.place[some], found.share[some] = of_some
     return found
 
 
 def _scores(
-    ratings: Lookback, residual: Floats, table: Neighbours, rows: Rows, seen: _Seen, user: Ints
-) -> Floats:
+    ratings: Lookback,
+    residual: Floats,
+    table: Neighbours,
+    rows: Rows,
+    seen: _Seen,
+    user: Ints,
+    shares: int,
+) -> tuple[Floats, Ints, Floats]:
     place = seen.before(user[:, None], table.neighbour[rows.movie], rows.end[:, None])
     row, column = np.nonzero(place < rows.end[:, None].astype(np.int32))
     place = place[row, column]
@@ -119,7 +142,22 @@ def _scores(
     weight = table.weight[rows.movie[row], column].astype(np.float64)
     total = np.bincount(row, weight, len(rows))
     above = np.bincount(row, weight * residual[place], len(rows))
-    return np.asarray((above - rows.level * total) / (total + DOUBT))
+    score = (above - rows.level * total) / (total + DOUBT)
+    share = weight * (residual[place] - rows.level[row]) / (total + DOUBT)[row] if shares else weight
+    return score, *_largest(row, place, share, rows=len(rows), kept=shares)
+
+
+def _largest(row: Ints, place: Indices, share: Floats, *, rows: int, kept: int) -> tuple[Ints, Floats]:
+    """Place and share of the ``kept`` largest of each row by size; of equal ones the earlier ratings'."""
+    places, found = np.zeros((rows, kept), dtype=np.int64), np.zeros((rows, kept))
+    if kept:
+        order = np.lexsort((place, -np.abs(share), row))
+        begin = np.searchsorted(row[order], row[order])
+        rank = np.arange(len(order)) - begin
+        first = rank < kept
+        cell = row[order][first], rank[first]
+        places[cell], found[cell] = place[order][first], share[order][first]
+    return places, found
 
 
 @dataclass(frozen=True)

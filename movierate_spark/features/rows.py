@@ -23,15 +23,16 @@ def feature_rows(
     min_rating: float,
     requests: DataFrame | None = None,
     tables: TasteTables | None = None,
+    shares: int = 0,
 ) -> DataFrame:
     """Rows with history and attributes: a row per rating or, with ``requests``, a row per request only.
 
     ``requests`` have user_id, movie_id and ``at`` (not null); their other columns are kept. The rows also get
     ``user_known`` and ``movie_known``: whether there is any earlier rating; with ``tables``, also the taste
-    columns.
+    columns, and with ``shares`` the ratings that add most to them.
     """
     by_user = rows_by_user(lake, settings, min_rating=min_rating, requests=requests)
-    return complete_rows(by_user, settings, tables=tables)
+    return complete_rows(by_user, settings, tables=tables, shares=shares)
 
 
 def rows_by_user(
@@ -51,10 +52,10 @@ def rows_by_user(
 
 
 def complete_rows(
-    by_user: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None
+    by_user: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None, shares: int = 0
 ) -> DataFrame:
     """The rows of :func:`feature_rows`, from those of :func:`rows_by_user`."""
-    history = with_user_history(by_user, settings, tables=tables).drop("residual")
+    history = with_user_history(by_user, settings, tables=tables, shares=shares).drop("residual")
     rows = history if "is_request" not in history.columns else history.where("is_request").drop("is_request")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from movierate_spark.features import factors, neighbours
@@ -14,49 +15,71 @@ from movierate_spark.features.pairs import DEVIATION_UNITS
 from movierate_spark.features.taste_tables import BlockTables, TasteTables
 
 TASTE_COLUMNS = ("user_neighbours", "user_factors")
+SIMILAR_RATINGS = "similar_ratings"
 
 
 @dataclass(frozen=True)
 class TaskRows:
     """The rows of a task, each of which has an entry in every array.
 
-    ``user`` numbers the histories, ``second`` is the epoch second, ``residual`` the rating's (stars),
-    ``level`` the user's mean residual before the row (stars), ``count`` the number of ratings. ``is_scored``
-    tells ratings and requests from rows that only carry totals or earlier ratings.
+    ``user`` numbers the histories, ``second`` is the epoch second, ``rating`` has the rating's stars (0 for a
+    request) and ``residual`` its residual (stars), ``level`` the user's mean residual before the row (stars),
+    ``count`` the number of ratings. ``is_scored`` tells ratings and requests from rows that only carry totals
+    or earlier ratings.
     """
 
     user: Ints
     movie_id: Ints
     second: Ints
+    rating: Floats
     residual: Floats
     level: Floats
     count: Ints
     is_scored: NDArray[np.bool_]
 
 
-def taste_history(rows: TaskRows, recent: Recent, tables: TasteTables, *, last: int) -> dict[str, Floats]:
+def taste_history(
+    rows: TaskRows, recent: Recent, tables: TasteTables, *, last: int, shares: int = 0
+) -> dict[str, Floats | pa.Array]:
     """:data:`TASTE_COLUMNS` of each row, from the user's ``last`` ratings of strictly earlier seconds.
 
     ``user_neighbours`` is how far the user rated the movie's neighbours above the level, in stars, times the
     log of 1 + the number of ratings. ``user_factors`` is the product of the user's and the movie's vector, in
     stars. Both are 0 in block 0, for movies that the tables don't have, and without earlier ratings.
+
+    With ``shares``, :data:`SIMILAR_RATINGS` too: the ratings that add most to ``user_neighbours``, at most
+    ``shares`` of them, each with movie_id, rating (stars) and share, the part of the column that it makes up.
     """
     ratings = _Ratings.of(rows, recent, tables, last=last)
     columns = {name: np.zeros(len(rows.user)) for name in TASTE_COLUMNS}
+    place = np.zeros((len(rows.user), shares), dtype=np.int64)
+    share = np.zeros((len(rows.user), shares))
     order = recent.past.order
     block = np.where(rows.is_scored, tables.time_block(rows.second), 0)[order]
     for number in np.unique(block[block > 0]):
         chosen = np.flatnonzero(block == number)
         scored = _scored(rows, recent, tables, chosen)
         learnt = tables.of_block(int(number))
-        columns["user_neighbours"][order[chosen]] = neighbours.scores(
-            ratings.lookback, ratings.stars, learnt.neighbours, scored
-        )
-        columns["user_factors"][order[chosen]] = factors.scores(
-            ratings.lookback, ratings.units, learnt.vectors, scored
-        )
-    columns["user_neighbours"] *= np.log1p(rows.count)
-    return columns
+        row = order[chosen]
+        found = neighbours.scores(ratings.lookback, ratings.stars, learnt.neighbours, scored, shares=shares)
+        columns["user_neighbours"][row], place[row], share[row] = found.score, found.place, found.share
+        columns["user_factors"][row] = factors.scores(ratings.lookback, ratings.units, learnt.vectors, scored)
+    times = np.log1p(rows.count)
+    columns["user_neighbours"] *= times
+    if not shares:
+        return columns
+    rated = order[recent.positions]
+    return {**columns, SIMILAR_RATINGS: _similar_ratings(rows, rated[place], share * times[:, None])}
+
+
+def _similar_ratings(rows: TaskRows, rated: Ints, share: Floats) -> pa.Array:
+    """For each row a list of the ratings with a share; ``rated`` are their rows."""
+    is_there = share != 0
+    offset = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(is_there.sum(axis=1), dtype=np.int32)])
+    row = rated[is_there]
+    columns = {"movie_id": rows.movie_id[row], "rating": rows.rating[row], "share": share[is_there]}
+    entries = pa.StructArray.from_arrays(list(map(pa.array, columns.values())), names=list(columns))
+    return pa.ListArray.from_arrays(pa.array(offset), entries)
 
 
 @dataclass(frozen=True)

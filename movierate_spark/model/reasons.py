@@ -11,39 +11,96 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.features.names import FEATURES, feature_sources
+from movierate_spark.features.names import FEATURES, NUMBERS, feature_sources
+from movierate_spark.features.taste import SIMILAR_RATINGS
 from movierate_spark.schemas import SCORES
 
 OTHER = "other"
+NAMED_RATINGS = 3
+"""At most so many of the user's own ratings are reasons."""
+SIMILAR_MOVIES = NUMBERS["user_neighbours"][1]
 
 
-def with_reasons(predicted: DataFrame, model: LogisticRegressionModel, *, count: int) -> DataFrame:
+def with_reasons(
+    predicted: DataFrame, movies: DataFrame, model: LogisticRegressionModel, *, count: int
+) -> DataFrame:
     """Add ``reasons`` to rows with ``features`` and ``logit``: an array of (feature, contribution).
 
     A contribution is the sum of coefficient times value over an attribute's slots, in log odds before
     calibration. The ``count`` largest by absolute value come first (equal ones by name), then ``other``: the
     rest and the intercept, so that all add up to ``logit``. The array is empty if ``count`` is 0.
+
+    Where the rows have :data:`movierate_spark.features.taste.SIMILAR_RATINGS`, each of these ratings is a
+    reason of its own, and the attribute that they belong to has the rest. ``movies`` have their titles.
     """
     kind = SCORES["reasons"].dataType
     if count == 0:
         return predicted.withColumn("reasons", F.array().cast(kind))
-    contributions = _contributions(feature_sources(predicted.schema), model.coefficients.toArray().tolist())
-    sized = [
-        F.struct((-F.abs(value)).alias("size"), F.lit(name).alias("feature"), value.alias("contribution"))
-        for name, value in contributions.items()
-    ]
+    slots = _coefficients(feature_sources(predicted.schema), model.coefficients.toArray().tolist())
+    contributions = {source: _sum(of_source) for source, of_source in slots.items()}
+    of_ratings = F.array().cast(kind)
+    if SIMILAR_RATINGS in predicted.columns and SIMILAR_MOVIES in slots:
+        ((_, coefficient),) = slots[SIMILAR_MOVIES]  # a single slot
+        predicted = _with_named_ratings(predicted, movies, F.lit(coefficient))
+        of_ratings = F.col("named_ratings")
+        contributions[SIMILAR_MOVIES] -= _total(of_ratings)
+    of_sources = F.array(*(_reason(F.lit(name), value) for name, value in contributions.items()))
     values = predicted.withColumn("slots", vector_to_array(F.col(FEATURES)))
-    largest = values.withColumn("largest", F.slice(F.array_sort(F.array(*sized)), 1, count)).drop("slots")
-    named = F.transform("largest", lambda each: F.struct(each["feature"], each["contribution"]))
-    listed = F.aggregate("largest", F.lit(0.0), lambda total, each: total + each["contribution"])
-    rest = F.struct(F.lit(OTHER).alias("feature"), (F.col("logit") - listed).alias("contribution"))
-    return largest.withColumn("reasons", F.concat(named, F.array(rest)).cast(kind)).drop("largest")
+    every = F.transform(F.concat(of_sources, of_ratings), _sized)
+    largest = values.withColumn("largest", F.slice(F.array_sort(every), 1, count)).drop("slots")
+    named = F.transform("largest", lambda each: _reason(each["feature"], each["contribution"]))
+    rest = _reason(F.lit(OTHER), F.col("logit") - _total(F.col("largest")))
+    reasons = F.concat(named, F.array(rest)).cast(kind)
+    return largest.withColumn("reasons", reasons).drop("largest", "named_ratings")
 
 
-def _contributions(sources: Sequence[str], coefficients: Sequence[float]) -> dict[str, Column]:
-    """The contribution of each source, from the array ``slots``; without sources whose coefficients are 0."""
-    terms: dict[str, list[Column]] = {}
-    for i, (source, coefficient) in enumerate(zip(sources, coefficients, strict=True)):
+def _coefficients(
+    sources: Sequence[str], coefficients: Sequence[float]
+) -> dict[str, list[tuple[int, float]]]:
+    """Slot and coefficient of each source's slots; without those whose coefficient is 0."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for slot, (source, coefficient) in enumerate(zip(sources, coefficients, strict=True)):
         if coefficient:
-            terms.setdefault(source, []).append(F.get("slots", F.lit(i)) * F.lit(coefficient))
-    return {source: reduce(operator.add, of_source) for source, of_source in terms.items()}
+            found.setdefault(source, []).append((slot, coefficient))
+    return found
+
+
+def _sum(slots: Sequence[tuple[int, float]]) -> Column:
+    return reduce(operator.add, (F.get("slots", F.lit(slot)) * F.lit(value) for slot, value in slots))
+
+
+def _reason(feature: Column, contribution: Column) -> Column:
+    return F.struct(feature.alias("feature"), contribution.alias("contribution"))
+
+
+def _sized(reason: Column) -> Column:
+    """In an order by size, and by name where it is equal."""
+    size = (-F.abs(reason["contribution"])).alias("size")
+    return F.struct(size, reason["feature"].alias("feature"), reason["contribution"].alias("contribution"))
+
+
+def _total(reasons: Column) -> Column:
+    return F.aggregate(reasons, F.lit(0.0), lambda total, each: total + each["contribution"])
+
+
+def _with_named_ratings(rows: DataFrame, movies: DataFrame, coefficient: Column) -> DataFrame:
+    """Add ``named_ratings``: a reason for each of the similar ratings.
+
+    Example: ``because you rated Matrix, The (1999) 5 stars``. A movie without a title has its id.
+    """
+    reasons, joined = [], rows
+    for place in range(NAMED_RATINGS):
+        rating = F.get(SIMILAR_RATINGS, F.lit(place))
+        titles = movies.select(F.col("movie_id").alias("rated_id"), F.col("title").alias(f"title_{place}"))
+        joined = joined.join(titles, rating["movie_id"] == F.col("rated_id"), "left").drop("rated_id")
+        title = F.coalesce(f"title_{place}", F.concat(F.lit("movie "), rating["movie_id"].cast("string")))
+        text = F.concat(F.lit("because you rated "), title, F.lit(" "), _stars(rating["rating"]))
+        reasons.append(F.when(rating.isNotNull(), _reason(text, coefficient * rating["share"])))
+    named = joined.withColumn("named_ratings", F.array_compact(F.array(*reasons)))
+    return named.drop(*(f"title_{place}" for place in range(NAMED_RATINGS)))
+
+
+def _stars(rating: Column) -> Column:
+    """Such as ``1 star``, ``4 stars`` or ``3.5 stars``."""
+    number = F.regexp_replace(rating.cast("string"), r"\.0$", "")
+    return F.concat(number, F.when(rating == 1, F.lit(" star")).otherwise(F.lit(" stars")))

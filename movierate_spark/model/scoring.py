@@ -16,7 +16,7 @@ from movierate_spark.features.names import NUMBERS
 from movierate_spark.features.rows import feature_rows, labelled, second_after_last
 from movierate_spark.features.transformers import TasteFeatures
 from movierate_spark.model.calibration import with_probability
-from movierate_spark.model.reasons import with_reasons
+from movierate_spark.model.reasons import NAMED_RATINGS, with_reasons
 
 if TYPE_CHECKING:
     from movierate_spark.features.taste_tables import TasteTables
@@ -59,18 +59,23 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     # In a struct the pairs' own columns can't be taken for features: ratings often come with ``rating``.
     packed = F.struct(F.lit(True), *(F.col(f"`{name}`") for name in others)).alias(OTHERS)
     requests = _with_time(pairs, lake).select(*KEYS, packed)
-    scored = with_scores(bundle, rows_for(bundle, lake, requests))
-    explained = with_reasons(scored, bundle.model, count=reasons)
+    rows = rows_for(bundle, lake, requests, shares=NAMED_RATINGS if reasons else 0)
+    explained = with_reasons(with_scores(bundle, rows), lake.movies, bundle.model, count=reasons)
     version = F.lit(bundle.version).alias("model_version")
     unpacked = [F.col(OTHERS)[name].alias(name) for name in others]
     return explained.select(*KEYS, *PREDICTED[:-1], version, *unpacked)
 
 
-def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None) -> DataFrame:
-    """The input of the bundle's pipeline: a row per pair, or without ``pairs`` per rating, with ``label``."""
+def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None, *, shares: int = 0) -> DataFrame:
+    """The input of the bundle's pipeline: a row per pair, or without ``pairs`` per rating, with ``label``.
+
+    With ``shares``, also the ratings that add most to the taste columns.
+    """
     min_rating = bundle.manifest.label.min_rating
     tables = tables_for(bundle, lake)
-    rows = feature_rows(lake, bundle.features, min_rating=min_rating, requests=pairs, tables=tables)
+    rows = feature_rows(
+        lake, bundle.features, min_rating=min_rating, requests=pairs, tables=tables, shares=shares
+    )
     return rows if pairs is not None else labelled(rows, min_rating=min_rating)
 
 

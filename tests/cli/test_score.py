@@ -456,6 +456,7 @@ def test_each_score_is_the_sum_of_its_reasons(
     intercept = bundle.model.intercept
     sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
     assert any(source.startswith("user: ") for source in sources)
+    assert any(source.startswith("because you rated ") for source in sources)
     assert len(sources) < len(bundle.manifest.feature_names)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
     whole = rows(spark, tmp_path / "all")

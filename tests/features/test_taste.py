@@ -15,37 +15,39 @@ from movierate_spark.features.pairs import DEVIATION_UNITS
 TASTE = ["user_neighbours", "user_factors"]
 
 
-def looked_at(rows: pd.DataFrame, user: int, second: int) -> list[tuple[int, float]]:
-    """Movie and residual (stars) of the user's last ratings, of each movie the latest."""
-    latest: dict[int, tuple[int, int, float]] = {}
+def looked_at(rows: pd.DataFrame, user: int, second: int) -> list[tuple[int, float, float]]:
+    """Movie, residual (stars) and rating of the user's last ratings, of each movie the latest."""
+    latest: dict[int, tuple[int, int, float, float]] = {}
     for row in rows.itertuples():
         if row.user_id == user and row.second < second and not np.isnan(row.rating):
-            made = (row.second, row.movie_id, row.residual / RESIDUAL_UNITS)
+            made = (row.second, row.movie_id, row.residual / RESIDUAL_UNITS, row.rating)
             latest[row.movie_id] = max(latest.get(row.movie_id, made), made)
-    return [(movie, stars) for _, movie, stars in sorted(latest.values())[-LAST:]]
+    return [rated for _, *rated in sorted(latest.values())[-LAST:]]
 
 
 def plain(learnt: Study, rows: pd.DataFrame) -> pd.DataFrame:
-    """The taste columns, row by row."""
+    """The taste columns, row by row, and the three ratings that add most to the first: see ``named``."""
     tables, found = learnt.tables, []
     weights = [cells(tables, number) for number in range(1, len(tables.begins) + 1)]
     for row in rows.itertuples():
         block = sum(begin <= row.second for begin in tables.begins)
         seen = looked_at(rows, row.user_id, row.second)
         if not block or not seen:
-            found.append((0.0, 0.0))
+            found.append((0.0, 0.0, []))
             continue
-        weight = np.array([weights[block - 1].get((row.movie_id, movie), 0.0) for movie, _ in seen])
-        above = np.array([stars - row.user_residual for _, stars in seen])
-        known = vectors(tables, block, [movie for movie, _ in seen])
-        units = np.array([np.rint(stars * DEVIATION_UNITS) / DEVIATION_UNITS for _, stars in seen])
+        movies, residuals, ratings = zip(*seen, strict=True)
+        weight = np.array([weights[block - 1].get((row.movie_id, movie), 0.0) for movie in movies])
+        above = np.array(residuals) - row.user_residual
+        known = vectors(tables, block, list(movies))
+        units = np.rint(np.array(residuals) * DEVIATION_UNITS) / DEVIATION_UNITS
         user = np.linalg.solve(
             known.T @ known + RIDGE_USER * np.eye(RANK), known.T @ (units - row.user_residual)
         )
         (movie,) = vectors(tables, block, [row.movie_id])
-        neighbours = log1p(row.user_count) * (weight @ above) / (weight.sum() + DOUBT)
-        found.append((neighbours, user @ movie))
-    return pd.DataFrame(found, columns=TASTE)
+        shares = log1p(row.user_count) * weight * above / (weight.sum() + DOUBT)
+        largest = sorted(zip(movies, ratings, shares, strict=True), key=lambda each: -abs(each[2]))
+        found.append((shares.sum(), user @ movie, [each for each in largest if each[2]][:3]))
+    return pd.DataFrame(found, columns=[*TASTE, "named"])
 
 
 def test_columns_are_those_of_their_definition(learnt: Study) -> None:
@@ -54,6 +56,17 @@ def test_columns_are_those_of_their_definition(learnt: Study) -> None:
     for name, tolerance in (("user_neighbours", 1e-12), ("user_factors", 1e-7)):
         assert rows[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=tolerance)
         assert (rows[name] != 0).sum() > 200
+
+
+def test_the_ratings_that_add_most_are_told_with_their_share(learnt: Study) -> None:
+    rows = learnt.with_tables(learnt.tables, shares=3)
+    assert rows[TASTE].equals(learnt.columns[TASTE])
+    told = [[tuple(each.values()) for each in map(dict, row)] for row in rows["similar_ratings"]]
+    expected = plain(learnt, rows)["named"].tolist()
+    for mine, theirs in zip(told, expected, strict=True):
+        assert [each[:2] for each in mine] == [each[:2] for each in theirs]
+        assert [each[2] for each in mine] == pytest.approx([each[2] for each in theirs], abs=1e-12)
+    assert {len(row) for row in told} == {0, 1, 2, 3}
 
 
 def test_in_block_0_and_for_unknown_movies_and_users_nothing_is_known(learnt: Study) -> None:
