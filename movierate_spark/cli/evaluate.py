@@ -36,6 +36,9 @@ LeakageCostOption = Annotated[
     bool,
     typer.Option("--leakage-cost", help="Also measure the gain from a random split and future ratings."),
 ]
+AblateOption = Annotated[
+    bool, typer.Option("--ablate", help="Also measure what each family of columns is worth.")
+]
 
 
 @app.command()
@@ -49,6 +52,7 @@ def evaluate(
     allow_overlap: AllowOverlapOption = False,
     against: AgainstOption = None,
     leakage_cost: LeakageCostOption = False,
+    ablate: AblateOption = False,
     config: ConfigOption = None,
 ) -> None:
     """Measure a model on ratings it has not seen.
@@ -79,6 +83,7 @@ def evaluate(
             window=workflows.EvaluationWindow(start, end, min_user_history, allow_overlap),
             against=other,
             with_leakage_cost=leakage_cost,
+            with_ablation=ablate,
         )
         record.counts = {"evaluated": metrics.rows}
     show_metrics(run.out, metrics)

@@ -12,7 +12,15 @@ from rich.table import Table
 
 from movierate_spark.evaluation.segments import comparison
 from movierate_spark.progress import plain_console
-from movierate_spark.storage.documents import Against, Figures, Ledger, Measurement, Metrics, RunRecord
+from movierate_spark.storage.documents import (
+    Ablated,
+    Against,
+    Figures,
+    Ledger,
+    Measurement,
+    Metrics,
+    RunRecord,
+)
 from movierate_spark.storage.run_records import StoredRecord
 from movierate_spark.workflows import RunDateOutcome
 from movierate_spark.workflows.demo import Demo
@@ -135,6 +143,8 @@ def show_metrics(out: Console, metrics: Measurement) -> None:
     plain_console(width=max(out.width, 120)).print(table)
     if isinstance(metrics, Metrics) and metrics.leakage_cost:
         _show_leakage_cost(out, metrics.leakage_cost)
+    if isinstance(metrics, Metrics) and metrics.ablation:
+        _show_ablation(out, metrics.ablation)
 
 
 def _add_against(table: Table, other: Against) -> None:
@@ -156,6 +166,23 @@ def _show_leakage_cost(out: Console, panel: Mapping[str, Mapping[str, Figures]])
             labels = (split.replace("_split", ""), history.replace("_", " "))
             table.add_row(*labels, *(_figure(figures.metric(name)) for name in names))
     out.print(table)
+
+
+def _show_ablation(out: Console, ablation: Sequence[Ablated]) -> None:
+    """Print what each family of columns is worth: the whole model's metrics less those without it."""
+    table = Table(title="What each family of columns is worth", title_justify="left")
+    names = ("auc", "log_loss", "accuracy")
+    table.add_column("without")
+    for title in ("features", "seconds", *(title for name in names for title in (name, "worth"))):
+        table.add_column(title, justify="right")
+    for each in ablation:
+        cells = [
+            cell
+            for name in names
+            for cell in (_figure(getattr(each, name)), _figure(each.difference[name], "+.4f"))
+        ]
+        table.add_row(each.without, str(each.features), f"{each.seconds:.1f}", *cells)
+    plain_console(width=max(out.width, 100)).print(table)
 
 
 def _figure(value: float | None, form: str = ".4f") -> str:

@@ -64,6 +64,33 @@ NUMBERS = {
     ),
 }
 """For each numeric feature: its readable name and its source attribute, which may have several features."""
+FAMILIES = {
+    "people": (
+        "gender",
+        "age",
+        "occupation",
+        "zip3",
+        "movie: ratings by the user's gender",
+        "movie: ratings by the user's age group",
+        "movie: ratings by the user's occupation",
+    ),
+    "genres and release": ("genre", "decade", "release year", "film age when rated"),
+    "calendar": ("hour of day", "weekday", "month"),
+    "user's means": (
+        "user: number of ratings",
+        "user: mean and like rate",
+        "user: ratings above the movies' means",
+        "user: last ratings",
+    ),
+    "movie's means": ("movie: number of ratings", "movie: mean and like rate"),
+    "user's genres and decades": (
+        "user: taste for the movie's genres",
+        "user: taste for the movie's decade",
+    ),
+    "neighbours": ("user: ratings of similar movies",),
+    "factors": ("user: taste for movies like this",),
+}
+"""Source attributes that belong together; each is in one family."""
 _CATEGORY_OF_COLUMN = {**{f"{name}_vector": name for name in CATEGORIES}, "genre": "genre"}
 _SHORT = {"age_group": "age"}
 

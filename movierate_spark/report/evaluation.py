@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
@@ -12,7 +12,7 @@ from movierate_spark.report import charts, coefficients, curves, segments
 from movierate_spark.report.insights import evaluation_insights
 from movierate_spark.report.page import Figure, Report, render
 from movierate_spark.report.wording import MODEL, TITLES, as_text, words
-from movierate_spark.storage.documents import Figures, Manifest, Metrics
+from movierate_spark.storage.documents import Ablated, Figures, Manifest, Metrics
 
 CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
 
@@ -54,6 +54,8 @@ def evaluation_report(
     }
     if metrics.leakage_cost:
         parts["Overall"].append(_leakage(metrics.leakage_cost))
+    if metrics.ablation:
+        parts["Coefficients"].append(_ablation(metrics.ablation))
     return render(
         "evaluation.html.j2",
         [figure for figures in parts.values() for figure in figures],
@@ -108,3 +110,31 @@ def _leakage(panel: Mapping[str, Mapping[str, Figures]]) -> Figure:
     )
     alt = "Dots for four ways to evaluate."
     return Figure("leakage", "What looking ahead would gain", text, alt, chart, data, as_text(data, {}))
+
+
+def _ablation(ablation: Sequence[Ablated]) -> Figure:
+    names = ("auc", "log_loss", "accuracy")
+    data = pd.DataFrame(
+        [
+            [each.without, each.features, round(each.seconds, 1), *(getattr(each, name) for name in names)]
+            for each in ablation
+        ],
+        columns=["without", "features", "seconds", *names],
+    )
+    worth = pd.DataFrame([[each.difference[name] for name in names] for each in ablation], columns=names)
+    ranges = {row: each.difference_intervals for row, each in enumerate(ablation[1:])}
+    worth = as_text(worth[1:], ranges, form="change")
+    table = as_text(data, {})
+    for title in worth.columns:
+        table[f"{title}: worth"] = ["", *worth[title]]
+    chart = charts.panels(
+        [f"without {each.without}" for each in ablation], {TITLES[name]: data[name] for name in names}
+    )
+    text = (
+        "The same model, fitted again without each family of columns, before calibration. What a family is"
+        " worth is the metric of the whole model minus that without it, with its 95% interval. Families can"
+        " stand in for each other, so that two may be worth more together than one by one. The seconds are"
+        " those of the fit, which starts from the whole model's coefficients."
+    )
+    alt = "Dots for three metrics, a line for each family of columns left out."
+    return Figure("ablation", "What each family of columns is worth", text, alt, chart, data, table)

@@ -183,16 +183,31 @@ class Against(Figures):
     difference_intervals: Mapping[str, Interval | None]
 
 
+class Ablated(Part):
+    """A model without a family of columns: see :func:`movierate_spark.evaluation.ablation.ablation`."""
+
+    without: str
+    features: int
+    seconds: float
+    auc: float | None
+    log_loss: float
+    accuracy: float
+    difference: Mapping[str, float | None]
+    difference_intervals: Mapping[str, Interval | None]
+
+
 class Metrics(Measurement, Document):
     """``metrics.json``: the metrics that ``evaluate`` computed, and on which ratings.
 
     The ratings were made from ``since`` on and before ``until`` (ISO 8601). ``overlap`` is true if ``since``
-    is before the end of training. ``leakage_cost`` has metrics by split and history. ``predictions_version``
-    is the Delta version of the predictions, None until they are published.
+    is before the end of training. ``leakage_cost`` has metrics by split and history; ``ablation`` those of
+    the model without each family of columns, first of the whole model. ``predictions_version`` is the Delta
+    version of the predictions, None until they are published.
     """
 
     against: Against | None = None
     leakage_cost: Mapping[str, Mapping[str, Figures]] = Field(default_factory=dict)
+    ablation: tuple[Ablated, ...] = ()
     model_version: str
     since: str
     until: str | None

@@ -139,6 +139,8 @@ def evaluate(
     min_user_history: int = 0,
     allow_overlap: bool = False,
     against: Bundle | None = None,
+    leakage_cost: bool = False,
+    ablate: bool = False,
     settings: Settings | None = None,
 ) -> Metrics:
     """Measure the bundle on the ratings from ``since`` to before ``until``; returns the metrics.
@@ -160,6 +162,8 @@ def evaluate(
         target=Path(out),
         window=window,
         against=against,
+        with_leakage_cost=leakage_cost,
+        with_ablation=ablate,
     )
 
 

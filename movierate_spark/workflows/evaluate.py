@@ -17,6 +17,7 @@ from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.evaluation import bootstrap
+from movierate_spark.evaluation.ablation import ablation
 from movierate_spark.evaluation.histogram import score_histogram
 from movierate_spark.evaluation.leakage import leakage_cost
 from movierate_spark.evaluation.metrics import METRICS, difference, metrics_by
@@ -73,6 +74,7 @@ def evaluate_model(
     window: EvaluationWindow,
     against: Bundle | None = None,
     with_leakage_cost: bool = False,
+    with_ablation: bool = False,
 ) -> Metrics:
     """Evaluate a bundle, and ``against`` another one on the same rows; write predictions, report and metrics.
 
@@ -103,6 +105,8 @@ def evaluate_model(
             content[AGAINST] |= {"model_version": other.version}
         if with_leakage_cost:
             content["leakage_cost"] = leakage_cost(lake, bundle, window.since, settings, progress)
+        if with_ablation:
+            content["ablation"] = ablation(lake, bundle, predicted, settings, progress)
         document = Metrics.new(**content, model_version=bundle.version, **window.described(), overlap=overlap)
         with progress.step(f"write {target}"):
             page = _page(document, predicted, bundle, settings)

@@ -115,7 +115,7 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     paths = ("--lake", home / "lake", "--until", T)
     assert movierate("train", *paths, "--model", tmp_path / "plain", *settings).status == 0
     common = ("--lake", home / "lake", "--model", home / "model", "--since", T)
-    wanted = ("--against", tmp_path / "plain", "--leakage-cost", "--config", fast)
+    wanted = ("--against", tmp_path / "plain", "--leakage-cost", "--ablate", "--config", fast)
     outcome = movierate("evaluate", *common, *wanted, "--out", tmp_path / "e")
     assert outcome.status == 0, outcome.err
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
@@ -134,6 +134,18 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     assert panel["time_split"]["as_of"]["rows"] == metrics["rows"]
     assert panel["time_split"]["looking_ahead"]["auc"] > panel["time_split"]["as_of"]["auc"] + 0.05
     assert "What looking ahead would gain" in outcome.out
+    whole, *others = metrics["ablation"]
+    features = len(bundles.open_bundle(home / "model").manifest.feature_names)
+    assert (whole["without"], whole["features"], whole["difference"]["auc"]) == ("nothing", features, 0.0)
+    assert whole["auc"] == pytest.approx(metrics["auc"], abs=0.005)  # Platt's calibration keeps the order
+    assert {each["without"] for each in others} >= {"people", "neighbours", "all that ratings tell"}
+    for each in others:
+        assert each["features"] < features
+        assert each["difference"]["auc"] == pytest.approx(whole["auc"] - each["auc"])
+        low, high = each["difference_intervals"]["log_loss"]
+        assert low <= each["difference"]["log_loss"] <= high
+    assert "What each family of columns is worth" in outcome.out
+    assert 'id="ablation"' in (tmp_path / "e" / "report.html").read_text()
 
 
 def test_models_that_mean_different_things_by_liked_are_not_compared(
