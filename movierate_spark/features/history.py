@@ -18,13 +18,11 @@ from functools import partial
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
     ArrayType,
-    DataType,
     DoubleType,
     IntegerType,
     LongType,
@@ -36,6 +34,18 @@ from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
+from movierate_spark.features.task_columns import (
+    ROWS_PER_BATCH,
+    Columns,
+    add_columns,
+    codes,
+    complete,
+    genres_of,
+    groups,
+    histories,
+    integers,
+    known,
+)
 from movierate_spark.features.taste import SIMILAR_RATINGS, TASTE_COLUMNS, TaskRows, taste_history, tastes
 from movierate_spark.features.taste_tables import TasteTables
 
@@ -68,26 +78,11 @@ TASTES = StructType(
         StructField("taste_vector", ArrayType(DoubleType())),
     ]
 )
-SIMILAR_RATING = StructType(
-    [
-        StructField("movie_id", LongType()),
-        StructField("rating", DoubleType()),
-        StructField("share", DoubleType()),
-    ]
-)
-TYPES: Mapping[str, DataType] = {
-    **dict.fromkeys(("movie_count", "user_count", "residual"), LongType()),
-    SIMILAR_RATINGS: ArrayType(SIMILAR_RATING),
-}
-"""Of the columns that the passes add; the others are doubles."""
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
 """The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
-ROWS_PER_BATCH = 65_536
 
-Columns = dict[str, Ints | Floats | pa.Array]
 Layouts = Mapping[str, Layout]
-History = Callable[[pa.Table], Columns]
 
 
 def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
@@ -131,7 +126,9 @@ def with_movie_history(
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
     by_movie = in_segments(events, task_layouts["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
-    with_movie = _by_key(task_layouts["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"])
+    with_movie = add_columns(
+        task_layouts["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"]
+    )
     by_user = in_segments(
         with_movie.drop(*PLACE).withColumn("second", counts_from()),
         task_layouts["user_id"],
@@ -168,7 +165,7 @@ def with_user_history(
     if tables:
         added_columns += [*TASTE_COLUMNS, *[SIMILAR_RATINGS] * bool(shares)]
     user_pass = partial(user_history, settings=settings, tables=tables, shares=shares)
-    with_user = _by_key(rows, user_pass, added_columns).where(F.col("withdrawn_at").isNull())
+    with_user = add_columns(rows, user_pass, added_columns).where(F.col("withdrawn_at").isNull())
     return with_user.drop(*EVENT_COLUMNS, *PLACE, *SUMS, "second")
 
 
@@ -178,7 +175,7 @@ def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
     Columns: user_id, movie_id, ``at``, rating, ``residual`` and ``user_residual``.
     """
     columns = ["user_id", "movie_id", "at", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
-    leveled = _by_key(
+    leveled = add_columns(
         rows.select(*columns, "n", "residual"), partial(levels, settings=settings), ["user_residual"]
     )
     ratings = leveled.where(F.col("rating").isNotNull() & F.col("withdrawn_at").isNull())
@@ -214,19 +211,19 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
 
     A withdrawal's residual is the negative of that of the rating that it withdraws.
     """
-    movie = _histories(rows, "movie_id")
-    second = _integers(rows, "second")
+    movie = histories(rows, "movie_id")
+    second = integers(rows, "second")
     past = earlier(movie, second)
-    sums = [_integers(rows, name) for name in SUMS]
+    sums = [integers(rows, name) for name in SUMS]
     n, tenths = sums[:2]
     columns = _means("movie", past, rows, sums, shrinkage=settings.shrinkage_movie)
     mean = columns["movie_mean"]
     for group in GROUPS:
-        people = earlier(_groups(movie, _codes(rows, group)), second)
+        people = earlier(groups(movie, codes(rows, group)), second)
         stars, count = people.totals(tenths) / 10, people.totals(n)
         above = (stars - count * mean) / (count + settings.shrinkage_group)
-        columns[f"{group}_movie"] = np.where(_known(rows, group), above, 0.0)
-    is_rating, is_withdrawal = _known(rows, "rating"), _known(rows, "withdrawn_at")
+        columns[f"{group}_movie"] = np.where(known(rows, group), above, 0.0)
+    is_rating, is_withdrawal = known(rows, "rating"), known(rows, "withdrawn_at")
     stars = np.asarray(rows["rating"].fill_null(0.0))
     residual = np.rint((stars - mean) * RESIDUAL_UNITS).astype(np.int64)
     return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
@@ -236,10 +233,10 @@ def user_history(
     rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None, shares: int = 0
 ) -> Columns:
     """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
-    user = _histories(rows, "user_id")
-    second = _integers(rows, "second")
-    kind = _integers(rows, "kind")
-    past = earlier(user, second, _integers(rows, "movie_id"))
+    user = histories(rows, "user_id")
+    second = integers(rows, "second")
+    kind = integers(rows, "kind")
+    past = earlier(user, second, integers(rows, "movie_id"))
     *sums, residual = _without_recent(rows, [*SUMS, "residual"])
     n = sums[0]
     columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
@@ -247,7 +244,7 @@ def user_history(
     columns["user_residual"] = level
     recent = _recent(rows, past, user)
     for last in RECENT_RATINGS:
-        ratings, above = recent.totals(_integers(rows, "residual"), last=last)
+        ratings, above = recent.totals(integers(rows, "residual"), last=last)
         columns[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
 
     def taste(group: Ints, row: Ints | slice) -> Floats:
@@ -257,16 +254,16 @@ def user_history(
         stars = same_kind.totals(residual[row]) / RESIDUAL_UNITS
         return np.asarray((stars - ratings * level[row]) / (ratings + settings.shrinkage_taste))
 
-    decade = np.floor_divide(_integers(rows, "year"), 10)
-    by_decade = taste(_groups(user, decade), slice(None))
-    columns["user_decade"] = np.where(_known(rows, "year"), by_decade, 0.0)
-    row, genre = _genres(rows)
-    by_genre = taste(_groups(user[row], genre), row)
+    decade = np.floor_divide(integers(rows, "year"), 10)
+    by_decade = taste(groups(user, decade), slice(None))
+    columns["user_decade"] = np.where(known(rows, "year"), by_decade, 0.0)
+    row, genre = genres_of(rows)
+    by_genre = taste(groups(user[row], genre), row)
     genres = np.bincount(row, minlength=rows.num_rows)
     summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
     columns["user_genre"] = summed / np.maximum(genres, 1)
     if tables:
-        is_scored = (kind == ORDINARY) & ~_known(rows, "withdrawn_at")
+        is_scored = (kind == ORDINARY) & ~known(rows, "withdrawn_at")
         task_rows = _task_rows(rows, user, level, past.totals(n), is_scored)
         columns |= taste_history(task_rows, recent, tables, last=settings.history_max, shares=shares)
     return columns
@@ -276,10 +273,10 @@ def tastes_of_requests(
     rows: pa.Table, settings: FeatureSettings, tables: TasteTables, *, block: int, movie_id: int
 ) -> pa.Table:
     """The table of :func:`tastes_as_of`."""
-    user = _histories(rows, "user_id")
-    past = earlier(user, _integers(rows, "second"), _integers(rows, "movie_id"))
+    user = histories(rows, "user_id")
+    past = earlier(user, integers(rows, "second"), integers(rows, "movie_id"))
     n, residual = _without_recent(rows, ["n", "residual"])
-    is_request = (_integers(rows, "kind") == ORDINARY) & (_integers(rows, "movie_id") == movie_id)
+    is_request = (integers(rows, "kind") == ORDINARY) & (integers(rows, "movie_id") == movie_id)
     task_rows = _task_rows(rows, user, _level(past, n, residual, settings), past.totals(n), is_request)
     recent, learnt = _recent(rows, past, user), tables.of_block(block)
     found = tastes(task_rows, recent, tables, learnt, last=settings.history_max)
@@ -297,7 +294,7 @@ def tastes_of_requests(
 
 def levels(rows: pa.Table, settings: FeatureSettings) -> Columns:
     """``user_residual`` alone, as :func:`user_history` has it."""
-    past = earlier(_histories(rows, "user_id"), _integers(rows, "second"))
+    past = earlier(histories(rows, "user_id"), integers(rows, "second"))
     n, residual = _without_recent(rows, ["n", "residual"])
     return {"user_residual": _level(past, n, residual, settings)}
 
@@ -309,14 +306,14 @@ def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) ->
 
 def _without_recent(rows: pa.Table, names: Sequence[str]) -> list[Ints]:
     """Columns to sum up, with 0 in a segment's earlier ratings, as its totals hold these, too."""
-    is_recent = _integers(rows, "kind") == RECENT
-    return [np.where(is_recent, 0, _integers(rows, name)) for name in names]
+    is_recent = integers(rows, "kind") == RECENT
+    return [np.where(is_recent, 0, integers(rows, name)) for name in names]
 
 
 def _recent(rows: pa.Table, past: Earlier, user: Ints) -> Recent:
     """The ratings in each row's past, also those that a segment gets from earlier ones."""
-    is_rating = _known(rows, "rating") & ~_known(rows, "withdrawn_at") & (_integers(rows, "kind") != TOTALS)
-    return past.recent(is_rating, _groups(user, _codes(rows, "movie_id")))
+    is_rating = known(rows, "rating") & ~known(rows, "withdrawn_at") & (integers(rows, "kind") != TOTALS)
+    return past.recent(is_rating, groups(user, codes(rows, "movie_id")))
 
 
 def _task_rows(
@@ -324,10 +321,10 @@ def _task_rows(
 ) -> TaskRows:
     return TaskRows(
         user=user,
-        movie_id=_integers(rows, "movie_id"),
-        second=_integers(rows, "second"),
+        movie_id=integers(rows, "movie_id"),
+        second=integers(rows, "second"),
         rating=np.asarray(rows["rating"].fill_null(0.0)),
-        residual=_integers(rows, "residual") / RESIDUAL_UNITS,
+        residual=integers(rows, "residual") / RESIDUAL_UNITS,
         level=level,
         count=count,
         is_scored=is_scored,
@@ -346,73 +343,9 @@ def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, sh
     }
 
 
-# ---- from Spark to NumPy and back ---------------------------------------------------------------
-
-
-def _by_key(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
-    """Apply ``function`` to each task and add its columns. Keys and segments are complete in a task."""
-    fields = [StructField(name, TYPES.get(name, DoubleType())) for name in added]
-    schema = StructType([*rows.schema.fields, *fields])
-    task = partial(_task, function=function, names=schema.names)
-    return rows.mapInArrow(task, schema)
-
-
-def _task(
-    batches: Iterator[pa.RecordBatch], function: History, names: Sequence[str]
-) -> Iterator[pa.RecordBatch]:
-    rows = _complete(batches)
-    if rows is None:
-        return
-    for name, values in function(rows).items():
-        rows = rows.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
-    rows = rows.select(names)  # Spark reads the columns by position
-    ordinary = _integers(rows, "kind") == ORDINARY
-    rows = rows if ordinary.all() else rows.filter(pa.array(ordinary))
-    yield from rows.to_batches(max_chunksize=ROWS_PER_BATCH)
-
-
 def _tastes_task(
     batches: Iterator[pa.RecordBatch], function: Callable[[pa.Table], pa.Table]
 ) -> Iterator[pa.RecordBatch]:
-    rows = _complete(batches)
+    rows = complete(batches)
     if rows is not None:
         yield from function(rows).to_batches(max_chunksize=ROWS_PER_BATCH)
-
-
-def _complete(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
-    """All rows of a task; None for an empty task, to which Spark sends no batch."""
-    received = [batch for batch in batches if batch.num_rows]
-    return pa.Table.from_batches(received).combine_chunks() if received else None
-
-
-def _integers(rows: pa.Table, name: str) -> Ints:
-    """A column of whole numbers; null becomes 0."""
-    return np.asarray(rows[name].fill_null(0).to_numpy(), dtype=np.int64)
-
-
-def _known(rows: pa.Table, name: str) -> NDArray[np.bool_]:
-    return np.asarray(rows[name].is_valid().to_numpy())
-
-
-def _codes(rows: pa.Table, name: str) -> Ints:
-    """A code from 0 on for each distinct value of a column; null is a value too."""
-    encoded = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
-    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
-
-
-def _histories(rows: pa.Table, key: str) -> Ints:
-    """A number for each key, or for each (segment, part) of a heavy key: each has its own history."""
-    return _groups(_groups(_codes(rows, key), _integers(rows, "segment")), _integers(rows, "part"))
-
-
-def _groups(outer: Ints, inner: Ints) -> Ints:
-    """A number for each pair of codes; codes count from 0."""
-    return np.asarray(outer * (inner.max(initial=0) + 1) + inner)
-
-
-def _genres(rows: pa.Table) -> tuple[Ints, Ints]:
-    """Two arrays with an entry per genre of each row: the row's number and the genre's code."""
-    lists = rows["genres"].combine_chunks()
-    codes = lists.flatten().dictionary_encode().indices
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), dtype=np.int64)
-    return np.repeat(np.arange(len(lengths)), lengths), np.asarray(codes.to_numpy(), dtype=np.int64)

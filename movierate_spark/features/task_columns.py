@@ -1,0 +1,96 @@
+"""From a task's Arrow rows to NumPy arrays, and from arrays to columns of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructField, StructType
+
+from movierate_spark.features.earlier import Floats, Ints
+from movierate_spark.features.segments import ORDINARY
+from movierate_spark.features.taste import SIMILAR_RATINGS
+
+SIMILAR_RATING = StructType(
+    [
+        StructField("movie_id", LongType()),
+        StructField("rating", DoubleType()),
+        StructField("share", DoubleType()),
+    ]
+)
+TYPES: Mapping[str, DataType] = {
+    **dict.fromkeys(("movie_count", "user_count", "residual"), LongType()),
+    SIMILAR_RATINGS: ArrayType(SIMILAR_RATING),
+}
+"""Of the columns that the passes add; the others are doubles."""
+ROWS_PER_BATCH = 65_536
+
+Columns = dict[str, Ints | Floats | pa.Array]
+History = Callable[[pa.Table], Columns]
+
+
+def add_columns(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
+    """Apply ``function`` to each task and add its columns. Keys and segments are complete in a task."""
+    fields = [StructField(name, TYPES.get(name, DoubleType())) for name in added]
+    schema = StructType([*rows.schema.fields, *fields])
+    task = partial(_task, function=function, names=schema.names)
+    return rows.mapInArrow(task, schema)
+
+
+def _task(
+    batches: Iterator[pa.RecordBatch], function: History, names: Sequence[str]
+) -> Iterator[pa.RecordBatch]:
+    rows = complete(batches)
+    if rows is None:
+        return
+    for name, values in function(rows).items():
+        rows = rows.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
+    rows = rows.select(names)  # Spark reads the columns by position
+    ordinary = integers(rows, "kind") == ORDINARY
+    rows = rows if ordinary.all() else rows.filter(pa.array(ordinary))
+    yield from rows.to_batches(max_chunksize=ROWS_PER_BATCH)
+
+
+def complete(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
+    """All rows of a task; None for an empty task, to which Spark sends no batch."""
+    received = [batch for batch in batches if batch.num_rows]
+    return pa.Table.from_batches(received).combine_chunks() if received else None
+
+
+def integers(rows: pa.Table, name: str) -> Ints:
+    """A column of whole numbers; null becomes 0."""
+    return np.asarray(rows[name].fill_null(0).to_numpy(), dtype=np.int64)
+
+
+def known(rows: pa.Table, name: str) -> NDArray[np.bool_]:
+    """Whether a column has a value, not null."""
+    return np.asarray(rows[name].is_valid().to_numpy())
+
+
+def codes(rows: pa.Table, name: str) -> Ints:
+    """A code from 0 on for each distinct value of a column; null is a value too."""
+    encoded = rows[name].combine_chunks().dictionary_encode(null_encoding="encode")
+    return np.asarray(encoded.indices.to_numpy(), dtype=np.int64)
+
+
+def histories(rows: pa.Table, key: str) -> Ints:
+    """A number for each key, or for each (segment, part) of a heavy key: each has its own history."""
+    return groups(groups(codes(rows, key), integers(rows, "segment")), integers(rows, "part"))
+
+
+def groups(outer: Ints, inner: Ints) -> Ints:
+    """A number for each pair of codes; codes count from 0."""
+    return np.asarray(outer * (inner.max(initial=0) + 1) + inner)
+
+
+def genres_of(rows: pa.Table) -> tuple[Ints, Ints]:
+    """Two arrays with an entry per genre of each row: the row's number and the genre's code."""
+    lists = rows["genres"].combine_chunks()
+    codes = lists.flatten().dictionary_encode().indices
+    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), dtype=np.int64)
+    return np.repeat(np.arange(len(lengths)), lengths), np.asarray(codes.to_numpy(), dtype=np.int64)
