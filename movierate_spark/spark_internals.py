@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from py4j.java_gateway import is_instance_of
 from py4j.protocol import Py4JError
-from pyspark import SparkContext
+from pyspark import Broadcast, SparkContext
 from pyspark.sql import SparkSession
 
 if TYPE_CHECKING:
@@ -44,6 +44,16 @@ def is_spark_throwable(error: Any) -> bool:
     py4j needs the gateway to check a Java object's class, and in PySpark the gateway is private.
     """
     return bool(is_instance_of(SparkContext._gateway, error, "org.apache.spark.SparkThrowable"))
+
+
+def release(broadcast: Broadcast[Any]) -> None:
+    """Free the memory that a broadcast value takes in this process; its next use reads it again.
+
+    PySpark keeps each value that a Python worker has read until the worker ends, and its ``unpersist`` works
+    on the driver only. Where Spark encrypts, workers can't read it again: there it is kept.
+    """
+    if getattr(broadcast, "_path", None) is not None:
+        vars(broadcast).pop("_value", None)
 
 
 def set_initial_model(estimator: LogisticRegression, coefficients: Sequence[float], intercept: float) -> None:

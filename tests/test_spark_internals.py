@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from movierate_spark.spark_internals import in_uris, is_spark_throwable
+from movierate_spark.session import broadcast
+from movierate_spark.spark_internals import in_uris, is_spark_throwable, release
 
 
 def test_paths_are_written_as_spark_writes_those_of_its_rows(spark: SparkSession, tmp_path: Path) -> None:
@@ -20,3 +23,20 @@ def test_spark_s_errors_are_told_from_java_s(spark: SparkSession) -> None:
     assert jvm is not None
     assert is_spark_throwable(jvm.org.apache.spark.SparkException("x"))
     assert not is_spark_throwable(jvm.java.lang.IllegalStateException("x"))
+
+
+def test_a_released_broadcast_is_read_again_by_driver_and_workers(spark: SparkSession) -> None:
+    value = broadcast(spark, [1, 2])
+
+    def read_twice(_: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        first = value.value
+        release(value)
+        yield pa.RecordBatch.from_pydict({"equal": [value.value == first], "same": [value.value is first]})
+
+    row = spark.range(1).mapInArrow(read_twice, "equal boolean, same boolean").first()
+    assert row is not None
+    assert (row["equal"], row["same"]) == (True, False)
+    first = value.value
+    release(value)
+    assert value.value == first
+    assert value.value is not first

@@ -22,6 +22,7 @@ from movierate_spark.features.lookback import Indices
 from movierate_spark.features.neighbours import Neighbours, neighbours
 from movierate_spark.features.time_blocks import time_block
 from movierate_spark.session import broadcast
+from movierate_spark.spark_internals import release
 
 NEIGHBOURS = pa.schema([("movie_id", pa.int64()), ("neighbour_id", pa.int64()), ("weight", pa.float32())])
 FACTORS = pa.schema([("movie_id", pa.int64()), ("vector", pa.list_(pa.float64(), RANK))])
@@ -78,7 +79,10 @@ class TasteTables:
         return replace(self, begins=self.begins[:0], blocks=())
 
     def of_block(self, block: int) -> BlockTables:
-        """The tables of block 1, 2, ..."""
+        """The tables of block 1, 2, ...; what this process holds of the other blocks is freed."""
+        for number, other in enumerate(self.blocks, start=1):
+            if number != block:
+                release(other)
         return self.blocks[block - 1].value
 
 

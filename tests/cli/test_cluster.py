@@ -299,7 +299,7 @@ def test_a_training_that_loses_an_executor_gives_the_same_model(
     cluster: Cluster, here: Path, tmp_path: Path
 ) -> None:
     training = cluster.start(*the_job("train", here, tmp_path))
-    training.wait_until(lambda: "features of every rating" in training.out)
+    training.wait_until(lambda: "history of every rating" in training.out)
     lose(cluster, cluster.busiest())  # the other may have nothing: tasks go where rows are kept
     training.done()
     assert lost_tasks(cluster.events()) == 1
