@@ -70,7 +70,10 @@ def evaluate(
     run = Run("evaluate", config)
     read_ledger(lake)  # fails before Spark starts if there is no lake
     bundle = open_bundle(model)
-    other = None if against is None else open_bundle(against)
+    try:
+        other = None if against is None else open_bundle(against)
+    except InputError as error:
+        raise InputError(str(error), argument="against") from error
     with run.spark() as spark, run.recorded(out) as record:
         prepared = open_lake(spark, lake)
         record.inputs = prepared.described() | bundle.described()

@@ -148,6 +148,16 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     assert 'id="ablation"' in (tmp_path / "e" / "report.html").read_text()
 
 
+def test_the_second_model_is_named_when_it_is_not_there(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    outcome = movierate("evaluate", *common, "--against", tmp_path / "none")
+    assert outcome.status == 2
+    assert "--against" in outcome.err
+    assert "--model" not in outcome.err
+
+
 def test_models_that_mean_different_things_by_liked_are_not_compared(
     movierate: Callable[..., Outcome], home: Path, tmp_path: Path
 ) -> None:
