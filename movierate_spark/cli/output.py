@@ -172,7 +172,7 @@ def _show_ablation(out: Console, ablation: Sequence[Ablated]) -> None:
     """Print what each family of columns is worth: the whole model's metrics less those without it."""
     table = Table(title="What each family of columns is worth", title_justify="left")
     names = ("auc", "log_loss", "accuracy")
-    table.add_column("without")
+    table.add_column("without", no_wrap=True)
     for title in ("features", "seconds", *(title for name in names for title in (name, "worth"))):
         table.add_column(title, justify="right")
     for each in ablation:
@@ -182,7 +182,7 @@ def _show_ablation(out: Console, ablation: Sequence[Ablated]) -> None:
             for cell in (_figure(getattr(each, name)), _figure(each.difference[name], "+.4f"))
         ]
         table.add_row(each.without, str(each.features), f"{each.seconds:.1f}", *cells)
-    plain_console(width=max(out.width, 100)).print(table)
+    plain_console(width=max(out.width, 120)).print(table)
 
 
 def _figure(value: float | None, form: str = ".4f") -> str:

@@ -59,6 +59,8 @@ def ablation(
     found: dict[str, dict[str, Any]] = {}
     predicted = []
     try:
+        with progress.step("features of the ratings before the end of training"):
+            vectors.count()
         with progress.steps("ablation", len(variants)) as advance:
             for name, slots in variants.items():
                 begun = time.perf_counter()
