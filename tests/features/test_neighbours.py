@@ -198,7 +198,7 @@ def test_a_score_is_the_weighted_mean_above_the_users_level() -> None:
     table = neighbours.neighbours(np.array([3, 3]), np.array([0, 2]), np.array([0.5, 0.25]), movies=5, kept=2)
     rows = rows_of(log, [(0, 2, 3), (0, 3, 3)])
     level = rows.level
-    found = scores(look_back(log, last=9), np.array([1.0, 5.0, -1.0]), table, rows)
+    found = scores(look_back(log, last=9), np.array([1.0, 5.0, -1.0]), table, rows).score
     first = 0.5 * (1.0 - level[0]) / (0.5 + DOUBT)
     both = (0.5 * (1.0 - level[1]) + 0.25 * (-1.0 - level[1])) / (0.75 + DOUBT)
     assert found == pytest.approx([first, both], abs=1e-12)
@@ -219,7 +219,7 @@ def test_scores_are_those_of_a_plain_loop(
     asked = sorted(asked)
     table, rows = random_table(kept, seed), rows_of(log, asked)
     residual = column(log, "value") / 1000
-    found = scores(look_back(log, last=last), residual, table, rows)
+    found = scores(look_back(log, last=last), residual, table, rows).score
     for i, (user, _, movie) in enumerate(asked):
         above = total = 0.0
         for place in looked_at(log, user, int(rows.end[i]), last=last):
@@ -239,7 +239,7 @@ def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
     for users in ({0, 1, 2, 3, 4}, some, {0, 1, 2, 3, 4} - some):
         part, wanted = [r for r in log if r.user in users], [i for i, a in enumerate(asked) if a[0] in users]
         rows = rows_of(part, [asked[i] for i in wanted])
-        values = scores(look_back(part, last=last), column(part, "value") / 1000, table, rows)
+        values = scores(look_back(part, last=last), column(part, "value") / 1000, table, rows).score
         for i, value in zip(wanted, values.tolist(), strict=True):
             assert found.setdefault(i, value) == value
 
@@ -249,5 +249,5 @@ def test_ratings_of_movies_that_the_table_does_not_have_do_not_replace_each_othe
     table = neighbours.neighbours(np.array([1]), np.array([0]), np.array([1.0]), movies=2, kept=1)
     rows = rows_of(log, [(0, 4, 1)] * 2)
     for last, expected in ((3, 1.0), (2, 0.0)):
-        found = scores(look_back(log, last=last, movies=2), rows.level[0] + np.ones(4), table, rows)
+        found = scores(look_back(log, last=last, movies=2), rows.level[0] + np.ones(4), table, rows).score
         assert found == pytest.approx([expected / (1 + DOUBT * bool(expected))] * 2)

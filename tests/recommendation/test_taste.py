@@ -61,7 +61,8 @@ def test_products_are_the_scores_of_all_pairs(log: list[Rating], last: int, seed
     lift, spread = np.array([0.5, -0.25, 0.0, 1.0]), np.array([1.0, 0.5, 1.0, 2.0])
     rows = rows_of(log, [(user, 16, movie) for user in range(USERS) for movie in index.tolist()])
     ratings, units = look_back(log, last=last), column(log, "value")
-    by_neighbours = neighbours.scores(ratings, units / 1000, learnt.neighbours, rows).reshape(USERS, -1)
+    scored = neighbours.scores(ratings, units / 1000, learnt.neighbours, rows)
+    by_neighbours = scored.score.reshape(USERS, -1)
     by_factors = factors.scores(ratings, units, learnt.vectors, rows).reshape(USERS, -1)
     users = user_batch(log, rows.level[:: len(index)], learnt, last=last)
     by_neighbours *= np.log1p(users["user_count"].to_numpy())[:, None]
