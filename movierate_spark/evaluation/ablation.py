@@ -26,9 +26,10 @@ from movierate_spark.progress import Progress
 from movierate_spark.storage.lake import Lake
 
 COMPARED = ("auc", "log_loss", "accuracy")
+ALL_THAT_RATINGS_TELL = "all that ratings tell"
 TOGETHER = {
     "neighbours and factors": ("neighbours", "factors"),
-    "all that ratings tell": (
+    ALL_THAT_RATINGS_TELL: (
         "user's means",
         "movie's means",
         "user's genres and decades",

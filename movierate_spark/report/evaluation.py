@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from movierate_spark.disclosure import merged
+from movierate_spark.evaluation.ablation import ALL_THAT_RATINGS_TELL
 from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts, coefficients, curves, segments
 from movierate_spark.report.insights import evaluation_insights
@@ -127,14 +128,15 @@ def _ablation(ablation: Sequence[Ablated]) -> Figure:
     table = as_text(data, {})
     for title in worth.columns:
         table[f"{title}: worth"] = ["", *worth[title]]
-    chart = charts.panels(
-        [f"without {each.without}" for each in ablation], {TITLES[name]: data[name] for name in names}
-    )
+    drawn = data[data["without"] != ALL_THAT_RATINGS_TELL]  # so far from the others that they look alike
+    labels = ["the whole model", *(f"without {name}" for name in drawn["without"][1:])]
+    chart = charts.panels(labels, {TITLES[name]: drawn[name] for name in names})
     text = (
-        "The same model, fitted again without each family of columns, before calibration. What a family is"
-        " worth is the metric of the whole model minus that without it, with its 95% interval. Families can"
-        " stand in for each other, so that two may be worth more together than one by one. The seconds are"
-        " those of the fit, which starts from the whole model's coefficients."
+        "The same model, fitted again without each family of columns, before calibration. The model without"
+        " all that ratings tell is in the numbers only. What a family is worth is the metric of the whole"
+        " model minus that without it, with its 95% interval. Families can stand in for each other, so that"
+        " two may be worth more together than one by one. The seconds are those of the fit, which starts from"
+        " the whole model's coefficients."
     )
     alt = "Dots for three metrics, a line for each family of columns left out."
     return Figure("ablation", "What each family of columns is worth", text, alt, chart, data, table)

@@ -16,7 +16,7 @@ from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import Report, evaluation_report, exploration
 from movierate_spark.report.page import MISSING, Figure, formatted
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
-from movierate_spark.storage.documents import Manifest, Metrics
+from movierate_spark.storage.documents import Ablated, Manifest, Metrics
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -83,6 +83,32 @@ def test_the_figures_are_those_of_the_metrics() -> None:
     assert "0.7000 to 0.8000" in text
     assert "0.6100 (0.7000 to 0.8000)" in text
     assert "2000-12-02 23:47:24 UTC" in text
+
+
+def ablated(without: str, worth: float) -> Ablated:
+    names = ("auc", "log_loss", "accuracy")
+    return Ablated(
+        without=without,
+        features=9,
+        seconds=1.25,
+        auc=0.8 - worth,
+        log_loss=0.5,
+        accuracy=0.7,
+        difference=dict.fromkeys(names, worth),
+        difference_intervals=dict.fromkeys(names, (worth - 0.001, worth + 0.001)),
+    )
+
+
+def test_the_ablation_says_what_each_family_is_worth_and_draws_those_that_can_be_told_apart() -> None:
+    families = [("nothing", 0.0), ("people", 0.0123), ("all that ratings tell", 0.2)]
+    page = Page(report(metrics(ablation=[ablated(*each) for each in families])).html)
+    text = " ".join(page.text)
+    assert "+0.0123 (+0.0113 to +0.0133)" in text
+    assert "+0.2000 (+0.1990 to +0.2010)" in text
+    (labels,) = [
+        spec["layout"]["yaxis"]["ticktext"] for spec in page.specs if "without people" in json.dumps(spec)
+    ]
+    assert labels == ["the whole model", "without people"]
 
 
 def test_a_segment_of_few_people_and_the_one_beside_it_are_not_shown() -> None:
