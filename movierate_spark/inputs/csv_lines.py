@@ -14,6 +14,9 @@ from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.lines import COLUMNS, first_line, read_lines, with_columns
 
+PLACEHOLDER = "\uffff"
+"""Not a character of text."""
+
 
 def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSettings) -> DataFrame:
     """A table in the csv format; the settings name its columns and the separator.
@@ -56,10 +59,15 @@ def check_each_named_once(path: Path, header: Sequence[str], *, argument: str | 
 def read_header(path: Path, separator: str) -> list[str]:
     """The names in a file's first line, without surrounding spaces and quotes.
 
+    A separator inside quotes belongs to the name, as in :func:`csv_fields`.
+
     Raises:
         InputError: the gzip file is damaged in its first line.
     """
-    return [name.strip().strip('"') for name in first_line(path).split(separator)]
+    pieces = first_line(path).split('"')
+    pieces[1::2] = [piece.replace(separator, PLACEHOLDER) for piece in pieces[1::2]]
+    names = '"'.join(pieces).split(separator)
+    return [name.replace(PLACEHOLDER, separator).strip().strip('"') for name in names]
 
 
 def by_header(
@@ -85,20 +93,19 @@ def csv_fields(line: Column, separator: str) -> Column:
     """The fields of a CSV line as an array; ``""`` inside quotes is a quote.
 
     The line is split at its quotes, so that every second piece is inside quotes. Separators in these pieces
-    are replaced by U+FFFF, which is not a character of text, until the line has been split at the others.
+    are replaced by :data:`PLACEHOLDER` until the line has been split at the others.
     The time is linear in the line's length; with a regular expression for quoted fields it would not be.
     """
-    placeholder = "\uffff"
     pattern = re.escape(separator)
     pieces = F.transform(
         F.split(line, '"', -1),
-        lambda piece, i: F.when(i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(placeholder))).otherwise(
+        lambda piece, i: F.when(i % 2 == 1, F.replace(piece, F.lit(separator), F.lit(PLACEHOLDER))).otherwise(
             piece
         ),
     )
     quoted = F.transform(
         F.split(F.array_join(pieces, '"'), pattern, -1),
-        lambda field: _unquoted(F.replace(field, F.lit(placeholder), F.lit(separator))),
+        lambda field: _unquoted(F.replace(field, F.lit(PLACEHOLDER), F.lit(separator))),
     )
     return F.when(F.contains(line, F.lit('"')), quoted).otherwise(F.split(line, pattern, -1))
 

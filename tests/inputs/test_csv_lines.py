@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.inputs.csv_lines import csv_fields
+from movierate_spark.inputs.csv_lines import csv_fields, read_header
 from movierate_spark.inputs.delivery import find_delivery
 
 
@@ -21,6 +21,12 @@ def test_csv_fields_hold_separators_and_quotes_inside_quotes(spark: SparkSession
     frame = spark.createDataFrame(rows, "line string, expected array<string>")
     actual = frame.withColumn("actual", csv_fields(F.col("line"), ","))
     assert_column_equality(actual, "actual", "expected")
+
+
+def test_names_in_a_header_hold_separators_inside_quotes(tmp_path: Path) -> None:
+    write(tmp_path / "movies.csv", ['movieId, "title; original" ;"genres";', "3;Heat;Drama;"])
+    assert read_header(tmp_path / "movies.csv", ";") == ['movieId, "title; original', "genres", ""]
+    assert read_header(tmp_path / "movies.csv", ",") == ["movieId", 'title; original" ;"genres";']
 
 
 def test_other_column_names_separators_and_scales_come_from_the_settings(
