@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.features.history import GROUPS
+
 NOBODY = -1
-GROUPS = ("gender", "age_group", "occupation")
 
 Floats = NDArray[np.float64]
 

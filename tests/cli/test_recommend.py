@@ -19,8 +19,9 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
+from movierate_spark.features.history import GROUPS
 from movierate_spark.model.bundle import open_bundle
-from movierate_spark.recommendation.candidates import GROUPS, Probes
+from movierate_spark.recommendation.candidates import Probes
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import recommend as recommending
