@@ -20,7 +20,7 @@ from movierate_spark import schemas
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.factors import RANK
-from movierate_spark.features.history import tastes_as_of
+from movierate_spark.features.history import GROUPS, tastes_as_of
 from movierate_spark.features.rows import before, complete_rows, rows_by_user, second_after_last
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model.bundle import Bundle
@@ -28,7 +28,6 @@ from movierate_spark.model.calibration import calibrated
 from movierate_spark.model.scoring import tables_for, taste_coefficients, with_logit, without_taste
 from movierate_spark.progress import Progress
 from movierate_spark.recommendation.candidates import (
-    GROUPS,
     NOBODY,
     MovieSide,
     Probes,
