@@ -41,7 +41,8 @@ bench: setup java
 
 # README's results beside the published ones, from a copy of MovieLens: make movielens DATA=ml-1m. Ten minutes for 1M.
 movielens: setup java
-	$(BIN)/python tests/movielens.py --data $(DATA) $(if $(OUT),--out $(OUT)) \
+	@test -d "$(DATA)" || { echo "make: name the folder of MovieLens: make movielens DATA=ml-1m"; exit 2; }
+	$(BIN)/python tests/movielens.py --data "$(DATA)" $(if $(OUT),--out "$(OUT)") \
 	  $(if $(UNTIL),--until $(UNTIL)) $(if $(SINCE),--since $(SINCE))
 
 # README's pictures, from the reports of a new demo, or of an existing one: make pictures DEMO=demo. Four minutes.

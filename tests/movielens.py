@@ -47,6 +47,8 @@ def borders(lake: Path) -> tuple[int, int]:
     order = np.lexsort((second, user))
     begin = np.searchsorted(user[order], user[order])
     counted = np.sort(second[order][np.arange(len(order)) - begin >= EARLIER])
+    if not len(counted):
+        raise SystemExit(f"movielens: no user in {lake} has more than {EARLIER} ratings")
     trained, tested = (int(counted[int(share * len(counted))]) for share in (TRAINED, TESTED))
     return trained, tested
 

@@ -89,9 +89,12 @@ def _with_named_ratings(rows: DataFrame, movies: DataFrame, coefficient: Column)
     Example: ``because you rated Matrix, The (1999) 5 stars``. A movie without a title has its id.
     """
     reasons, joined = [], rows
+    # Most rows lack a rating at some place: a shuffle would send all of these to one task. The taste tables,
+    # which every task has anyway, are far larger than the titles.
+    titled = F.broadcast(movies.select("movie_id", "title"))
     for place in range(NAMED_RATINGS):
         rating = F.get(SIMILAR_RATINGS, F.lit(place))
-        titles = movies.select(F.col("movie_id").alias("rated_id"), F.col("title").alias(f"title_{place}"))
+        titles = titled.select(F.col("movie_id").alias("rated_id"), F.col("title").alias(f"title_{place}"))
         joined = joined.join(titles, rating["movie_id"] == F.col("rated_id"), "left").drop("rated_id")
         title = F.coalesce(f"title_{place}", F.concat(F.lit("movie "), rating["movie_id"].cast("string")))
         text = F.concat(F.lit("because you rated "), title, F.lit(" "), _stars(rating["rating"]))

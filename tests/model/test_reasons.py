@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 
@@ -67,3 +69,16 @@ def test_a_row_without_such_ratings_has_the_attributes_only(spark: SparkSession,
 def test_rows_of_a_model_without_taste_columns_need_no_titles(spark: SparkSession, movies: DataFrame) -> None:
     rows = predicted(spark).drop("similar_ratings")
     assert reasons(rows, movies, count=1) == {SIMILAR: 1.2, "other": 0.1}
+
+
+def test_rows_are_not_sent_to_one_task_for_their_titles(spark: SparkSession, movies: DataFrame) -> None:
+    threshold = "spark.sql.autoBroadcastJoinThreshold"
+    before = spark.conf.get(threshold)
+    spark.conf.set(threshold, "-1")
+    try:
+        with redirect_stdout(StringIO()) as plan:
+            with_reasons(predicted(spark), movies, COEFFICIENTS, count=1).explain()
+    finally:
+        spark.conf.set(threshold, str(before))
+    assert plan.getvalue().count("BroadcastHashJoin") == 3
+    assert "SortMergeJoin" not in plan.getvalue()
