@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from pyspark import Broadcast, SparkConf
 from pyspark.sql import SparkSession
 
+from movierate_spark import spark_internals
 from movierate_spark.config import conf_dir
 from movierate_spark.errors import InputError
-from movierate_spark.spark_internals import ensure_jvm
 
 START_UP_NOISE = (
     b"WARNING: Using incubator modules",
@@ -83,6 +83,12 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
         return builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
 
 
+def start_jvm(properties: Mapping[str, str]) -> None:
+    """Start Spark's JVM with these properties, so that it can reach file systems, but no session yet."""
+    with _without_start_up_noise():
+        spark_internals.start_jvm(properties_in("spark-defaults.conf") | dict(properties))
+
+
 @contextmanager
 def _without_start_up_noise() -> Iterator[None]:
     """Filter the lines that Java and Spark print at every start from the JVM's standard error.
@@ -114,7 +120,7 @@ def submitted_properties() -> dict[str, str]:
     """The properties with which ``spark-submit`` started this driver's JVM; none in plain Python."""
     if "PYSPARK_GATEWAY_PORT" not in os.environ:
         return {}
-    ensure_jvm()
+    spark_internals.ensure_jvm()
     return dict(SparkConf().getAll())
 
 

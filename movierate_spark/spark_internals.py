@@ -6,15 +6,16 @@ methods such as ``_fit`` or ``_transform`` in subclasses does not count.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from py4j.java_gateway import is_instance_of
 from py4j.protocol import Py4JError
-from pyspark import Broadcast, SparkContext
+from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark.sql import SparkSession
+
+from movierate_spark.errors import InputError
 
 if TYPE_CHECKING:
     from pyspark.ml.classification import LogisticRegression
@@ -29,13 +30,56 @@ def ensure_jvm() -> None:
     SparkContext._ensure_initialized()
 
 
-def in_uris(spark: SparkSession, paths: Iterable[Path]) -> list[str]:
+def start_jvm(properties: Mapping[str, str]) -> None:
+    """Start the driver's JVM with Spark properties, but no Spark context.
+
+    Hadoop's configuration, which tells how to reach a file system, is read by Java. Where ``spark-submit``
+    has started the JVM, only what it was not given is added for Hadoop.
+    """
+    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(properties.items())))
+    system = running_jvm().java.lang.System
+    for name, value in properties.items():
+        if name.startswith("spark.hadoop.") and system.getProperty(name) is None:
+            system.setProperty(name, value)
+
+
+def running_jvm() -> Any:
+    """The driver's JVM.
+
+    Raises:
+        InputError: it is not running.
+    """
+    if SparkContext._jvm is None:
+        raise InputError("a URI can be reached only when Spark is running: call local_session() first")
+    return SparkContext._jvm
+
+
+def hadoop_configuration() -> Any:
+    """Hadoop's configuration as Spark uses it, also before Spark's context has started.
+
+    PySpark has no public access to it. Before there is a context, Spark's own helper adds ``spark.hadoop.*``.
+    """
+    jvm, context = running_jvm(), SparkContext._active_spark_context
+    if context is not None:
+        return cast("Any", context)._jsc.hadoopConfiguration()
+    return jvm.org.apache.spark.deploy.SparkHadoopUtil.get().conf()
+
+
+def java_array(kind: Any, items: Sequence[Any]) -> Any:
+    """A Java array, for a method with a variable number of arguments."""
+    array = cast("Any", SparkContext._gateway).new_array(kind, len(items))
+    for place, item in enumerate(items):
+        array[place] = item
+    return array
+
+
+def in_uris(spark: SparkSession, uris: Iterable[str]) -> list[str]:
     """Paths as in the URIs of ``_metadata.file_path``, without scheme and host.
 
     Hadoop makes these URIs, and Python has no function that escapes the same characters.
     """
     jvm: Any = spark._jvm
-    return [jvm.org.apache.hadoop.fs.Path(str(path)).toUri().getRawPath() for path in paths]
+    return [jvm.org.apache.hadoop.fs.Path(uri).toUri().getRawPath() for uri in uris]
 
 
 def is_spark_throwable(error: Any) -> bool:

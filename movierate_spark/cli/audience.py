@@ -43,9 +43,10 @@ def audience(
         raise InputError("name a movie with --movie, or a new one with --genres and --year")
     film = workflows.Film(movie, [name for name in (genres or "").split("|") if name], year)
     run = Run("audience", config)
-    read_ledger(lake)  # fails before Spark starts if there is no lake
-    bundle = open_bundle(model)
+    source, bundle_folder = run.locations(lake, model)
+    read_ledger(source)  # fails before Spark starts if there is no lake
+    bundle = open_bundle(bundle_folder)
     with run.spark() as spark:
-        prepared = open_lake(spark, lake)
+        prepared = open_lake(spark, source)
         segments = workflows.audience_of(bundle, prepared, run.settings, run.progress, film=film, at=second)
     show_audience(run.out, segments.head(top))

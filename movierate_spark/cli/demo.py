@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from movierate_spark.cli.run import Run
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for all output.")] = Path("demo"),
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for all output.")] = "demo",
     config: ConfigOption = None,
 ) -> None:
     """Run all jobs on simulated data."""
@@ -22,8 +21,9 @@ def demo(
     from movierate_spark.workflows import demo as demonstration
 
     run = Run("demo", config)
+    (target,) = run.locations(out)
     with run.spark() as spark:
-        result = demonstration.run(spark, run.settings, run.progress, out)
+        result = demonstration.run(spark, run.settings, run.progress, target)
     run.say_all(ledger_lines(result.ledger))
     show_metrics(run.out, result.metrics)
     run.say_all(demo_lines(result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from movierate_spark.errors import InputError
 SinceOption = Annotated[
     str, typer.Option("--since", metavar="T", help="Ratings at or after T: epoch seconds or ISO 8601 (UTC).")
 ]
-OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the report and metrics.")]
+OutOption = Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the report and metrics.")]
 MinUserHistoryOption = Annotated[
     int,
     typer.Option(
@@ -29,7 +28,7 @@ AllowOverlapOption = Annotated[
     bool, typer.Option("--allow-overlap", help="Allow ratings that the model was trained on.")
 ]
 AgainstOption = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--against", metavar="DIR", help="A second bundle, measured on the same ratings."),
 ]
 LeakageCostOption = Annotated[
@@ -68,21 +67,22 @@ def evaluate(
     if start is None or (end is not None and end <= start):
         raise InputError(f"{until} is not after --since {since}", argument="until")
     run = Run("evaluate", config)
-    read_ledger(lake)  # fails before Spark starts if there is no lake
-    bundle = open_bundle(model)
+    source, bundle_folder, target, *others = run.locations(lake, model, out, *filter(None, [against]))
+    read_ledger(source)  # fails before Spark starts if there is no lake
+    bundle = open_bundle(bundle_folder)
     try:
-        other = None if against is None else open_bundle(against)
+        other = open_bundle(others[0]) if others else None
     except InputError as error:
         raise InputError(str(error), argument="against") from error
-    with run.spark() as spark, run.recorded(out) as record:
-        prepared = open_lake(spark, lake)
+    with run.spark() as spark, run.recorded(target) as record:
+        prepared = open_lake(spark, source)
         record.inputs = prepared.described() | bundle.described()
         metrics = workflows.evaluate_model(
             bundle,
             prepared,
             run.settings,
             run.progress,
-            target=out,
+            target=target,
             window=workflows.EvaluationWindow(start, end, min_user_history, allow_overlap),
             against=other,
             with_leakage_cost=leakage_cost,
@@ -90,5 +90,5 @@ def evaluate(
         )
         record.counts = {"evaluated": metrics.rows}
     show_metrics(run.out, metrics)
-    run.say(f"report: {out / 'report.html'}")
-    run.say(f"metrics: {out / 'metrics.json'}")
+    run.say(f"report: {target / 'report.html'}")
+    run.say(f"metrics: {target / 'metrics.json'}")

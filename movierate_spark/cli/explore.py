@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -15,7 +14,7 @@ from movierate_spark.cli.run import Run
 @app.command()
 def explore(
     lake: LakeOption,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for report.html and its tables.")],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for report.html and its tables.")],
     config: ConfigOption = None,
 ) -> None:
     """Write a report about the ratings in the lake.
@@ -26,11 +25,12 @@ def explore(
     from movierate_spark.storage.lake import open_lake, read_ledger
 
     run = Run("explore", config)
-    read_ledger(lake)  # fails before Spark starts if there is no lake
-    with run.spark() as spark, run.recorded(out) as record:
-        prepared = open_lake(spark, lake)
+    source, target = run.locations(lake, out)
+    read_ledger(source)  # fails before Spark starts if there is no lake
+    with run.spark() as spark, run.recorded(target) as record:
+        prepared = open_lake(spark, source)
         record.inputs = prepared.described()
-        totals = workflows.explore_lake(prepared, run.settings, run.progress, target=out)
+        totals = workflows.explore_lake(prepared, run.settings, run.progress, target=target)
         record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
     run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
-    run.say(f"report: {out / 'report.html'}")
+    run.say(f"report: {target / 'report.html'}")

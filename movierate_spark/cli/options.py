@@ -30,8 +30,8 @@ ConfigOption = Annotated[
     list[Path] | None,
     typer.Option("--config", metavar="FILE.toml", help="Settings to override; repeatable, later files win."),
 ]
-LakeOption = Annotated[Path, typer.Option("--lake", metavar="DIR", help="Folder of the lake.")]
-ModelOption = Annotated[Path, typer.Option("--model", metavar="DIR", help="Folder of the model's bundle.")]
+LakeOption = Annotated[str, typer.Option("--lake", metavar="DIR", help="Folder of the lake.")]
+ModelOption = Annotated[str, typer.Option("--model", metavar="DIR", help="Folder of the model's bundle.")]
 UntilOption = Annotated[
     str | None,
     typer.Option("--until", metavar="T", help="Only ratings before T: epoch seconds or ISO 8601 (UTC)."),

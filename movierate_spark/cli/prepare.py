@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from movierate_spark.cli.run import Run
 
 @app.command()
 def prepare(
-    source: Annotated[Path, typer.Option("--input", metavar="DIR", help="Folder of the three files.")],
+    source: Annotated[str, typer.Option("--input", metavar="DIR", help="Folder of the three files.")],
     lake: LakeOption,
     format_: Annotated[Format, typer.Option("--format", help="Format of the files.")] = Format.AUTO,
     expect_rows: Annotated[
@@ -34,12 +33,14 @@ def prepare(
     from movierate_spark.cli.output import ledger_lines
     from movierate_spark.inputs.delivery import find_delivery
 
-    preparation = workflows.Preparation(source, format_.value, row_counts(expect_rows or ()), force)
+    counts = row_counts(expect_rows or ())
     run = Run("prepare", config)
-    find_delivery(source, format_name=format_.value, settings=run.settings.input)
-    with run.spark() as spark, run.recorded(lake) as record:
+    folder, target = run.locations(source, lake)
+    find_delivery(folder, format_name=format_.value, settings=run.settings.input)
+    preparation = workflows.Preparation(folder, format_.value, counts, force)
+    with run.spark() as spark, run.recorded(target) as record:
         prepared = workflows.prepare_lake(
-            spark, run.settings, run.progress, preparation=preparation, target=lake
+            spark, run.settings, run.progress, preparation=preparation, target=target
         )
         ledger = prepared.ledger
         record.outcome = "done" if prepared.is_new else "unchanged"

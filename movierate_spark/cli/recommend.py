@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -16,7 +15,7 @@ from movierate_spark.cli.run import Run
 def recommend(
     lake: LakeOption,
     model: ModelOption,
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Table of recommendations.")],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Table of recommendations.")],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Movies per user.")],
     at: Annotated[
         str | None, typer.Option("--at", metavar="T", help="As of time T (default: the last rating).")
@@ -33,13 +32,14 @@ def recommend(
 
     second = time_of(at, "at")
     run = Run("recommend", config)
-    read_ledger(lake)  # fails before Spark starts if there is no lake
-    bundle = open_bundle(model)
-    with run.spark() as spark, run.recorded(out) as record:
-        prepared = open_lake(spark, lake)
+    source, bundle_folder, target = run.locations(lake, model, out)
+    read_ledger(source)  # fails before Spark starts if there is no lake
+    bundle = open_bundle(bundle_folder)
+    with run.spark() as spark, run.recorded(target) as record:
+        prepared = open_lake(spark, source)
         record.inputs = prepared.described() | bundle.described()
         rows = workflows.recommend_movies(
-            bundle, prepared, run.settings, run.progress, target=out, count=top, at=second, force=force
+            bundle, prepared, run.settings, run.progress, target=target, count=top, at=second, force=force
         )
         record.outcome = "unchanged" if rows is None else "done"
         record.counts = {} if rows is None else {"recommended": rows}

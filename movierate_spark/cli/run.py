@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from movierate_spark.storage.locations import Location
     from movierate_spark.storage.run_records import Draft
 
 
@@ -27,9 +29,35 @@ class Run:
         self.progress = Progress()
         self.out = plain_console(soft_wrap=True)
 
+    def locations(self, *names: str) -> list[Location]:
+        """The locations with these names. If one is remote, the JVM is started, which can reach it.
+
+        Raises:
+            InputError: a name is a URI of a kind that is not supported.
+        """
+        from movierate_spark.storage.locations import RemotePath, location_of
+
+        locations = [location_of(name) for name in names]
+        if any(isinstance(location, RemotePath) for location in locations):
+            from movierate_spark import session as sessions
+
+            sessions.start_jvm(self._properties)
+        return locations
+
     @contextmanager
     def spark(self) -> Iterator[SparkSession]:
-        """A Spark session that is stopped after the block.
+        """A Spark session that is stopped after the block."""
+        from movierate_spark import session as sessions
+
+        session = sessions.build_session(f"movierate {self.command}", self._properties)
+        try:
+            yield session
+        finally:
+            session.stop()
+
+    @cached_property
+    def _properties(self) -> dict[str, str]:
+        """Spark's properties.
 
         Under ``spark-submit`` (profile ``cluster``), master and memory are those it was given.
         """
@@ -46,13 +74,9 @@ class Run:
             task_max_rows = self.settings.features.task_max_rows
             all_properties = properties | sessions.submitted_properties()
             properties |= sessions.memory_overhead(all_properties, task_max_rows=task_max_rows)
-        session = sessions.build_session(f"movierate {self.command}", properties)
-        try:
-            yield session
-        finally:
-            session.stop()
+        return properties
 
-    def recorded(self, target: Path) -> AbstractContextManager[Draft]:
+    def recorded(self, target: Location) -> AbstractContextManager[Draft]:
         """A run record that the block fills, written to ``target`` after it."""
         from movierate_spark.storage.run_records import recorded
 

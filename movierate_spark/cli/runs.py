@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from movierate_spark.cli.app import app
+from movierate_spark.cli.run import Run
 
 
 @app.command()
 def runs(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables and report folders.")
+        list[str], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables and report folders.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Full records, one JSON object per line.")] = False,
 ) -> None:
@@ -26,7 +26,7 @@ def runs(
     from movierate_spark.progress import plain_console
     from movierate_spark.storage.run_records import read_records
 
-    records = read_records(folders)
+    records = read_records(Run("runs", ()).locations(*folders))
     console = plain_console(soft_wrap=True)
     if as_json:
         for stored in records:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,6 +12,7 @@ from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, d
 from movierate_spark.cli.run import Run
 
 if TYPE_CHECKING:
+    from movierate_spark.storage.locations import Location
     from movierate_spark.workflows import RunDateOutcome
 
 RequestsOption = Annotated[
@@ -24,7 +24,7 @@ RequestsOption = Annotated[
         " {date} stands for the run date.",
     ),
 ]
-ScoresOption = Annotated[Path, typer.Option("--scores", metavar="DIR", help="Table of scores.")]
+ScoresOption = Annotated[str, typer.Option("--scores", metavar="DIR", help="Table of scores.")]
 RunDateOption = Annotated[
     str | None, typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day the scores belong to.")
 ]
@@ -70,23 +70,24 @@ def score(
     run = Run("score", config)
     count = run.settings.score.reasons if reasons is None else reasons
     request = workflows.ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
-    read_ledger(lake)  # fails before Spark starts if there is no lake
-    bundle = open_bundle(model)
+    source, bundle_folder, target, _ = run.locations(lake, model, scores, requests)
+    read_ledger(source)  # fails before Spark starts if there is no lake
+    bundle = open_bundle(bundle_folder)
     request.check_exists()
     with run.spark() as spark:
-        prepared = open_lake(spark, lake)
+        prepared = open_lake(spark, source)
         results = workflows.score_requests(
-            bundle, prepared, run.settings, run.progress, target=scores, request=request
+            bundle, prepared, run.settings, run.progress, target=target, request=request
         )
         inputs = prepared.described() | bundle.described()
-        outcomes = list(_with_records(run, results, scores, inputs=inputs))
+        outcomes = list(_with_records(run, results, target, inputs=inputs))
     run.say_all(scored_lines(outcomes))
     workflows.check_deliveries(request, outcomes)
     run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
 
 
 def _with_records(
-    run: Run, results: Iterator[RunDateOutcome], scores: Path, *, inputs: dict[str, Any]
+    run: Run, results: Iterator[RunDateOutcome], scores: Location, *, inputs: dict[str, Any]
 ) -> Iterator[RunDateOutcome]:
     """The results as they come; each date that was scored or unchanged leaves a run record."""
     while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,7 +13,7 @@ from movierate_spark.cli.run import Run
 
 @app.command()
 def simulate(
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder for the files.")],
+    out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for the files.")],
     ratings: Annotated[int, typer.Option("--ratings", metavar="N", help="Number of ratings.")],
     seed: Annotated[int, typer.Option("--seed", metavar="S", help="Equal seeds give equal files.")] = 1,
     re_ratings: Annotated[
@@ -31,8 +30,9 @@ def simulate(
     from movierate_spark.simulation.files import simulate as make_files
 
     run = Run("simulate", config)
+    (target,) = run.locations(out)
     with run.spark() as spark, run.progress.step(f"simulate {ratings} ratings"):
-        truth = make_files(spark, out, ratings=ratings, seed=seed, re_ratings=re_ratings)
+        truth = make_files(spark, target, ratings=ratings, seed=seed, re_ratings=re_ratings)
     run.say(f"best AUC any model could reach: {truth['best_auc']:.4f}")
     run.say(f"best from exact levels of users and movies, without taste: {truth['best_auc_means']:.4f}")
     run.say(f"best from demographics, genres and time alone: {truth['best_auc_base']:.4f}")

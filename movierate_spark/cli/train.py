@@ -21,11 +21,12 @@ def train(
 
     end = time_of(until, "until")
     run = Run("train", config)
-    read_ledger(lake)  # fails before Spark starts if there is no lake
-    with run.spark() as spark, run.recorded(model) as record:
-        prepared = open_lake(spark, lake)
+    source, target = run.locations(lake, model)
+    read_ledger(source)  # fails before Spark starts if there is no lake
+    with run.spark() as spark, run.recorded(target) as record:
+        prepared = open_lake(spark, source)
         record.inputs = prepared.described()
-        bundle = workflows.train_model(prepared, run.settings, run.progress, target=model, until=end)
+        bundle = workflows.train_model(prepared, run.settings, run.progress, target=target, until=end)
         record.counts, record.outputs = {"trained": bundle.manifest.training.rows}, bundle.described()
     training, label = bundle.manifest.training, bundle.manifest.label
     run.say(f"liked: {label.min_rating:g} or more")

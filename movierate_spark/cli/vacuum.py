@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from movierate_spark.cli.app import app
+from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
 
 @app.command()
 def vacuum(
-    folders: Annotated[list[Path], typer.Argument(metavar="DIR...", help="Lakes, models and scores tables.")],
+    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Lakes, models and scores tables.")],
     retention_hours: Annotated[
         float, typer.Option("--retention-hours", metavar="H", min=0, help="Keep files younger than H hours.")
     ] = 168,
@@ -37,7 +37,7 @@ def vacuum(
     if not math.isfinite(retention_hours):
         raise InputError(f"{retention_hours}: give a number of hours", argument="retention_hours")
     console = plain_console(soft_wrap=True)
-    for folder in folders:
+    for folder in Run("vacuum", ()).locations(*folders):
         removed = workflows.vacuum_folder(
             folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
         )

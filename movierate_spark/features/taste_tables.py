@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,8 @@ from movierate_spark.features.neighbours import Neighbours, neighbours
 from movierate_spark.features.time_blocks import time_block
 from movierate_spark.session import broadcast
 from movierate_spark.spark_internals import release
+from movierate_spark.storage.files import make_folder, write_chunks
+from movierate_spark.storage.locations import Location
 
 NEIGHBOURS = pa.schema([("movie_id", pa.int64()), ("neighbour_id", pa.int64()), ("weight", pa.float32())])
 FACTORS = pa.schema([("movie_id", pa.int64()), ("vector", pa.list_(pa.float64(), RANK))])
@@ -97,13 +98,13 @@ def broadcast_tables(
     return TasteTables(movie_id, tuple(titles), begins, tuple(broadcast(spark, block) for block in blocks))
 
 
-def write_tables(tables: TasteTables, folder: Path) -> None:
+def write_tables(tables: TasteTables, folder: Location) -> None:
     """Write the tables as Parquet files: time blocks, movies and each block's neighbours and factors."""
-    folder.mkdir(parents=True)
+    make_folder(folder)
     numbers = range(1, len(tables.begins) + 1)
-    pq.write_table(pa.table({"time_block": list(numbers), "begins": tables.begins}), folder / BLOCKS)
+    _write(pa.table({"time_block": list(numbers), "begins": tables.begins}), folder / BLOCKS)
     titles = pa.array(tables.titles, pa.string())
-    pq.write_table(pa.table({"movie_id": tables.movie_id, "title": titles}), folder / MOVIES)
+    _write(pa.table({"movie_id": tables.movie_id, "title": titles}), folder / MOVIES)
     for number in numbers:
         block = tables.of_block(number)
         row, column = np.nonzero(block.neighbours.weight[:-1])
@@ -112,27 +113,27 @@ def write_tables(tables: TasteTables, folder: Path) -> None:
             "neighbour_id": tables.movie_id[block.neighbours.neighbour[row, column]],
             "weight": block.neighbours.weight[row, column],
         }
-        pq.write_table(pa.table(of_row, schema=NEIGHBOURS), _file(folder, "neighbours", number))
+        _write(pa.table(of_row, schema=NEIGHBOURS), _file(folder, "neighbours", number))
         vectors = pa.FixedSizeListArray.from_arrays(pa.array(block.vectors[:-1].ravel()), RANK)
         of_movie = {"movie_id": tables.movie_id, "vector": vectors}
-        pq.write_table(pa.table(of_movie, schema=FACTORS), _file(folder, "factors", number))
+        _write(pa.table(of_movie, schema=FACTORS), _file(folder, "factors", number))
 
 
-def read_tables(spark: SparkSession, folder: Path, *, kept: int) -> TasteTables:
+def read_tables(spark: SparkSession, folder: Location, *, kept: int) -> TasteTables:
     """The tables that :func:`write_tables` wrote, with ``kept`` neighbours for each movie."""
-    begins = pq.read_table(folder / BLOCKS)["begins"].to_numpy()
-    movies = pq.read_table(folder / MOVIES)
+    begins = _read(folder / BLOCKS)["begins"].to_numpy()
+    movies = _read(folder / MOVIES)
     movie_id = movies["movie_id"].to_numpy()
 
     def blocks() -> Iterator[BlockTables]:
         for number in range(1, len(begins) + 1):
-            cells = pq.read_table(_file(folder, "neighbours", number))
+            cells = _read(_file(folder, "neighbours", number))
             movie, other = (
                 np.searchsorted(movie_id, cells[name].to_numpy()) for name in ("movie_id", "neighbour_id")
             )
             weight = cells["weight"].to_numpy()
             table = neighbours(movie, other, weight, movies=len(movie_id), kept=kept)
-            vectors = pq.read_table(_file(folder, "factors", number))["vector"].combine_chunks()
+            vectors = _read(_file(folder, "factors", number))["vector"].combine_chunks()
             yield BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
 
     return broadcast_tables(spark, movie_id, movies["title"].to_pylist(), begins, blocks())
@@ -143,5 +144,15 @@ def with_unknown(vectors: Floats) -> Floats:
     return np.concatenate([vectors, np.zeros((1, RANK))])
 
 
-def _file(folder: Path, table: str, number: int) -> Path:
+def _write(table: pa.Table, file: Location) -> None:
+    content = pa.BufferOutputStream()
+    pq.write_table(table, content)
+    write_chunks(file, [content.getvalue().to_pybytes()])
+
+
+def _read(file: Location) -> pa.Table:
+    return pq.read_table(pa.BufferReader(file.read_bytes()))
+
+
+def _file(folder: Location, table: str, number: int) -> Location:
     return folder / f"{table}-{number:03d}.parquet"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
@@ -13,12 +12,13 @@ from pyspark.sql import functions as F
 from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.lines import COLUMNS, first_line, read_lines, with_columns
+from movierate_spark.storage.locations import Location
 
 PLACEHOLDER = "\uffff"
 """Not a character of text."""
 
 
-def read_csv(spark: SparkSession, table: str, path: Path, settings: InputSettings) -> DataFrame:
+def read_csv(spark: SparkSession, table: str, path: Location, settings: InputSettings) -> DataFrame:
     """A table in the csv format; the settings name its columns and the separator.
 
     Raises:
@@ -42,7 +42,7 @@ def _described(header: Sequence[str]) -> str:
     return "no header" if is_row else f"the header {', '.join(header)}"
 
 
-def check_each_named_once(path: Path, header: Sequence[str], *, argument: str | None = None) -> None:
+def check_each_named_once(path: Location, header: Sequence[str], *, argument: str | None = None) -> None:
     """Refuse a header that repeats a name, as the column would be ambiguous; columns may lack a name.
 
     Raises:
@@ -56,7 +56,7 @@ def check_each_named_once(path: Path, header: Sequence[str], *, argument: str | 
         )
 
 
-def read_header(path: Path, separator: str) -> list[str]:
+def read_header(path: Location, separator: str) -> list[str]:
     """The names in a file's first line, without surrounding spaces and quotes.
 
     A separator inside quotes belongs to the name, as in :func:`csv_fields`.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from pyspark.sql import DataFrame, SparkSession
 
@@ -14,6 +13,8 @@ from movierate_spark.inputs.csv_lines import read_csv
 from movierate_spark.inputs.lines import TABLES
 from movierate_spark.inputs.movielens import GENRE_NAMES, read_ml_1m, read_ml_100k
 from movierate_spark.inputs.parquet_records import read_parquet
+from movierate_spark.storage.files import entries, entry_of
+from movierate_spark.storage.locations import Location
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Format:
 
     name: str
     files: Mapping[str, tuple[str, ...]]
-    read: Callable[[SparkSession, str, Path, InputSettings], DataFrame]
+    read: Callable[[SparkSession, str, Location, InputSettings], DataFrame]
     rating_scale: tuple[float, float]
     beside: tuple[str, ...] = ()
     takes_folders: bool = False
@@ -72,7 +73,7 @@ class Delivery:
     """A delivery: the path of each table. There may be no users."""
 
     format: Format
-    paths: Mapping[str, Path]
+    paths: Mapping[str, Location]
     settings: InputSettings
 
     @property
@@ -83,7 +84,7 @@ class Delivery:
         return (low if low_set is None else low_set, high if high_set is None else high_set)
 
     @property
-    def files(self) -> list[Path]:
+    def files(self) -> list[Location]:
         """Everything that is read: the tables' files or folders, and the format's further files."""
         folder = self.paths["ratings"].parent
         beside = [folder / name for name in self.format.beside if (folder / name).is_file()]
@@ -94,7 +95,7 @@ class Delivery:
         return self.format.read(spark, table, self.paths[table], self.settings)
 
 
-def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) -> Delivery:
+def find_delivery(folder: Location, *, format_name: str, settings: InputSettings) -> Delivery:
     """The delivery in ``folder``. With ``format_name`` "auto", the file names give the format.
 
     Raises:
@@ -117,10 +118,10 @@ def find_delivery(folder: Path, *, format_name: str, settings: InputSettings) ->
     return Delivery(format_, paths, settings)
 
 
-def _paths(folder: Path, format_: Format) -> dict[str, Path]:
-    paths = {}
+def _paths(folder: Location, format_: Format) -> dict[str, Location]:
+    paths, there = {}, set(entries(folder))
     for table, names in format_.files.items():
-        present = [name for name in (*names, *(f"{name}.gz" for name in names)) if (folder / name).exists()]
+        present = [name for name in (*names, *(f"{name}.gz" for name in names)) if name in there]
         if len(present) > 1:
             raise InputError(f"{folder}: both {' and '.join(present)} found; leave one", argument="source")
         if present:
@@ -131,16 +132,16 @@ def _paths(folder: Path, format_: Format) -> dict[str, Path]:
     return paths
 
 
-def _check_files(folder: Path, format_: Format, paths: Mapping[str, Path]) -> None:
+def _check_files(folder: Location, format_: Format, paths: Mapping[str, Location]) -> None:
     for table in ("ratings", "movies"):
         if table not in paths:
             name = format_.files[table][0]
             raise InputError(f"{folder}: {name} is missing ({format_.name} format)", argument="source")
     for path in paths.values():
-        if path.is_file() and path.stat().st_size == 0:
+        if path.is_file() and not entry_of(path).size:
             raise InputError(f"{path} is empty (0 bytes): deliver it again")
 
 
-def _listing(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir())
+def _listing(folder: Location) -> str:
+    names = entries(folder)
     return ", ".join(names[:5]) + (" ..." if len(names) > 5 else "") if names else "nothing"

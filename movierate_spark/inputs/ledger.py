@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -11,6 +10,7 @@ from pyspark.sql import functions as F
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.rules import BLANK
 from movierate_spark.storage.documents import TableCounts
+from movierate_spark.storage.locations import Location
 
 
 def row_counts(by_rule: Mapping[str | None, int]) -> TableCounts:
@@ -26,7 +26,7 @@ def row_counts(by_rule: Mapping[str | None, int]) -> TableCounts:
     )
 
 
-def check_rejected(path: Path, table: str, counts: TableCounts, *, max_fraction: float) -> None:
+def check_rejected(path: Location, table: str, counts: TableCounts, *, max_fraction: float) -> None:
     """Refuse a delivery with no accepted rows, or with too many rejected ones.
 
     Raises:

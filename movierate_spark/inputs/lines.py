@@ -13,7 +13,6 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
@@ -22,6 +21,8 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import decoded
 from movierate_spark.errors import InputError
+from movierate_spark.storage.files import open_text
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import pattern_of, reader, source_file
 
 COLUMNS = {
@@ -36,7 +37,7 @@ DAMAGED = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorre
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[None]:
+def whole(path: Location) -> Iterator[None]:
     """Turn the errors of reading a damaged gzip file, raised in the block, into an InputError.
 
     Damage is noticed only when the block reads as far as the damage, so at the latest at the end of the file.
@@ -53,7 +54,7 @@ def whole(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: the gzip file is damaged or cut off: deliver it again") from error
 
 
-def first_line(path: Path) -> str:
+def first_line(path: Location) -> str:
     """The first line of a text file (plain or gzip), as in :func:`read_lines` but without Spark.
 
     At most a mebibyte is read.
@@ -61,7 +62,7 @@ def first_line(path: Path) -> str:
     Raises:
         InputError: the gzip file is damaged in its first line.
     """
-    with whole(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as content:
+    with whole(path), open_text(path) as content:
         line = re.split(rb"[\r\n]", content.readline(CHUNK), maxsplit=1)[0]
     try:
         return line.decode("utf-8-sig")
@@ -69,7 +70,7 @@ def first_line(path: Path) -> str:
         return line.decode("ISO-8859-1")
 
 
-def read_lines(spark: SparkSession, path: Path) -> DataFrame:
+def read_lines(spark: SparkSession, path: Location) -> DataFrame:
     """One row per line of a text file (plain or gzip): ``raw``, ``source_file``, ``first``.
 
     ``first`` is true for the file's first line. Blank lines are kept.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import lookup
 from movierate_spark.config import InputSettings
 from movierate_spark.inputs.lines import COLUMNS, by_position, read_lines, with_columns
+from movierate_spark.storage.locations import Location
 
 # MovieLens 1M's codes, from its README.
 ML_1M_AGES = {
@@ -63,7 +62,7 @@ ML_100K_GENRES = [
 ]
 
 
-def read_ml_1m(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
+def read_ml_1m(spark: SparkSession, table: str, path: Location, _: InputSettings) -> DataFrame:
     """A table in MovieLens 1M's layout: ``::`` between fields. Users' codes are replaced by their names."""
     names = {"movies": ("movie_id", "title", "genres")}.get(table, COLUMNS[table])
     lines = by_position(read_lines(spark, path), table, F.split("raw", "::", -1), names)
@@ -78,7 +77,7 @@ def with_names_of_codes(users: DataFrame) -> DataFrame:
     )
 
 
-def read_ml_100k(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
+def read_ml_100k(spark: SparkSession, table: str, path: Location, _: InputSettings) -> DataFrame:
     """A table in MovieLens 100K's layout: tabs or ``|`` between fields, and a flag for each genre."""
     lines = read_lines(spark, path)
     if table == "ratings":
@@ -106,7 +105,7 @@ def _ml_100k_movies(split: DataFrame, genres: list[str]) -> DataFrame:
     return with_columns(split, COLUMNS["movies"], columns, complete=F.size("fields") == 5 + len(genres))
 
 
-def _genre_names(spark: SparkSession, path: Path) -> list[str]:
+def _genre_names(spark: SparkSession, path: Location) -> list[str]:
     """The genres in the order of their flags, from ``u.genre`` (``name|number``) if it exists."""
     if not path.is_file():
         return ML_100K_GENRES

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 import pyarrow.parquet as pq
@@ -16,6 +16,7 @@ from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.lines import COLUMNS
 from movierate_spark.storage.digests import visible_files
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import (
     SOURCE_FILE,
     is_delta_table,
@@ -26,7 +27,7 @@ from movierate_spark.storage.tables import (
 )
 
 
-def read_parquet(spark: SparkSession, table: str, path: Path, _: InputSettings) -> DataFrame:
+def read_parquet(spark: SparkSession, table: str, path: Location, _: InputSettings) -> DataFrame:
     """A table in the parquet format, which has the lake's column names; ``raw`` is the record as JSON.
 
     Raises:
@@ -39,15 +40,15 @@ def read_parquet(spark: SparkSession, table: str, path: Path, _: InputSettings) 
     return lines.withColumn("zip", F.concat("zip", F.lit("00"))) if table == "users" else lines
 
 
-def is_parquet(path: Path) -> bool:
+def is_parquet(path: Location) -> bool:
     """Whether a path is a Parquet file, a folder with Parquet files, or a Delta table."""
     if path.is_dir():
-        return is_delta_table(path) or any(file.suffix == ".parquet" for file in visible_files(path))
+        return is_delta_table(path) or any(name.endswith(".parquet") for name in visible_files(path))
     with path.open("rb") as file:
         return file.read(4) == b"PAR1"
 
 
-def parquet_records(spark: SparkSession, path: Path) -> DataFrame:
+def parquet_records(spark: SparkSession, path: Location) -> DataFrame:
     """All columns of a Parquet file, a folder of Parquet files or a Delta table, and ``SOURCE_FILE``.
 
     Columns that are given by the names of sub-folders are text, as ``zip3=012`` is not a number.
@@ -70,14 +71,14 @@ def parquet_records(spark: SparkSession, path: Path) -> DataFrame:
     return records.select("*", source_file().alias(SOURCE_FILE))
 
 
-def _check_same_columns(path: Path) -> None:
+def _check_same_columns(path: Location) -> None:
     """Refuse Parquet files with different columns, as Spark takes the columns from only one of them.
 
     Raises:
         InputError: the columns differ; the message names two such files.
     """
-    files = sorted(visible_files(path)) if path.is_dir() else []
-    kinds = {frozenset(pq.read_schema(file).names): file for file in reversed(files)}
+    files = [PurePosixPath(name) for name in visible_files(path)] if path.is_dir() else []
+    kinds = {_columns_in(path / file): file for file in reversed(files)}
     if len(kinds) > 1:
         (one, first), (other, second) = sorted(kinds.items(), key=lambda kind: str(kind[1]))[:2]
         odd = ", ".join(sorted(one ^ other))
@@ -86,13 +87,18 @@ def _check_same_columns(path: Path) -> None:
         )
 
 
-def _columns_of_folders(path: Path) -> list[str]:
+def _columns_in(file: Location) -> frozenset[str]:
+    with file.open("rb") as content:
+        return frozenset(pq.read_schema(content).names)
+
+
+def _columns_of_folders(path: Location) -> list[str]:
     """The columns in the names of sub-folders such as ``run_date=2000-12-31``; empty without sub-folders.
 
     Raises:
         InputError: files are at different depths, or the sub-folders are not all named for the same columns.
     """
-    files = sorted(file.relative_to(path) for file in visible_files(path)) if path.is_dir() else []
+    files = [PurePosixPath(name) for name in visible_files(path)] if path.is_dir() else []
     by_depth = {len(file.parts): str(file) for file in reversed(files)}
     if len(by_depth) > 1:
         some = " and ".join(name for _, name in sorted(by_depth.items()))
@@ -108,7 +114,9 @@ def _columns_of_folders(path: Path) -> list[str]:
     return [unquote(name) for parts in names for name, _ in parts]
 
 
-def parquet_lines(path: Path, records: DataFrame, names: Mapping[str, str], optional: set[str]) -> DataFrame:
+def parquet_lines(
+    path: Location, records: DataFrame, names: Mapping[str, str], optional: set[str]
+) -> DataFrame:
     """One row per record: ``raw`` as JSON, ``source_file``, ``complete``, and the keys of ``names`` as text.
 
     ``names`` maps columns to their names in the file. Times become epoch seconds, arrays are joined by

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import reduce
-from pathlib import Path
 
 from pyspark.sql import Column, DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
@@ -18,6 +17,8 @@ from movierate_spark.inputs.lines import read_lines
 from movierate_spark.inputs.parquet_records import is_parquet, parquet_lines, parquet_records
 from movierate_spark.inputs.rules import broken_rule, has_all_fields, is_id
 from movierate_spark.storage.digests import visible_files
+from movierate_spark.storage.files import entry_of, files_below
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import is_delta_table
 
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"
@@ -37,7 +38,7 @@ class Requests:
     ``stamp`` identifies the files as they were before they were read.
     """
 
-    path: Path
+    path: Location
     lines: DataFrame
     is_dated: bool
     stamp: object
@@ -47,26 +48,23 @@ class Requests:
         return _stamp_of(self.path) == self.stamp
 
 
-def _stamp_of(path: Path) -> object:
-    """Inode, size and time of last change of a file, or of each file in a folder.
+def _stamp_of(path: Location) -> object:
+    """The name, size and tag of a file, or of each file in a folder; None where there is nothing.
 
-    None for a Delta table: its files are listed once, and they never change.
+    None for a Delta table, too: its files are listed once, and they never change.
     """
     if is_delta_table(path):
         return None
-    files = sorted(visible_files(path)) if path.is_dir() else [path]
-    return [(file.name, _status_of(file)) for file in files]
-
-
-def _status_of(file: Path) -> tuple[int, int, int] | None:
+    if path.is_dir():
+        visible = set(visible_files(path))
+        return [entry for entry in files_below(path) if entry.name in visible]
     try:
-        status = file.stat()
+        return entry_of(path)
     except FileNotFoundError:
         return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> Requests:
+def read_requests(spark: SparkSession, path: Location, *, separator: str = ",") -> Requests:
     """The requests in a CSV file, a Parquet file, a folder of Parquet files or a Delta table.
 
     Raises:
@@ -88,7 +86,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
             f"{path}: a folder without Parquet files; name a CSV file or a Parquet folder",
             argument="requests",
         )
-    if path.stat().st_size == 0:
+    if not entry_of(path).size:
         raise InputError(f"{path} is empty (0 bytes): an empty delivery has a header", argument="requests")
     header = read_header(path, separator)
     missing = [name for name in REQUIRED if name not in header]
@@ -105,7 +103,7 @@ def read_requests(spark: SparkSession, path: Path, *, separator: str = ",") -> R
     return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
 
 
-def _check_case(path: Path, header: Sequence[str]) -> None:
+def _check_case(path: Location, header: Sequence[str]) -> None:
     """Refuse names such as ``At`` or ``Run_Date``, which would be ignored like any other column."""
     if odd := [name for name in header if name.lower() in COLUMNS and name not in COLUMNS]:
         raise InputError(

@@ -6,17 +6,12 @@ again into the same folder adds a sub-folder and replaces that file.
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import re
-import shutil
 from collections.abc import Mapping, Set
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, cast
 
 from pyspark.ml import PipelineModel
@@ -31,9 +26,24 @@ from movierate_spark.features.taste_tables import TasteTables, read_tables, writ
 from movierate_spark.model import scoring
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Manifest, read_document
-from movierate_spark.storage.files import as_json, entries, last_change, remove_if_empty, replace_text
+from movierate_spark.storage.files import (
+    as_json,
+    claim_folder,
+    entries,
+    files_below,
+    folders_below,
+    last_change,
+    missing_folders,
+    read_all,
+    remove_if_empty,
+    remove_tree,
+    replace_text,
+    symbolic_links,
+    touch_folder,
+)
 from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location, uri_of
 from movierate_spark.storage.run_records import library_versions
 from movierate_spark.storage.tables import pattern_of
 
@@ -57,12 +67,13 @@ class Bundle:
     """A fitted pipeline and its manifest, ``bundle.json``.
 
     ``manifest_sha256`` is the digest of the bytes from which ``manifest`` was parsed; the file may have been
-    replaced since.
+    replaced since. ``tags`` are those of the model's files when they were checked.
     """
 
-    path: Path
+    path: Location
     manifest: Manifest
     manifest_sha256: str
+    tags: Mapping[str, str]
 
     def described(self) -> dict[str, Any]:
         """The model's path, version and digest, for run records."""
@@ -94,7 +105,10 @@ class Bundle:
         Raises:
             InputError: its files have changed since the bundle was opened.
         """
-        return load_pipeline(self.path, self.manifest)
+        folder = self._unchanged_folder()
+        pipeline = PipelineModel.load(pattern_of(folder / PIPELINE))
+        self._unchanged_folder()
+        return pipeline
 
     @cached_property
     def tables(self) -> TasteTables | None:
@@ -105,8 +119,17 @@ class Bundle:
         """
         if not self.features.uses_taste:
             return None
-        folder = _check(self.path, self.manifest).parent / TASTE
-        return read_tables(SparkSession.active(), folder, kept=self.features.neighbours_max)
+        folder = self._unchanged_folder() / TASTE
+        tables = read_tables(SparkSession.active(), folder, kept=self.features.neighbours_max)
+        self._unchanged_folder()
+        return tables
+
+    def _unchanged_folder(self) -> Location:
+        """The folder of the model's files, if they are those that were checked."""
+        folder = self.path / self.manifest.folder
+        if _tags(folder) != self.tags:
+            raise _changed(self.path)
+        return folder
 
     def transform(self, rows: DataFrame) -> DataFrame:
         """Add the pipeline's columns to feature rows.
@@ -144,7 +167,7 @@ def is_version(name: str) -> bool:
 
 
 def save_bundle(
-    path: Path, pipeline: PipelineModel, content: Mapping[str, Any], *, tables: TasteTables | None = None
+    path: Location, pipeline: PipelineModel, content: Mapping[str, Any], *, tables: TasteTables | None = None
 ) -> Bundle:
     """Write the pipeline and the taste tables into a new sub-folder, then ``bundle.json``.
 
@@ -153,30 +176,30 @@ def save_bundle(
     previous version's folder gets a new modification time, from which :func:`replaced_at` knows when it was
     replaced.
     """
-    new_folders = [folder for folder in (path, *path.parents) if not folder.exists()]
+    new_folders = missing_folders(path)
     draft = Manifest.new(**content, version="", folder="", files={}, libraries=library_versions())
     digest = sha256(as_json(draft.content()).encode())
     version = f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{digest[:8]}"
     folder = path / version
-    folder.mkdir(parents=True)  # fails if another training has made the folder
+    claim_folder(folder)
     try:
-        pipeline.write().save(str(folder / PIPELINE))
+        pipeline.write().save(uri_of(folder / PIPELINE))
         if tables is not None:
             write_tables(tables, folder / TASTE)
-        files = digests(path, folder)
+        tags, files = _tags(folder), digests(folder)
         manifest = draft.model_copy(update={"version": version, "folder": version, "files": files})
         text = as_json(manifest.content())
         _touch_named(path)
         replace_text(path / MANIFEST, text)
     except BaseException:
         if not _may_be_named(path, version):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             remove_if_empty(new_folders)
         raise
-    return Bundle(path, manifest, sha256(text.encode()))
+    return Bundle(path, manifest, sha256(text.encode()), tags)
 
 
-def replaced_at(path: Path) -> dict[str, float]:
+def replaced_at(path: Location) -> dict[str, float]:
     """The latest time (epoch seconds) at which each version was replaced, without the current version.
 
     It is the later of two times: the last change of the version's folder, which :func:`save_bundle` sets when
@@ -188,9 +211,9 @@ def replaced_at(path: Path) -> dict[str, float]:
     """
     manifest = path / MANIFEST
     current = json.loads(manifest.read_text(encoding="utf-8"))["folder"]
-    versions = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and is_version(entry.name))
+    versions = [name for name in folders_below(path, depth=1) if is_version(name)]
     changed = {name: last_change(path / name) for name in versions}
-    published = {name: manifest.stat().st_mtime if name == current else changed[name] for name in versions}
+    published = {name: last_change(manifest) if name == current else changed[name] for name in versions}
     return {
         name: max(changed[name], *(published[later] for later in versions[i + 1 : i + 2]), 0.0)
         for i, name in enumerate(versions)
@@ -198,7 +221,7 @@ def replaced_at(path: Path) -> dict[str, float]:
     }
 
 
-def _may_be_named(path: Path, version: str) -> bool:
+def _may_be_named(path: Location, version: str) -> bool:
     """Whether ``bundle.json`` names the version, or can't be read now: then nothing may be removed."""
     try:
         return bool(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["version"] == version)
@@ -208,15 +231,14 @@ def _may_be_named(path: Path, version: str) -> bool:
         return True
 
 
-def _touch_named(path: Path) -> None:
+def _touch_named(path: Location) -> None:
     """Set the modification time of the folder that ``bundle.json`` names to now, as it is being replaced."""
     named = _named_version(path)
     if named is not None and is_version(named):
-        with suppress(OSError):
-            os.utime(path / named)
+        touch_folder(path / named)
 
 
-def _named_version(path: Path) -> str | None:
+def _named_version(path: Location) -> str | None:
     """The version that ``bundle.json`` names; None if it can't be read."""
     try:
         return str(json.loads((path / MANIFEST).read_text(encoding="utf-8"))["version"])
@@ -224,19 +246,18 @@ def _named_version(path: Path) -> str | None:
         return None
 
 
-def digests(path: Path, folder: Path) -> dict[str, str]:
-    """SHA-256 of all files below ``folder`` except Hadoop's ``.*.crc``, by path relative to ``path``."""
-    files = (file for file in sorted(folder.rglob("*")) if file.is_file() and not _is_checksum(file))
-    return {
-        file.relative_to(path).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest() for file in files
-    }
+def digests(folder: Location) -> dict[str, str]:
+    """SHA-256 of the files below a folder, by path with its name; without Hadoop's ``.*.crc``."""
+    names = [entry.name for entry in files_below(folder) if not _is_checksum(entry.name)]
+    contents = read_all([folder / name for name in names])
+    return {f"{folder.name}/{name}": sha256(content) for name, content in zip(names, contents, strict=True)}
 
 
-def _is_checksum(file: Path) -> bool:
-    return file.name.startswith(".") and file.suffix == ".crc"
+def _is_checksum(name: str) -> bool:
+    return re.fullmatch(r"([^/]+/)*\.[^/]*\.crc", name) is not None
 
 
-def open_bundle(path: Path) -> Bundle:
+def open_bundle(path: Location) -> Bundle:
     """The bundle at ``path``. All its files are checked; the pipeline is loaded at the first use.
 
     Raises:
@@ -245,34 +266,31 @@ def open_bundle(path: Path) -> Bundle:
     manifest, content = read_document(
         path / MANIFEST, Manifest, what="bundle", argument="model", made_by="train"
     )
+    tags = _tags(path / manifest.folder)  # before the files are read: later changes are noticed
     _check(path, manifest)
-    return Bundle(path, manifest, sha256(content))
+    return Bundle(path, manifest, sha256(content), tags)
 
 
-def load_pipeline(path: Path, manifest: Manifest) -> PipelineModel:
-    """Load the pipeline. It is checked again, as its files may have changed since the bundle was opened.
-
-    Raises:
-        InputError: the files do not pass the checks.
-    """
-    return PipelineModel.load(pattern_of(_check(path, manifest)))
+def _tags(folder: Location) -> dict[str, str]:
+    """What changes with the content of each file below a folder."""
+    return {entry.name: entry.tag for entry in files_below(folder)}
 
 
-def _check(path: Path, manifest: Manifest) -> Path:
-    """The pipeline's folder, if its files are those in the manifest and loading runs only allowed classes."""
+def _changed(path: Location) -> InputError:
+    return InputError(f"{path}: its files are not those that were published: train again", argument="model")
+
+
+def _check(path: Location, manifest: Manifest) -> None:
+    """Refuse files that are not those in the manifest, and classes that a bundle does not need."""
     folder = path / manifest.folder
-    for entry in (folder, *sorted(folder.rglob("*"))):
-        if entry.is_symlink():
-            raise _stranger(path, f"its files lie behind {entry.relative_to(path)}, a symbolic link")
-    if not is_version(folder.name) or folder.parent != path or digests(path, folder) != manifest.files:
-        raise InputError(
-            f"{path}: its files are not those that were published: train again", argument="model"
-        )
+    for link in symbolic_links(folder):
+        raise _stranger(path, f"its files lie behind {link}, a symbolic link")
+    if not is_version(folder.name) or folder.parent != path or digests(folder) != manifest.files:
+        raise _changed(path)
     _check_classes(path, folder / PIPELINE)
-    return folder / PIPELINE
 
 
-def _check_classes(path: Path, pipeline: Path) -> None:
+def _check_classes(path: Location, pipeline: Location) -> None:
     """Refuse a pipeline for which Spark ML would import other classes than those in :data:`STAGE_CLASSES`.
 
     Digests find a damaged bundle, but whoever can write to the folder can also write new digests. Like
@@ -283,38 +301,39 @@ def _check_classes(path: Path, pipeline: Path) -> None:
     for place, uid in enumerate(uids):
         if not re.fullmatch(UID, uid):
             raise _stranger(path, f"loading it would look for a stage called {uid!r}")
-        folder = PipelineSharedReadWrite.getStagePath(uid, place, len(uids), str(pipeline / STAGES))
-        _check_class(path, Path(folder), STAGE_CLASSES)
+        name = PipelineSharedReadWrite.getStagePath(uid, place, len(uids), STAGES)
+        _check_class(path, pipeline / name, STAGE_CLASSES)
 
 
-def _check_class(path: Path, stage: Path, allowed: Set[str]) -> None:
+def _check_class(path: Location, stage: Location, allowed: Set[str]) -> None:
     name = str(_metadata(stage).get("class", "an unknown class"))
     if name not in allowed:
-        raise _stranger(path, f"loading {stage.relative_to(path)} would run {name}")
+        raise _stranger(path, f"loading {stage.name} would run {name}")
 
 
-def _stranger(path: Path, what: str) -> InputError:
+def _stranger(path: Location, what: str) -> InputError:
     return InputError(
         f"{path}: {what}, which no bundle of ours holds: do not use it, and train again",
         argument="model",
     )
 
 
-def _stage_uids(pipeline: Path) -> list[str]:
+def _stage_uids(pipeline: Location) -> list[str]:
     try:
         return [str(uid) for uid in _metadata(pipeline)["paramMap"]["stageUids"]]
     except (KeyError, TypeError):
         return [""]  # no stage has this uid, so that it is refused
 
 
-def _metadata(stage: Path) -> dict[str, Any]:
+def _metadata(stage: Location) -> dict[str, Any]:
     """The metadata of a stage, which Spark's loader reads first; empty unless it is one line with an object.
 
     Spark reads some files with names that look hidden, such as ``_a=b``. So all files are read except those
     that Hadoop adds.
     """
     try:
-        parts = [file for file in (stage / "metadata").iterdir() if not _is_of_hadoop(file)]
+        folder = stage / "metadata"
+        parts = [folder / entry.name for entry in files_below(folder) if not _is_of_hadoop(entry.name)]
         (line,) = [line for file in parts for line in file.read_text(encoding="utf-8").splitlines()]
         metadata = json.loads(line)
     except (OSError, ValueError):
@@ -322,11 +341,11 @@ def _metadata(stage: Path) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _is_of_hadoop(file: Path) -> bool:
-    return file.name == "_SUCCESS" or _is_checksum(file)
+def _is_of_hadoop(name: str) -> bool:
+    return name == "_SUCCESS" or _is_checksum(name)
 
 
-def check_model_folder(path: Path) -> None:
+def check_model_folder(path: Location) -> None:
     """Refuse a folder with other content than bundles. A killed training leaves one without a manifest.
 
     With ``bundle.json``, the folder is accepted as it is.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 from movierate_spark.errors import InputError
 from movierate_spark.report import Report
 from movierate_spark.report.spreadsheet import to_csv
-from movierate_spark.storage.files import replace_text
+from movierate_spark.storage.files import entries, make_folder, replace_text
 from movierate_spark.storage.folders import check_folder
+from movierate_spark.storage.locations import Location
 
 PAGE, FIGURES = "report.html", "figures"
 REPORT_FILES = (PAGE, FIGURES)
 
 
-def check_free(path: Path, allowed: Collection[str]) -> None:
+def check_free(path: Location, allowed: Collection[str]) -> None:
     """Refuse a folder that holds anything but run records and the names ``allowed``.
 
     Raises:
@@ -29,18 +29,19 @@ def check_free(path: Path, allowed: Collection[str]) -> None:
         )
 
 
-def leave_report(target: Path, report: Report) -> None:
+def leave_report(target: Location, report: Report) -> None:
     """Write the page, then its figures' tables; remove tables of an earlier report that are not replaced.
 
     The page is written first: it identifies the figures as a report's, also after a killed run.
     """
     folder = target / FIGURES
     before = (target / PAGE).read_text(encoding="utf-8") if (target / PAGE).is_file() else ""
-    for file in folder.glob("*.csv"):
-        if file.stem not in report.tables and f"{FIGURES}/{file.name}" in before:
-            file.unlink()
-    target.mkdir(parents=True, exist_ok=True)
+    for name in entries(folder):
+        stem, _, suffix = name.rpartition(".")
+        if suffix == "csv" and stem not in report.tables and f"{FIGURES}/{name}" in before:
+            (folder / name).unlink()
+    make_folder(target)
     replace_text(target / PAGE, report.html)
-    folder.mkdir(exist_ok=True)
+    make_folder(folder)
     for name, table in report.tables.items():
         replace_text(folder / f"{name}.csv", to_csv(table))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import codecs
 import math
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from pyspark.sql import Column, DataFrame, SparkSession, Window
@@ -24,6 +22,17 @@ from movierate_spark.simulation.truth import (
     pick,
     uniform,
 )
+from movierate_spark.storage.files import (
+    chunks_of,
+    entries,
+    make_folder,
+    move,
+    remove_if_empty,
+    remove_tree,
+    replace_json,
+    write_chunks,
+)
+from movierate_spark.storage.locations import Location, uri_of
 from movierate_spark.storage.tables import pattern_of
 
 FEWEST, MOST = 1_000, 1_000_000_000
@@ -62,7 +71,7 @@ class Sizes(NamedTuple):
 
 
 def simulate(
-    spark: SparkSession, out: Path, *, ratings: int, seed: int, re_ratings: float = 0.0
+    spark: SparkSession, out: Location, *, ratings: int, seed: int, re_ratings: float = 0.0
 ) -> dict[str, Any]:
     """Write ratings.dat, users.dat, movies.dat and truth.json to ``out``; returns the truth.
 
@@ -83,7 +92,7 @@ def simulate(
         truth = {"seed": seed, "sizes": sizes._asdict(), "label_threshold": truth_of.THRESHOLD}
         truth |= {"re_ratings": re_ratings, "effects": truth_of.effects()}
         truth |= write_files(spark, work, sizes, seed=seed, re_ratings=re_ratings)
-        (work / TRUTH).write_text(json.dumps(truth, indent=2) + "\n", encoding="utf-8")
+        replace_json(work / TRUTH, truth)
         publish(work, out)
     return truth
 
@@ -102,12 +111,12 @@ def sizes_for(ratings: int) -> Sizes:
 
 
 def write_files(
-    spark: SparkSession, work: Path, sizes: Sizes, *, seed: int, re_ratings: float
+    spark: SparkSession, work: Location, sizes: Sizes, *, seed: int, re_ratings: float
 ) -> dict[str, Any]:
     """Write the three files to ``work``; returns the measured part of the truth."""
     people, films = users(spark, sizes, seed=seed), movies(spark, sizes, seed=seed)
-    staged = local_uri(work / "rated")
-    rated(people, films, sizes, seed=seed, re_ratings=re_ratings).write.parquet(staged)
+    staged = work / "rated"
+    rated(people, films, sizes, seed=seed, re_ratings=re_ratings).write.parquet(uri_of(staged))
     rows = spark.read.parquet(pattern_of(staged))
     in_order = rows.orderBy("user_id", "second", "movie_id")
     write_single(in_order.select(line("user_id", "movie_id", "stars", "second")), work / FILES[0])
@@ -266,24 +275,19 @@ def line(*columns: str) -> Column:
     return F.concat_ws("::", *[F.col(column).cast("string") for column in columns])
 
 
-def local_uri(path: Path) -> str:
-    """The path as a file: URI, so that the cluster's default file system has no effect."""
-    return f"file://{path.resolve()}"
-
-
-def write_single(lines: DataFrame, target: Path) -> None:
+def write_single(lines: DataFrame, target: Location) -> None:
     """Write the single column of ``lines``, in order, to one ISO-8859-1 file, with constant memory."""
-    parts = target.with_suffix(".parts")
-    lines.write.text(local_uri(parts))
-    with target.open("w", encoding="ISO-8859-1", newline="") as file:
-        for part in sorted(parts.glob("part-*")):
-            with part.open(encoding="utf-8", newline="") as piece:
-                shutil.copyfileobj(piece, file, 1 << 20)
-    shutil.rmtree(parts)
+    parts = target.with_name(f"{target.name}.parts")
+    lines.write.text(uri_of(parts))
+    pieces = (parts / name for name in entries(parts) if name.startswith("part-"))
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    chunks = (chunk for piece in pieces for chunk in chunks_of(piece))
+    write_chunks(target, (decoder.decode(chunk).encode("ISO-8859-1") for chunk in chunks))
+    remove_tree(parts)
 
 
 @contextmanager
-def workspace(out: Path) -> Iterator[Path]:
+def workspace(out: Location) -> Iterator[Location]:
     """An empty folder in ``out``, removed after the block.
 
     A killed run leaves it; it marks ``out`` as the folder of a simulation.
@@ -295,8 +299,8 @@ def workspace(out: Path) -> Iterator[Path]:
     try:
         existed = out.exists()
         refuse_other_contents(out)
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        remove_tree(work)
+        make_folder(work)
     except OSError as error:
         raise InputError(
             f"{out}: {error.strerror}. Name a folder that can be written.", argument="out"
@@ -304,12 +308,12 @@ def workspace(out: Path) -> Iterator[Path]:
     try:
         yield work
     finally:
-        shutil.rmtree(work, ignore_errors=True)
-        if not existed and not any(out.iterdir()):
-            out.rmdir()
+        remove_tree(work)
+        if not existed:
+            remove_if_empty([out])
 
 
-def refuse_other_contents(out: Path) -> None:
+def refuse_other_contents(out: Location) -> None:
     """Refuse a folder that holds anything but a simulation.
 
     Raises:
@@ -325,8 +329,8 @@ def refuse_other_contents(out: Path) -> None:
         )
 
 
-def publish(work: Path, out: Path) -> None:
+def publish(work: Location, out: Location) -> None:
     """Move the finished files from ``work`` to ``out``; truth.json is removed first and moved last."""
     (out / TRUTH).unlink(missing_ok=True)
     for name in (*FILES, TRUTH):
-        (work / name).replace(out / name)
+        move(work / name, out / name)

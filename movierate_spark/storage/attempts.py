@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
+import re
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 import pyarrow.parquet as pq
 from deltalake.transaction import AddAction
@@ -19,7 +18,14 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import StructType
 
 from movierate_spark.errors import MovierateError
-from movierate_spark.storage.files import remove_if_empty
+from movierate_spark.storage.files import (
+    check_commits,
+    files_below,
+    missing_folders,
+    remove_if_empty,
+    remove_tree,
+)
+from movierate_spark.storage.locations import FileEntry, Location, uri_of
 from movierate_spark.storage.tables import RUN_DATE, log_entries
 
 ATTEMPT = "attempt"
@@ -30,9 +36,9 @@ ATTEMPT = "attempt"
 class Attempt:
     """Files and rows that were written for a table, and are not visible yet."""
 
-    table: Path
+    table: Location
     schema: StructType
-    folder: Path
+    folder: Location
     run_date: date | None
     files: tuple[AddAction, ...]
     rows: int
@@ -40,7 +46,7 @@ class Attempt:
 
 @contextmanager
 def attempt_to_write(
-    frame: DataFrame, table: Path, schema: StructType, *, run_date: date | None = None
+    frame: DataFrame, table: Location, schema: StructType, *, run_date: date | None = None
 ) -> Iterator[Attempt]:
     """Write ``frame`` beside the table's files. If the block fails, the new files are removed.
 
@@ -50,20 +56,22 @@ def attempt_to_write(
 
     Raises:
         MovierateError: the driver does not see the files as they were written.
+        InputError: two runs could both publish on this storage.
     """
     parent = table / f"{RUN_DATE}={run_date.isoformat()}" if run_date else table
     folder = parent / uuid.uuid4().hex
-    new_folders = [path for path in (parent, *parent.parents) if not path.exists()]
+    check_commits(table)
+    new_folders = missing_folders(parent)
     try:
         yield _written(frame, table, schema, folder, run_date)
     except BaseException:
         if not _may_be_published(table, folder.name):
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder)
             remove_if_empty(new_folders)
         raise
 
 
-def _may_be_published(table: Path, attempt: str) -> bool:
+def _may_be_published(table: Location, attempt: str) -> bool:
     """Whether the attempt became a version of the table, or the log can't be read at the moment."""
     try:
         return version_of(table, attempt) is not None
@@ -71,7 +79,7 @@ def _may_be_published(table: Path, attempt: str) -> bool:
         return True
 
 
-def version_of(table: Path, attempt: str, *, after: int = -1) -> int | None:
+def version_of(table: Location, attempt: str, *, after: int = -1) -> int | None:
     """The version that an attempt became, if it is later than ``after``; else None."""
     for entry in reversed(log_entries(table)):
         if int(entry.stem) <= after:
@@ -87,23 +95,26 @@ def _attempt_of(line: str) -> object:
 
 
 def _written(
-    frame: DataFrame, table: Path, schema: StructType, folder: Path, run_date: date | None
+    frame: DataFrame, table: Location, schema: StructType, folder: Location, run_date: date | None
 ) -> Attempt:
     stored = [field for field in schema.fields if not (run_date and field.name == RUN_DATE)]
     columns = [F.col(field.name).cast(field.dataType).alias(field.name) for field in stored]
     # Few large files, whatever the number of tasks, as the files are not compacted later.
     written = Observation()
     balanced = frame.select(*columns).hint("rebalance")
-    balanced.observe(written, F.count(F.lit(1)).alias("rows")).write.parquet(str(folder))
+    balanced.observe(written, F.count(F.lit(1)).alias("rows")).write.parquet(uri_of(folder))
     values: dict[str, str | None] = {RUN_DATE: run_date.isoformat()} if run_date else {}
     actions, rows = [], 0
-    for path in data_files(folder):
-        footer = pq.read_metadata(path)
-        names = [field.name for field in stored]
+    names = [field.name for field in stored]
+    below = "/".join([*(f"{name}={value}" for name, value in values.items()), folder.name])
+    for entry in data_files(folder):
+        file = folder / entry.name
+        with file.open("rb") as content:
+            footer = pq.read_metadata(content)
         if footer.schema.to_arrow_schema().names != names:
-            raise MovierateError(f"{path}: written with columns other than {', '.join(names)}")
+            raise MovierateError(f"{file}: written with columns other than {', '.join(names)}")
         if footer.num_rows:
-            actions.append(_add_action(path, table, values, footer.num_rows))
+            actions.append(_add_action(f"{below}/{entry.name}", entry.size, values, footer.num_rows))
             rows += footer.num_rows
     if rows != written.get["rows"]:
         raise MovierateError(
@@ -113,15 +124,15 @@ def _written(
     return Attempt(table, schema, folder, run_date, tuple(actions), rows)
 
 
-def data_files(folder: Path) -> list[Path]:
+def data_files(folder: Location) -> list[FileEntry]:
     """The Parquet files that Spark wrote into a folder, sorted."""
-    return sorted(folder.glob("*.parquet"))
+    return [entry for entry in files_below(folder) if re.fullmatch(r"[^/]+\.parquet", entry.name)]
 
 
-def _add_action(path: Path, table: Path, values: dict[str, str | None], rows: int) -> AddAction:
+def _add_action(path: str, size: int, values: dict[str, str | None], rows: int) -> AddAction:
     return AddAction(
-        path=path.relative_to(table).as_posix(),
-        size=path.stat().st_size,
+        path=path,
+        size=size,
         partition_values=values,
         modification_time=int(time.time() * 1000),
         data_change=True,
@@ -135,9 +146,10 @@ def check_files(attempt: Attempt) -> None:
     Raises:
         MovierateError: a file is missing, or has another size than it was written with.
     """
+    sizes = {entry.name: entry.size for entry in data_files(attempt.folder)}
     for file in attempt.files:
         path = attempt.table / file.path
-        if not path.is_file() or path.stat().st_size != file.size:
+        if sizes.get(path.name) != file.size:
             raise MovierateError(
                 f"{path}: gone or changed since this run wrote it, so nothing was published: has somebody"
                 " cleared the table's folder, or vacuumed even recent files? Run it again"

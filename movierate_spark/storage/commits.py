@@ -13,8 +13,9 @@ from deltalake.transaction import create_table_with_add_actions
 
 from movierate_spark.errors import ConflictError, MovierateError
 from movierate_spark.storage.attempts import ATTEMPT, Attempt, check_files, version_of
+from movierate_spark.storage.locations.delta import delta_location, delta_options
 from movierate_spark.storage.opened_table import OpenedTable, check_purpose, open_table
-from movierate_spark.storage.tables import RUN_DATE, delta_location
+from movierate_spark.storage.tables import RUN_DATE
 
 MOST_TRIES = 50
 
@@ -95,6 +96,7 @@ def _commit_to(table: OpenedTable, attempt: Attempt, transactions: list[Transact
             list(attempt.files),
             mode="error",
             partition_by=partition_by,
+            storage_options=delta_options(attempt.table),
             commit_properties=properties,
         )
     else:

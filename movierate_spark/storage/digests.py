@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
+
+from movierate_spark.storage.files import entry_of, files_below
+from movierate_spark.storage.locations import Location, RemotePath
 
 
 def sha256(content: bytes) -> str:
@@ -14,15 +14,20 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file, or of the names and digests of a folder's visible files."""
-    if path.is_file():
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest()
-    lines = (
-        f"{file.relative_to(path).as_posix()} {digest_of(file)}\n" for file in sorted(visible_files(path))
-    )
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+def digest_of(path: Location) -> str:
+    """SHA-256 of a file, or of the names and digests of a folder's visible files.
+
+    Remote files are not read: their tags stand for their content.
+    """
+    if path.is_dir():
+        names = visible_files(path)
+        tags = {entry.name: entry.tag for entry in files_below(path)} if isinstance(path, RemotePath) else {}
+        lines = (f"{name} {tags.get(name) or digest_of(path / name)}\n" for name in names)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+    if isinstance(path, RemotePath):
+        return entry_of(path).tag
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def number_of(*parts: object) -> int:
@@ -31,11 +36,13 @@ def number_of(*parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
-def visible_files(folder: Path) -> Iterator[Path]:
-    """The files below a folder that Spark reads: not ``.x``, nor ``_x`` without a ``=``."""
-    for inside, folders, names in os.walk(folder, followlinks=True):  # as in Spark
-        folders[:] = [name for name in folders if not _is_hidden(name)]
-        yield from (Path(inside) / name for name in names if not _is_hidden(name))
+def visible_files(folder: Location) -> list[str]:
+    """The paths of the files below a folder that Spark reads, sorted.
+
+    Spark ignores names such as ``.x``, and ``_x`` without a ``=``.
+    """
+    paths = sorted(entry.name.split("/") for entry in files_below(folder))
+    return ["/".join(parts) for parts in paths if not any(map(_is_hidden, parts))]
 
 
 def _is_hidden(name: str) -> bool:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from movierate_spark.config import FeatureSettings, LabelSettings
 from movierate_spark.errors import InputError
+from movierate_spark.storage.locations import Location
 
 Outcome = Literal["done", "unchanged", "conflict", "failed"]
 Interval = tuple[float, float]
@@ -69,7 +69,9 @@ def problem_with(error: Exception) -> str:
     return f"{where}: {first['msg']}" if where else str(first["msg"])
 
 
-def read_document(file: Path, kind: type[D], *, what: str, argument: str, made_by: str) -> tuple[D, bytes]:
+def read_document(
+    file: Location, kind: type[D], *, what: str, argument: str, made_by: str
+) -> tuple[D, bytes]:
     """The document that publishes a folder, and the bytes from which it was parsed.
 
     ``what`` is what the folder is, ``argument`` the parameter that named it, ``made_by`` the command to run.

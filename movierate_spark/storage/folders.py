@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 from pyspark.sql.types import StructType
 
@@ -12,15 +11,17 @@ from movierate_spark import schemas
 from movierate_spark.errors import InputError
 from movierate_spark.storage.files import UNIQUE, entries
 from movierate_spark.storage.lake import LEDGER
+from movierate_spark.storage.locations import Location
+from movierate_spark.storage.locations.delta import LOG
 from movierate_spark.storage.opened_table import check_purpose, open_table
 from movierate_spark.storage.run_records import RUNS
-from movierate_spark.storage.tables import LOG, RUN_DATE, is_delta_table
+from movierate_spark.storage.tables import RUN_DATE, is_delta_table
 
 KILLED = re.compile(rf"{LOG}|{UNIQUE}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 """What a run leaves if it is killed before its table's first commit."""
 
 
-def check_lake_folder(path: Path) -> None:
+def check_lake_folder(path: Location) -> None:
     """Refuse a folder that holds anything but a lake.
 
     Raises:
@@ -32,7 +33,9 @@ def check_lake_folder(path: Path) -> None:
         check_table_folder(path / name, "lake", schemas.LAKE[name])
 
 
-def check_table_folder(path: Path, argument: str, schema: StructType, allowed: Collection[str] = ()) -> None:
+def check_table_folder(
+    path: Location, argument: str, schema: StructType, allowed: Collection[str] = ()
+) -> None:
     """Refuse a folder that holds anything but a table of ``schema`` and the names ``allowed``.
 
     Raises:
@@ -44,7 +47,7 @@ def check_table_folder(path: Path, argument: str, schema: StructType, allowed: C
         check_folder(path, argument, {*killed, *allowed})
 
 
-def check_folder(path: Path, argument: str, allowed: Collection[str] = ()) -> None:
+def check_folder(path: Location, argument: str, allowed: Collection[str] = ()) -> None:
     """Refuse a folder that holds anything but run records and the names ``allowed``.
 
     Raises:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from deltalake.exceptions import DeltaError
@@ -22,7 +21,8 @@ from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Ledger, TableCounts, read_document
-from movierate_spark.storage.files import replace_json
+from movierate_spark.storage.files import files_below, replace_json, tag_of
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import current_files, read_table
 
@@ -37,7 +37,7 @@ class Lake:
     replaced since.
     """
 
-    path: Path
+    path: Location
     ledger: Ledger
     ledger_sha256: str
     ratings: DataFrame
@@ -67,7 +67,7 @@ class Lake:
         }
 
 
-def read_ledger(path: Path) -> tuple[Ledger, bytes]:
+def read_ledger(path: Location) -> tuple[Ledger, bytes]:
     """The ledger of the lake at ``path``, and the bytes from which it was parsed.
 
     Raises:
@@ -76,7 +76,7 @@ def read_ledger(path: Path) -> tuple[Ledger, bytes]:
     return read_document(path / LEDGER, Ledger, what="lake", argument="lake", made_by="prepare")
 
 
-def open_lake(spark: SparkSession, path: Path) -> Lake:
+def open_lake(spark: SparkSession, path: Location) -> Lake:
     """The lake at ``path``, at the versions in its ledger.
 
     Raises:
@@ -90,7 +90,7 @@ def open_lake(spark: SparkSession, path: Path) -> Lake:
     return Lake(path, ledger, sha256(content), **frames)
 
 
-def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> Ledger | None:
+def made_of_the_same(path: Location, made_of: Mapping[str, Any]) -> Ledger | None:
     """The ledger of the lake at ``path`` if it was made of the same inputs and settings; else None.
 
     Also None if one of its files is missing; if ratings were rejected for their time, as a time in the future
@@ -98,27 +98,34 @@ def made_of_the_same(path: Path, made_of: Mapping[str, Any]) -> Ledger | None:
     """
     try:
         ledger = Ledger.parse((path / LEDGER).read_bytes())
-        files = [
-            file
+        is_complete = all(
+            current_files(path / name, version=version) <= {entry.name for entry in files_below(path / name)}
             for name, version in ledger.versions.items()
-            for file in current_files(path / name, version=version)
-        ]
+        )
     except (OSError, ValueError, DeltaError):
         return None
     is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
     ratings = ledger.tables["ratings"]
     is_same &= ratings.re_rated is not None
     too_late = ratings.by_rule.get("rated_at", 0)
-    return ledger if is_same and not too_late and all(Path(file).is_file() for file in files) else None
+    return ledger if is_same and not too_late and is_complete else None
 
 
-def open_tables(path: Path) -> dict[str, OpenedTable]:
-    """The lake's tables as they are now, for :func:`publish`: to be called when a run begins."""
-    return {name: open_table(path / name) for name in schemas.LAKE}
+@dataclass(frozen=True)
+class LakeState:
+    """What a publish replaces: a lake's tables and the tag of its ledger, as they were when a run began."""
+
+    tables: Mapping[str, OpenedTable]
+    ledger_tag: str
+
+
+def state_of(path: Location) -> LakeState:
+    """The lake as it is now, for :func:`publish`: to be called when a run begins."""
+    return LakeState({name: open_table(path / name) for name in schemas.LAKE}, tag_of(path / LEDGER))
 
 
 @contextmanager
-def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
+def publishing(path: Location, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
     """Write the tables' files, by table. If the block fails, those that are not published are removed."""
     with ExitStack() as stack:
         yield {
@@ -128,17 +135,17 @@ def publishing(path: Path, frames: Mapping[str, DataFrame]) -> Iterator[dict[str
 
 
 def publish(
-    path: Path,
+    path: Location,
     attempts: Mapping[str, Attempt],
     tables: Mapping[str, TableCounts],
     made_of: Mapping[str, Any],
     *,
-    to: Mapping[str, OpenedTable],
+    to: LakeState,
 ) -> Ledger:
     """Commit the tables, then write the ledger, which makes them visible to readers.
 
-    ``tables`` and ``made_of`` are the ledger's content without the versions. ``to`` are the tables as they
-    were when the run began.
+    ``tables`` and ``made_of`` are the ledger's content without the versions. ``to`` is the lake as it was
+    when the run began.
 
     Raises:
         InputError: a table now has another schema.
@@ -152,17 +159,22 @@ def publish(
             raise MovierateError(
                 f"{path / name}: {attempt.rows} rows written, {counted[name]} counted: did the input change?"
             )
-    versions = {name: commit(attempt, to=to[name]) for name, attempt in attempts.items()}
+    versions = {name: commit(attempt, to=to.tables[name]) for name, attempt in attempts.items()}
     _check_newest(path, versions)
     ledger = Ledger.new(**made_of, tables=tables, versions=versions)
-    replace_json(path / LEDGER, ledger.content())
+    try:
+        replace_json(path / LEDGER, ledger.content(), expected=to.ledger_tag)
+    except FileExistsError as error:
+        raise _lost(path) from error
     return ledger
 
 
-def _check_newest(path: Path, versions: Mapping[str, int]) -> None:
+def _check_newest(path: Location, versions: Mapping[str, int]) -> None:
     """Refuse versions that another run has already replaced, as its lake is newer."""
     newest = {name: open_table(path / name).version for name in versions}
     if newest != versions:
-        raise ConflictError(
-            f"{path}: another run has published its tables meanwhile; {LEDGER} stays as it is"
-        )
+        raise _lost(path)
+
+
+def _lost(path: Location) -> ConflictError:
+    return ConflictError(f"{path}: another run has published its tables meanwhile; {LEDGER} stays as it is")

@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
-from pathlib import Path
 from urllib.parse import unquote
 
 from deltalake import DeltaTable, Transaction
 from pyspark.sql.types import StructType
 
 from movierate_spark.errors import InputError
-from movierate_spark.storage.tables import RUN_DATE, delta_location, is_delta_table
+from movierate_spark.storage.locations import Location
+from movierate_spark.storage.tables import RUN_DATE, delta_table, is_delta_table
 
 RENAMED = (("predicted", "predicted_liked"), ("liked", "predicted_liked"))
 """Columns (old name, new name) that had another name in version 0.1."""
@@ -27,7 +27,7 @@ class OpenedTable:
     ``delta`` is None if there was no table yet.
     """
 
-    path: Path
+    path: Location
     delta: DeltaTable | None
 
     @property
@@ -77,9 +77,9 @@ class OpenedTable:
         return self.delta.transaction_version(transaction.app_id), files
 
 
-def open_table(path: Path) -> OpenedTable:
+def open_table(path: Location) -> OpenedTable:
     """The table at ``path`` as it is now; there may be none."""
-    return OpenedTable(path, DeltaTable(delta_location(path)) if is_delta_table(path) else None)
+    return OpenedTable(path, delta_table(path) if is_delta_table(path) else None)
 
 
 def check_purpose(table: OpenedTable, schema: StructType, *, argument: str | None = None) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from movierate_spark.config import Settings
@@ -17,10 +16,10 @@ from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.session import submitted_properties
 from movierate_spark.storage import redaction
 from movierate_spark.storage.documents import Outcome, RunRecord, problem_with
-from movierate_spark.storage.files import replace_json
+from movierate_spark.storage.files import entries, make_folder, replace_json
+from movierate_spark.storage.locations import Location
 
 RUNS = "_runs"
-FOR_ITS_OWNER = 0o600
 LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
 
 
@@ -50,7 +49,7 @@ class StoredRecord:
 
 
 @contextmanager
-def recorded(target: Path, job: str, settings: Settings, steps: list[dict[str, Any]]) -> Iterator[Draft]:
+def recorded(target: Location, job: str, settings: Settings, steps: list[dict[str, Any]]) -> Iterator[Draft]:
     """A draft for the block to fill; it is written into ``target`` as a run record when the block ends.
 
     A run that ends with an InputError has no record. One that failed otherwise, or had a conflict, has one if
@@ -92,20 +91,20 @@ def _without_secrets(settings: Settings) -> dict[str, Any]:
     return redaction.redacted(settings.model_dump(mode="json"), pattern)
 
 
-def _write(target: Path, record: RunRecord) -> None:
+def _write(target: Location, record: RunRecord) -> None:
     folder = target / RUNS
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     stamp = record.started.replace(":", "").replace("-", "")
     file = folder / f"{stamp}-{record.job}-{uuid.uuid4().hex[:8]}.json"
-    replace_json(file, record.content(), mode=FOR_ITS_OWNER)
+    replace_json(file, record.content(), private=True)
 
 
-def longest_run(folder: Path) -> float:
+def longest_run(folder: Location) -> float:
     """The duration in seconds of the longest run with a record in ``folder``; 0 without records."""
-    return max((_read(file).seconds for file in (folder / RUNS).glob("*.json")), default=0.0)
+    return max((_read(file).seconds for file in _files(folder)), default=0.0)
 
 
-def read_records(folders: list[Path]) -> list[StoredRecord]:
+def read_records(folders: Sequence[Location]) -> list[StoredRecord]:
     """The run records in folders of lakes, models, scores and reports, oldest first.
 
     Raises:
@@ -113,14 +112,19 @@ def read_records(folders: list[Path]) -> list[StoredRecord]:
     """
     stored: list[StoredRecord] = []
     for folder in folders:
-        files = sorted((folder / RUNS).glob("*.json"))
+        files = _files(folder)
         if not files:
             raise InputError(f"{folder}: no run has left a record there")
         stored += [StoredRecord(str(folder), _read(file)) for file in files]
     return sorted(stored, key=lambda each: (each.record.started, each.record.run_date or ""))
 
 
-def _read(file: Path) -> RunRecord:
+def _files(folder: Location) -> list[Location]:
+    """The records' files in a folder, the oldest first."""
+    return [folder / RUNS / name for name in entries(folder / RUNS) if name.endswith(".json")]
+
+
+def _read(file: Location) -> RunRecord:
     try:
         return RunRecord.parse(file.read_bytes())
     except (OSError, ValueError) as error:

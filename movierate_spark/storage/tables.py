@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
-import hashlib
 import json
 import re
-import shutil
-import tempfile
-from contextlib import suppress
-from functools import cache
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,8 +16,9 @@ from pyspark.sql.types import StringType, StructField, StructType
 from movierate_spark.errors import InputError
 from movierate_spark.spark_internals import in_uris
 from movierate_spark.storage.digests import digest_of
+from movierate_spark.storage.locations import Location, uri_of
+from movierate_spark.storage.locations.delta import LOG, delta_location, delta_options
 
-LOG = "_delta_log"
 RUN_DATE = "run_date"
 SOURCE_FILE = "_source_file"
 DATA_FILE = "_data_file"
@@ -41,7 +35,7 @@ def reader(spark: SparkSession) -> DataFrameReader:
     return spark.read.options(**checked, **{"parquet.page.verify-checksum.enabled": "true"})
 
 
-def log_entries(path: Path) -> list[Path]:
+def log_entries(path: Location) -> list[Location]:
     """The entries of a table's log, oldest first; empty if there is no log.
 
     Raises:
@@ -54,37 +48,17 @@ def log_entries(path: Path) -> list[Path]:
     return [path / LOG / name for name in sorted(names) if re.fullmatch(r"\d{20}\.json", name)]
 
 
-def pattern_of(path: Path | str) -> str:
-    """A path for Spark's readers, which take glob patterns: special characters are escaped."""
-    return re.sub(r"([\\*?\[\]{}])", r"\\\1", str(path))
+def pattern_of(path: Location) -> str:
+    """A location for Spark's readers, which take glob patterns: special characters are escaped."""
+    return re.sub(r"([\\*?\[\]{}])", r"\\\1", uri_of(path))
 
 
-def delta_location(path: Path) -> str:
-    """The location of the table for ``deltalake``: ``path``, or a folder of symbolic links to its content.
-
-    ``deltalake`` reads a path as a URI: brackets in it end Python with a panic, and ``%41`` becomes ``A``.
-    """
-    table = path.resolve()
-    if re.fullmatch(r"[A-Za-z0-9/._=-]+", str(table)):
-        return str(path)
-    (table / LOG).mkdir(exist_ok=True)
-    links = _folder_of_links() / hashlib.sha256(str(table).encode()).hexdigest()
-    links.mkdir(exist_ok=True)
-    for entry in table.iterdir():
-        with suppress(FileExistsError):
-            (links / entry.name).symlink_to(entry)
-    return str(links)
+def delta_table(path: Location, *, version: int | None = None) -> DeltaTable:
+    """The table for ``deltalake``, at its newest version or at ``version``."""
+    return DeltaTable(delta_location(path), version=version, storage_options=delta_options(path))
 
 
-@cache
-def _folder_of_links() -> Path:
-    """A temporary folder of this process, whose name has no special characters unless ``TMPDIR`` has."""
-    folder = tempfile.mkdtemp(prefix="movierate-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return Path(folder)
-
-
-def is_delta_table(path: Path) -> bool:
+def is_delta_table(path: Location) -> bool:
     """Whether there is a Delta table at ``path``. A log without entries is not one: its first commit failed.
 
     Raises:
@@ -93,7 +67,7 @@ def is_delta_table(path: Path) -> bool:
     return bool(log_entries(path))
 
 
-def identity_of(path: Path) -> str:
+def identity_of(path: Location) -> str:
     """What identifies an input: a Delta table's id, version and last commit, or else a digest of its files.
 
     For a Delta table, a digest of the files would miss deletions, which only change its log. Id and version
@@ -105,20 +79,17 @@ def identity_of(path: Path) -> str:
     return f"{table.metadata().id}@{table.version()}@{digest_of(log_entries(path)[-1])}"
 
 
-def current_files(path: Path, *, version: int | None = None) -> list[str]:
-    """The data files of a table at its newest version, or at ``version``.
+def current_files(path: Location, *, version: int | None = None) -> set[str]:
+    """The paths, below the table, of its data files at its newest version or at ``version``.
 
     Raises:
         InputError: the table has a feature that is not supported.
     """
-    return [
-        str(file)
-        for file in _files(path, _supported(path, DeltaTable(delta_location(path), version=version)))
-    ]
+    return set(_names(_supported(path, delta_table(path, version=version))))
 
 
 def read_table(
-    spark: SparkSession, path: Path, schema: StructType, *, version: int | None = None
+    spark: SparkSession, path: Location, schema: StructType, *, version: int | None = None
 ) -> DataFrame:
     """The table at ``path`` with exactly the columns of ``schema``; an empty frame if it has no files.
 
@@ -128,11 +99,11 @@ def read_table(
     files = [pattern_of(file) for file in _files(path, _opened(path, version=version))]
     if not files:
         return spark.createDataFrame([], schema)
-    of_table = reader(spark).schema(schema).option("basePath", str(path))
+    of_table = reader(spark).schema(schema).option("basePath", uri_of(path))
     return of_table.parquet(*files).select(schema.names)
 
 
-def read_delta(spark: SparkSession, path: Path) -> DataFrame:
+def read_delta(spark: SparkSession, path: Location) -> DataFrame:
     """All columns of a delivered Delta table, and ``SOURCE_FILE``, the name of each row's file.
 
     The values of partition columns are taken from the log, as names of folders may differ from them.
@@ -154,12 +125,14 @@ def read_delta(spark: SparkSession, path: Path) -> DataFrame:
     return rows.select(*schema.names, SOURCE_FILE)
 
 
-def _with_partition_values(rows: DataFrame, table: DeltaTable, files: list[Path]) -> DataFrame:
+def _with_partition_values(rows: DataFrame, table: DeltaTable, files: list[Location]) -> DataFrame:
     """Add the partition columns, by one join on the rows' file."""
     spark, names = rows.sparkSession, table.metadata().partition_columns
     values = {name: _actions(table)[f"partition.{name}"] for name in names}
     is_known = pa.array([True] * len(files))
-    by_file = spark.createDataFrame(pa.table({DATA_FILE: in_uris(spark, files), KNOWN: is_known, **values}))
+    by_file = spark.createDataFrame(
+        pa.table({DATA_FILE: in_uris(spark, map(uri_of, files)), KNOWN: is_known, **values})
+    )
     joined = rows.join(F.broadcast(by_file), DATA_FILE, "left")
     # Without this check, a file without an entry would look like the partition of null.
     unknown = F.raise_error(F.lit("a data file that its table's log does not name"))
@@ -176,18 +149,18 @@ def source_file() -> Column:
     return F.url_decode(F.replace(F.col("_metadata.file_name"), F.lit("+"), F.lit("%2B")))
 
 
-def _opened(path: Path, *, version: int | None = None) -> DeltaTable:
+def _opened(path: Location, *, version: int | None = None) -> DeltaTable:
     if not is_delta_table(path):
         raise InputError(f"{path}: there is no table")
     try:
-        table = DeltaTable(delta_location(path), version=version)
+        table = delta_table(path, version=version)
     except Exception as error:  # deltalake raises its own and the operating system's
         what = "it" if version is None else f"version {version}"
         raise InputError(f"{path}: {what} can't be opened ({type(error).__name__})") from error
     return _supported(path, table)
 
 
-def _supported(path: Path, table: DeltaTable) -> DeltaTable:
+def _supported(path: Location, table: DeltaTable) -> DeltaTable:
     """The table, if its data files alone give its content.
 
     Raises:
@@ -213,6 +186,11 @@ def _actions(table: DeltaTable) -> Any:
     return pa.table(table.get_add_actions(flatten=True))
 
 
-def _files(path: Path, table: DeltaTable) -> list[Path]:
-    """The table's data files. In the log, their names are percent-encoded and relative to the table."""
-    return [path.absolute() / unquote(name) for name in _actions(table)["path"].to_pylist()]
+def _files(path: Location, table: DeltaTable) -> list[Location]:
+    """The table's data files."""
+    return [path / name for name in _names(table)]
+
+
+def _names(table: DeltaTable) -> list[str]:
+    """The paths of the table's data files, below the table; the log has them percent-encoded."""
+    return [unquote(name) for name in _actions(table)["path"].to_pylist()]

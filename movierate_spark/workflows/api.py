@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -19,6 +18,7 @@ from movierate_spark.simulation.files import simulate as simulate_files
 from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
+from movierate_spark.storage.locations import Location, RemotePath, location_of
 from movierate_spark.storage.tables import read_table
 from movierate_spark.times import parse_time
 from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
@@ -27,7 +27,8 @@ from movierate_spark.workflows.prepare import Preparation, prepare_lake
 from movierate_spark.workflows.recommend import recommend_movies
 from movierate_spark.workflows.train import train_model
 
-StrPath = str | os.PathLike[str]
+StrPath = str | os.PathLike[str] | RemotePath
+"""A path of this machine, or a URI such as ``s3a://bucket/lake``."""
 Time = str | int | datetime
 
 
@@ -53,7 +54,7 @@ def simulate(
     Raises:
         InputError: a number is out of range, or ``out`` holds anything but a simulation.
     """
-    return simulate_files(spark, Path(out), ratings=ratings, seed=seed, re_ratings=re_ratings)
+    return simulate_files(spark, location_of(out), ratings=ratings, seed=seed, re_ratings=re_ratings)
 
 
 def open_lake(spark: SparkSession, path: StrPath) -> Lake:
@@ -62,7 +63,7 @@ def open_lake(spark: SparkSession, path: StrPath) -> Lake:
     Raises:
         InputError: there is no lake at ``path``, or its ledger or a table can't be read.
     """
-    return open_lake_at(spark, Path(path))
+    return open_lake_at(spark, location_of(path))
 
 
 def prepare(
@@ -85,19 +86,21 @@ def prepare(
         InputError: the files can't be found or read, have another number of rows, or too many are
             rejected; or ``lake`` holds other files.
     """
-    preparation = Preparation(Path(source), format_name, dict(expect_rows or {}), force)
-    prepare_lake(spark, settings or load_settings(), _silent(), preparation=preparation, target=Path(lake))
+    preparation = Preparation(location_of(source), format_name, dict(expect_rows or {}), force)
+    prepare_lake(
+        spark, settings or load_settings(), _silent(), preparation=preparation, target=location_of(lake)
+    )
     return open_lake(spark, lake)
 
 
-def explore(lake: Lake, out: StrPath = "exploration", *, settings: Settings | None = None) -> Path:
+def explore(lake: Lake, out: StrPath = "exploration", *, settings: Settings | None = None) -> Location:
     """Write a report about the lake's ratings to the folder ``out``; returns the path of its page.
 
     Raises:
         InputError: the ratings are by fewer people than ``report.min_cell``, or ``out`` holds other files.
     """
-    explore_lake(lake, settings or load_settings(), _silent(), target=Path(out))
-    return Path(out) / "report.html"
+    explore_lake(lake, settings or load_settings(), _silent(), target=location_of(out))
+    return location_of(out) / "report.html"
 
 
 def train(
@@ -117,7 +120,7 @@ def train(
             split by time; or ``until`` is in the future, or ``model`` holds other files.
     """
     end = _time(until, "until")
-    return train_model(lake, settings or load_settings(), _silent(), target=Path(model), until=end)
+    return train_model(lake, settings or load_settings(), _silent(), target=location_of(model), until=end)
 
 
 def load_bundle(path: StrPath) -> Bundle:
@@ -126,7 +129,7 @@ def load_bundle(path: StrPath) -> Bundle:
     Raises:
         InputError: there is no bundle at ``path``, or its files differ from its manifest.
     """
-    return open_bundle(Path(path))
+    return open_bundle(location_of(path))
 
 
 def evaluate(
@@ -159,7 +162,7 @@ def evaluate(
         lake,
         settings or load_settings(),
         _silent(),
-        target=Path(out),
+        target=location_of(out),
         window=window,
         against=against,
         with_leakage_cost=leakage_cost,
@@ -186,9 +189,9 @@ def recommend(
     """
     time = _time(at, "at")
     recommend_movies(
-        bundle, lake, settings or load_settings(), _silent(), target=Path(out), count=top, at=time
+        bundle, lake, settings or load_settings(), _silent(), target=location_of(out), count=top, at=time
     )
-    return read_table(lake.ratings.sparkSession, Path(out), schemas.RECOMMENDATIONS)
+    return read_table(lake.ratings.sparkSession, location_of(out), schemas.RECOMMENDATIONS)
 
 
 def _silent() -> Progress:

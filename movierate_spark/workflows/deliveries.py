@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from functools import cached_property
 from itertools import islice
-from pathlib import Path
 from typing import Literal
 
 from py4j.protocol import Py4JJavaError
@@ -18,6 +17,7 @@ from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
 from movierate_spark.inputs.lines import whole
 from movierate_spark.inputs.requests import RequestCounts, Requests
+from movierate_spark.storage.locations import Location, location_of
 
 DATE = "{date}"
 AT_ONCE = 50
@@ -39,11 +39,11 @@ class ScoringRequest:
     force: bool = False
     expected_rows: int | None = None
 
-    def by_path(self) -> dict[Path, list[date]]:
+    def by_path(self) -> dict[Location, list[date]]:
         """The files or folders to read, each with its run dates."""
-        paths: dict[Path, list[date]] = {}
+        paths: dict[Location, list[date]] = {}
         for run_date in self.run_dates:
-            path = Path(self.requested.replace(DATE, run_date.isoformat()))
+            path = location_of(self.requested.replace(DATE, run_date.isoformat()))
             paths.setdefault(path, []).append(run_date)
         return paths
 
@@ -151,7 +151,7 @@ def check_deliveries(request: ScoringRequest, outcomes: Sequence[RunDateOutcome]
         )
 
 
-def _read(spark: SparkSession, path: Path, run_dates: Sequence[date]) -> Requests | InputError:
+def _read(spark: SparkSession, path: Location, run_dates: Sequence[date]) -> Requests | InputError:
     """The delivery, or the error for which it is refused."""
     try:
         delivery = requests.read_requests(spark, path)
@@ -167,13 +167,13 @@ def _read(spark: SparkSession, path: Path, run_dates: Sequence[date]) -> Request
 
 
 def _count_together(
-    deliveries: Mapping[Path, Requests | InputError], judge: Callable[[DataFrame], DataFrame]
-) -> dict[Path, CountedDelivery | InputError]:
+    deliveries: Mapping[Location, Requests | InputError], judge: Callable[[DataFrame], DataFrame]
+) -> dict[Location, CountedDelivery | InputError]:
     """The counts of each delivery, by one Spark job.
 
     If that job fails, each delivery is counted alone, to find the one that is damaged.
     """
-    refused: dict[Path, CountedDelivery | InputError] = {
+    refused: dict[Location, CountedDelivery | InputError] = {
         path: error for path, error in deliveries.items() if isinstance(error, InputError)
     }
     readable = [delivery for delivery in deliveries.values() if isinstance(delivery, Requests)]
@@ -194,7 +194,7 @@ def _count_alone(delivery: Requests, judge: Callable[[DataFrame], DataFrame]) ->
 
 
 def _outcomes(
-    path: Path,
+    path: Location,
     run_dates: Sequence[date],
     counted: CountedDelivery | InputError | None,
     request: ScoringRequest,
@@ -231,7 +231,7 @@ def _other_days(counts_by_day: Mapping[str | None, RequestCounts], run_dates: Se
 
 
 def _check(
-    path: Path,
+    path: Location,
     counts_by_day: Mapping[str | None, RequestCounts],
     run_dates: Sequence[date],
     request: ScoringRequest,

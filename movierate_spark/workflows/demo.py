@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import SparkSession
@@ -15,8 +14,10 @@ from movierate_spark.config import Settings
 from movierate_spark.progress import Progress
 from movierate_spark.simulation.files import simulate
 from movierate_spark.storage.documents import Ledger, Metrics
+from movierate_spark.storage.files import replace_text
 from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import open_lake
+from movierate_spark.storage.locations import Location
 from movierate_spark.times import utc
 
 RATINGS = 100_000
@@ -28,14 +29,14 @@ PARTS = ("input", "lake", "exploration", "model", "scores", "evaluation", "reque
 class Demo:
     """The results of the demo; its output is in the folder ``out``."""
 
-    out: Path
+    out: Location
     truth: dict[str, Any]
     ledger: Ledger
     metrics: Metrics
     scored: Sequence[workflows.RunDateOutcome]
 
 
-def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) -> Demo:
+def run(spark: SparkSession, settings: Settings, progress: Progress, out: Location) -> Demo:
     """Simulate, prepare, train, evaluate and score below ``out``.
 
     Raises:
@@ -55,7 +56,7 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Path) 
         bundle, lake, settings, progress, target=out / "evaluation", window=window
     )
     requests = out / "requests.csv"
-    requests.write_text(_requests(), encoding="utf-8")
+    replace_text(requests, _requests())
     run_dates = [(since + timedelta(days=1)).date()]
     request = workflows.ScoringRequest(str(requests), run_dates, settings.score.reasons)
     outcomes = workflows.score_requests(

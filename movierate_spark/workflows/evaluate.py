@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -36,6 +35,7 @@ from movierate_spark.storage.documents import Measurement, Metrics
 from movierate_spark.storage.files import replace_json
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable, open_table
 
 AGAINST = "against"
@@ -70,7 +70,7 @@ def evaluate_model(
     settings: Settings,
     progress: Progress,
     *,
-    target: Path,
+    target: Location,
     window: EvaluationWindow,
     against: Bundle | None = None,
     with_leakage_cost: bool = False,

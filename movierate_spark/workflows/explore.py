@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from movierate_spark.config import Settings
@@ -13,9 +12,12 @@ from movierate_spark.progress import Progress
 from movierate_spark.report import exploration_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location
 
 
-def explore_lake(lake: Lake, settings: Settings, progress: Progress, *, target: Path) -> Mapping[str, Any]:
+def explore_lake(
+    lake: Lake, settings: Settings, progress: Progress, *, target: Location
+) -> Mapping[str, Any]:
     """Write the report and its figures' tables to ``target``; returns the totals.
 
     Raises:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import reduce
 from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +24,7 @@ from movierate_spark.storage import lake
 from movierate_spark.storage.attempts import Attempt
 from movierate_spark.storage.documents import Ledger, TableCounts
 from movierate_spark.storage.folders import check_lake_folder
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
 
@@ -37,7 +37,7 @@ class Preparation:
     tables to their expected number of rows. ``force`` prepares again even if the files are the same.
     """
 
-    source: Path
+    source: Location
     format_name: str = "auto"
     expected_rows: Mapping[str, int] = field(default_factory=dict)
     force: bool = False
@@ -52,7 +52,7 @@ class PreparedLake:
 
 
 def prepare_lake(
-    spark: SparkSession, settings: Settings, progress: Progress, *, preparation: Preparation, target: Path
+    spark: SparkSession, settings: Settings, progress: Progress, *, preparation: Preparation, target: Location
 ) -> PreparedLake:
     """Prepare the lake ``target``, unless it was made from the same files with the same settings.
 
@@ -65,7 +65,7 @@ def prepare_lake(
     source = preparation.source
     delivery = find_delivery(source, format_name=preparation.format_name, settings=settings.input)
     check_lake_folder(target)
-    tables_before = lake.open_tables(target)
+    before = lake.state_of(target)
     made_of = _made_of(delivery, settings)
     if not preparation.force and (ledger := lake.made_of_the_same(target, made_of)):
         _check_size(delivery, ledger.tables, preparation.expected_rows)
@@ -85,7 +85,7 @@ def prepare_lake(
         tables = _counted(spark, delivery, counts, attempts)
         if _made_of(delivery, settings) != made_of:
             raise MovierateError(f"{source}: its files changed while they were read: run prepare again")
-        ledger = lake.publish(target, attempts, tables, made_of, to=tables_before)
+        ledger = lake.publish(target, attempts, tables, made_of, to=before)
         return PreparedLake(ledger, is_new=True)
 
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -41,6 +40,7 @@ from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import open_table
 from movierate_spark.storage.tables import pattern_of, reader
 
@@ -56,7 +56,7 @@ def recommend_movies(
     settings: Settings,
     progress: Progress,
     *,
-    target: Path,
+    target: Location,
     count: int,
     at: datetime | None,
     force: bool = False,

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial, reduce
 from importlib.metadata import version as release_of
-from pathlib import Path
 
 from deltalake import Transaction
 from pyspark.sql import DataFrame
@@ -26,6 +25,7 @@ from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
 from movierate_spark.storage.folders import check_table_folder
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.times import CLOCK_TOLERANCE
 from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
@@ -54,7 +54,7 @@ def score_requests(
     settings: Settings,
     progress: Progress,
     *,
-    target: Path,
+    target: Location,
     request: ScoringRequest,
 ) -> Iterator[RunDateOutcome]:
     """Score each run date's requests into its partition, with one commit per date; yields the outcomes.

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any, cast
 
 from pyspark.ml import PipelineModel
@@ -37,6 +36,7 @@ from movierate_spark.model.time_split import TimeSplit, split_by_time
 from movierate_spark.progress import Progress
 from movierate_spark.storage.documents import Baseline, Calibration, Measurement
 from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location
 from movierate_spark.times import utc
 
 
@@ -58,7 +58,7 @@ class FittedModel:
 
 
 def train_model(
-    lake: Lake, settings: Settings, progress: Progress, *, target: Path, until: datetime | None
+    lake: Lake, settings: Settings, progress: Progress, *, target: Location, until: datetime | None
 ) -> Bundle:
     """Train and measure a model on the ratings before ``until`` (None: all), and save it to ``target``.
 

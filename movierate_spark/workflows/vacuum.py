@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
-from pathlib import Path
 
 from movierate_spark import schemas
 from movierate_spark.errors import InputError
 from movierate_spark.model import bundle
 from movierate_spark.storage import lake
+from movierate_spark.storage.files import entries, remove_tree
+from movierate_spark.storage.locations import Location
 from movierate_spark.storage.run_records import longest_run
 from movierate_spark.storage.tables import is_delta_table
 from movierate_spark.storage.vacuum import vacuum_table
@@ -19,8 +19,8 @@ LEAST_HOURS = 24.0
 
 
 def vacuum_folder(
-    folder: Path, *, retention_hours: float, even_recent: bool = False, dry_run: bool = False
-) -> list[Path]:
+    folder: Location, *, retention_hours: float, even_recent: bool = False, dry_run: bool = False
+) -> list[Location]:
     """Remove unpublished attempts and replaced versions older than the retention; returns their paths.
 
     What a ledger, a bundle or ``metrics.json`` names is never removed. Files younger than
@@ -40,7 +40,8 @@ def vacuum_folder(
         raise InputError(f"{folder}: a lake's table, and {lake.LEDGER} says what must stay: name the lake")
     if not is_delta_table(folder):
         raise InputError(f"{folder}: no lake, model or table lies there")
-    tables = [folder, *(entry for entry in sorted(folder.glob("_*")) if is_delta_table(entry))]
+    beside = (folder / name for name in entries(folder) if name.startswith("_"))
+    tables = [folder, *filter(is_delta_table, beside)]
     return [
         path
         for table in tables
@@ -50,7 +51,7 @@ def vacuum_folder(
     ]
 
 
-def _named_beside(table: Path) -> list[int]:
+def _named_beside(table: Location) -> list[int]:
     """The version of the predictions that an evaluation's metrics were computed from, if there is one."""
     metrics = table.parent / "metrics.json"
     if not metrics.is_file():
@@ -59,12 +60,12 @@ def _named_beside(table: Path) -> list[int]:
     return [] if version is None else [version]
 
 
-def floor_hours(folder: Path) -> float:
+def floor_hours(folder: Location) -> float:
     """Younger files may belong to a running job: a day, or twice the longest run recorded, if longer."""
     return max(LEAST_HOURS, 2 * longest_run(folder) / 3600)
 
 
-def _vacuum_lake(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
+def _vacuum_lake(folder: Location, *, retention_hours: float, dry_run: bool) -> list[Location]:
     versions = json.loads((folder / lake.LEDGER).read_text(encoding="utf-8"))["versions"]
     paths = []
     for name in schemas.LAKE:
@@ -73,10 +74,10 @@ def _vacuum_lake(folder: Path, *, retention_hours: float, dry_run: bool) -> list
     return paths
 
 
-def _vacuum_model(folder: Path, *, retention_hours: float, dry_run: bool) -> list[Path]:
+def _vacuum_model(folder: Location, *, retention_hours: float, dry_run: bool) -> list[Location]:
     limit = time.time() - retention_hours * 3600
     old = [folder / name for name, replaced in bundle.replaced_at(folder).items() if replaced < limit]
     if not dry_run:
         for entry in old:
-            shutil.rmtree(entry, ignore_errors=True)
+            remove_tree(entry)
     return old
