@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 AIRFLOW_VENV := .venv-airflow
+S3_VENV := .venv-s3
 BIN := $(VENV)/bin
 JRE := openjdk-17-jre-headless
 # Installs Debian or Ubuntu packages if it has the rights to; otherwise fails.
@@ -10,9 +11,12 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 # For `spark-submit --archives`: the package with its dependencies, the jobs and the settings.
 ENVIRONMENT := dist/movierate-spark-environment.tar.gz
+# What tests/servers.py needs beside Spark, from Maven: a folder for each file of tests/jars.
+JARS := .jars/minicluster .jars/s3a
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test faults bench movielens pictures dist airflow-test constraints lint setup java browser clean
+.PHONY: demo test faults cluster-test bench movielens pictures dist airflow-test constraints lint setup java browser
+.PHONY: clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -33,6 +37,26 @@ test: setup java browser
 # Killed runs, a cluster that loses executors, full disks: 40 minutes.
 faults: setup java dist
 	$(BIN)/python -m pytest -m faults --durations=5
+
+# On real servers on this machine: Hadoop's YARN and HDFS, and one like S3. The first time, Maven fetches 85 MB of jars.
+cluster-test: setup java $(JARS) $(S3_VENV)/.installed dist
+	$(BIN)/python -m pytest -m cluster --durations=5
+
+$(S3_VENV)/.installed: tests/s3-requirements.txt | setup
+	$(PYTHON) -m venv $(S3_VENV)
+	$(S3_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# For the Hadoop that Spark ships.
+.jars/%: tests/jars/%.xml constraints.txt | setup
+	@command -v mvn > /dev/null || $(APT_GET) maven \
+	  || { echo "make: Maven is missing (Debian, Ubuntu: apt-get install maven)"; exit 1; }
+	@rm -rf $@ && mkdir -p $@.part
+	@hadoop=$$(basename $(VENV)/lib/python3*/site-packages/pyspark/jars/hadoop-client-api-*.jar .jar); \
+	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DincludeScope=runtime \
+	  -Dhadoop.version=$${hadoop##*-} -DoutputDirectory=$(CURDIR)/$@.part > $@.log 2>&1 \
+	  || { echo "make: Maven can't fetch the jars that $< names: see $@.log"; exit 1; }
+	@mv $@.part $@ && touch $@
 
 # How long each job takes on a million ratings: half an hour. Compare with another revision: make bench AGAINST=main.
 bench: setup java
@@ -105,4 +129,5 @@ browser:
 	  || echo "make: no Chromium (Debian: apt-get install chromium): tests in a browser are skipped"
 
 clean:
-	rm -rf $(VENV) $(AIRFLOW_VENV) build dist demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(S3_VENV) .jars build dist demo
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
