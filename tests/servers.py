@@ -246,9 +246,7 @@ def s3_server(folder: Path) -> Iterator[S3Server]:
     python, script = ROOT / ".venv-s3" / "bin" / "python", Path(__file__).with_name("s3.py")
     assert python.exists(), f"{python} is missing: run make cluster-test"
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            [python, script, requests], stdout=subprocess.PIPE, stderr=log, text=True
-        )
+        process = subprocess.Popen([python, script, requests], stdout=subprocess.PIPE, stderr=log, text=True)
     with process:
         try:
             port = process.stdout.readline().strip()

@@ -8,6 +8,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark.session import broadcast
 from movierate_spark.spark_internals import in_uris, is_spark_throwable, release
+from movierate_spark.storage.locations import uri_of
 
 
 def test_paths_are_written_as_spark_writes_those_of_its_rows(spark: SparkSession, tmp_path: Path) -> None:
@@ -15,7 +16,7 @@ def test_paths_are_written_as_spark_writes_those_of_its_rows(spark: SparkSession
     path.write_text("x\n")
     row = spark.read.text(str(tmp_path)).select("_metadata.file_path").head()
     assert row is not None
-    assert row["file_path"].endswith(in_uris(spark, [path])[0])
+    assert row["file_path"].endswith(in_uris(spark, [uri_of(path)])[0])
 
 
 def test_spark_s_errors_are_told_from_java_s(spark: SparkSession) -> None:

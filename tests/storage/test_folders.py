@@ -23,6 +23,7 @@ from movierate_spark.report import folder as reporting
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES
 from movierate_spark.storage import files
 from movierate_spark.storage.folders import check_folder, check_lake_folder, check_table_folder
+from movierate_spark.storage.locations import location_of
 from movierate_spark.storage.tables import is_delta_table
 from movierate_spark.workflows import vacuum_folder
 
@@ -193,8 +194,9 @@ class Saved:
         return self
 
     def save(self, path: str) -> None:
-        Path(path).mkdir()
-        (Path(path) / "stage").touch()
+        folder = cast("Path", location_of(path))
+        folder.mkdir()
+        (folder / "stage").touch()
         self.then()
 
 
