@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from movierate_spark.cli.app import app
+from movierate_spark.cli.options import ConfigOption
 from movierate_spark.cli.run import Run
 
 
@@ -17,6 +18,7 @@ def runs(
         list[str], typer.Argument(metavar="DIR...", help="Lakes, models, scores tables and report folders.")
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Full records, one JSON object per line.")] = False,
+    config: ConfigOption = None,
 ) -> None:
     """List the runs that have written to folders.
 
@@ -26,7 +28,7 @@ def runs(
     from movierate_spark.progress import plain_console
     from movierate_spark.storage.run_records import read_records
 
-    records = read_records(Run("runs", ()).locations(*folders))
+    records = read_records(Run("runs", config).locations(*folders))
     console = plain_console(soft_wrap=True)
     if as_json:
         for stored in records:

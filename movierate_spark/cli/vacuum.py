@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from movierate_spark.cli.app import app
+from movierate_spark.cli.options import ConfigOption
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
@@ -26,6 +27,7 @@ def vacuum(
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
+    config: ConfigOption = None,
 ) -> None:
     """Remove files that are no longer used.
 
@@ -37,7 +39,7 @@ def vacuum(
     if not math.isfinite(retention_hours):
         raise InputError(f"{retention_hours}: give a number of hours", argument="retention_hours")
     console = plain_console(soft_wrap=True)
-    for folder in Run("vacuum", ()).locations(*folders):
+    for folder in Run("vacuum", config).locations(*folders):
         removed = workflows.vacuum_folder(
             folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import json
 import math
@@ -47,7 +48,7 @@ def claim_folder(folder: Location) -> None:
     if not isinstance(folder, RemotePath):
         folder.mkdir(parents=True)
     elif folder.exists():
-        raise FileExistsError(f"{folder}: another run has made it")
+        raise FileExistsError(errno.EEXIST, "another run has made it", str(folder))
 
 
 def symbolic_links(folder: Location) -> list[str]:
@@ -206,7 +207,7 @@ def replace_text(path: Location, text: str, *, private: bool = False, expected: 
         path.replace_content(content, private=private, expected=expected)
         return
     if expected is not None and tag_of(path) != expected:
-        raise FileExistsError(f"{path}: another run has written it")
+        raise FileExistsError(errno.EEXIST, "another run has written it", str(path))
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)

@@ -6,7 +6,9 @@ does not overwrite.
 
 from __future__ import annotations
 
+import errno
 import io
+import os
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +23,12 @@ from movierate_spark.storage.locations.remote import FileEntry, RangeReader, Rem
 
 BLOCK = 1 << 20
 PRIVATE = 0o600
+ERRORS = {
+    "FileNotFoundException": errno.ENOENT,
+    "FileAlreadyExistsException": errno.EEXIST,
+    "AccessControlException": errno.EACCES,
+}
+"""Java's exceptions, and what Python calls them."""
 
 
 class HadoopPath(RemotePath):
@@ -101,7 +109,7 @@ class HadoopPath(RemotePath):
     def replace_content(self, content: bytes, *, private: bool = False, expected: str | None = None) -> None:
         """Write a file beside it, then rename it over the old one; the tag is compared a moment before."""
         if expected is not None and self._tag() != expected:
-            raise FileExistsError(f"{self}: another run has written it")
+            raise FileExistsError(errno.EEXIST, "another run has written it", str(self))
         temporary = self.with_name(f".{self.name}.{uuid.uuid4().hex}")
         try:
             temporary.write_chunks([content])
@@ -151,7 +159,7 @@ class HadoopPath(RemotePath):
         """Remove the file."""
         with _os_errors(self):
             if not self._fs.delete(self._path, False) and not missing_ok:
-                raise FileNotFoundError(f"{self}: no such file")
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
 
     def remove_tree(self) -> None:
         """Remove the folder."""
@@ -215,10 +223,6 @@ def _os_errors(path: HadoopPath) -> Iterator[None]:
         yield
     except Py4JJavaError as error:
         kind = error.java_exception.getClass().getSimpleName()
-        first = f"{path}: {str(error.java_exception.getMessage()).partition(chr(10))[0]} ({kind})"
-        kinds: dict[str, type[OSError]] = {
-            "FileNotFoundException": FileNotFoundError,
-            "FileAlreadyExistsException": FileExistsError,
-            "AccessControlException": PermissionError,
-        }
-        raise kinds.get(kind, OSError)(first) from error
+        message = str(error.java_exception.getMessage()).partition("\n")[0]
+        # OSError itself chooses the subclass, such as FileNotFoundError.
+        raise OSError(ERRORS.get(kind, errno.EIO), f"{message} ({kind})", str(path)) from error

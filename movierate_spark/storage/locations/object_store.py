@@ -6,7 +6,10 @@ They have no folders and no rename. A file is replaced by one PUT, which is atom
 
 from __future__ import annotations
 
+import errno
 import io
+import os
+import re
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -117,8 +120,9 @@ class ObjectPath(RemotePath):
 
     def write_chunks(self, chunks: Iterable[bytes]) -> None:
         """An upload in parts, completed after the last one."""
-        with _os_errors(self):
-            obstore.put(self._store, self.key, iter(chunks))
+        with _os_errors(self), obstore.open_writer(self._store, self.key) as file:
+            for chunk in chunks:
+                file.write(chunk)
 
     def move_to(self, target: Self) -> None:
         """Copy, then remove."""
@@ -181,14 +185,15 @@ def _os_errors(path: ObjectPath) -> Iterator[None]:
     try:
         yield
     except (exceptions.AlreadyExistsError, exceptions.PreconditionError) as error:
-        raise FileExistsError(f"{path}: another run has written it") from error
+        raise FileExistsError(errno.EEXIST, "another run has written it", str(path)) from error
     except (exceptions.PermissionDeniedError, exceptions.UnauthenticatedError) as error:
-        raise PermissionError(f"{path}: not allowed ({_first_line(error)})") from error
+        raise PermissionError(errno.EACCES, f"not allowed ({_reason(error)})", str(path)) from error
     except FileNotFoundError as error:
-        raise FileNotFoundError(f"{path}: no such file") from error
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except exceptions.BaseError as error:
-        raise OSError(f"{path}: {_first_line(error)}") from error
+        raise OSError(errno.EIO, _reason(error), str(path)) from error
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def _reason(error: Exception) -> str:
+    """The client's first line, without the server's page."""
+    return re.split(r"\n|:? *<", str(error))[0]
