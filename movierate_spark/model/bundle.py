@@ -7,8 +7,7 @@ again into the same folder adds a sub-folder and replaces that file.
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -16,29 +15,33 @@ from typing import Any, cast
 
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
-from pyspark.ml.pipeline import PipelineSharedReadWrite
 from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
-from movierate_spark.features import transformers
 from movierate_spark.features.taste_tables import TasteTables, read_tables, write_tables
 from movierate_spark.model import scoring
+from movierate_spark.model.bundle_files import (
+    PIPELINE,
+    TASTE,
+    changed,
+    check_files,
+    digests,
+    is_version,
+    tags_of,
+)
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Manifest, read_document
 from movierate_spark.storage.files import (
     as_json,
     claim_folder,
     entries,
-    files_below,
     folders_below,
     last_change,
     missing_folders,
-    read_all,
     remove_if_empty,
     remove_tree,
     replace_text,
-    symbolic_links,
     touch_folder,
 )
 from movierate_spark.storage.folders import check_folder
@@ -48,18 +51,6 @@ from movierate_spark.storage.run_records import library_versions
 from movierate_spark.storage.tables import pattern_of
 
 MANIFEST = "bundle.json"
-PIPELINE, TASTE = "pipeline", "taste"
-STAGES = "stages"
-UID = "[A-Za-z][A-Za-z0-9]*_[0-9a-f]{12}"
-"""The pattern of a stage's uid as Spark makes it; such a name can't lead out of the folder of stages."""
-PIPELINE_CLASS = "pyspark.ml.pipeline.PipelineModel"
-STAGE_CLASSES = {
-    *(f"{stage.__module__}.{stage.__qualname__}" for stage in transformers.SAVED),
-    "org.apache.spark.ml.feature.StringIndexerModel",
-    "org.apache.spark.ml.feature.OneHotEncoderModel",
-    "org.apache.spark.ml.feature.VectorAssembler",
-    "org.apache.spark.ml.classification.LogisticRegressionModel",
-}
 
 
 @dataclass(frozen=True)
@@ -127,8 +118,8 @@ class Bundle:
     def _unchanged_folder(self) -> Location:
         """The folder of the model's files, if they are those that were checked."""
         folder = self.path / self.manifest.folder
-        if _tags(folder) != self.tags:
-            raise _changed(self.path)
+        if tags_of(folder) != self.tags:
+            raise changed(self.path)
         return folder
 
     def transform(self, rows: DataFrame) -> DataFrame:
@@ -161,11 +152,6 @@ class Bundle:
         return cast("LogisticRegressionModel", self.pipeline.stages[-1])
 
 
-def is_version(name: str) -> bool:
-    """Whether ``name`` has the form of a bundle's version."""
-    return re.fullmatch(r"\d{8}T\d{6}-[0-9a-f]{8}", name) is not None
-
-
 def save_bundle(
     path: Location, pipeline: PipelineModel, content: Mapping[str, Any], *, tables: TasteTables | None = None
 ) -> Bundle:
@@ -186,7 +172,7 @@ def save_bundle(
         pipeline.write().save(uri_of(folder / PIPELINE))
         if tables is not None:
             write_tables(tables, folder / TASTE)
-        tags, files = _tags(folder), digests(folder)
+        tags, files = tags_of(folder), digests(folder)
         manifest = draft.model_copy(update={"version": version, "folder": version, "files": files})
         text = as_json(manifest.content())
         _touch_named(path)
@@ -246,17 +232,6 @@ def _named_version(path: Location) -> str | None:
         return None
 
 
-def digests(folder: Location) -> dict[str, str]:
-    """SHA-256 of the files below a folder, by path with its name; without Hadoop's ``.*.crc``."""
-    names = [entry.name for entry in files_below(folder) if not _is_checksum(entry.name)]
-    contents = read_all([folder / name for name in names])
-    return {f"{folder.name}/{name}": sha256(content) for name, content in zip(names, contents, strict=True)}
-
-
-def _is_checksum(name: str) -> bool:
-    return re.fullmatch(r"([^/]+/)*\.[^/]*\.crc", name) is not None
-
-
 def open_bundle(path: Location) -> Bundle:
     """The bundle at ``path``. All its files are checked; the pipeline is loaded at the first use.
 
@@ -266,83 +241,9 @@ def open_bundle(path: Location) -> Bundle:
     manifest, content = read_document(
         path / MANIFEST, Manifest, what="bundle", argument="model", made_by="train"
     )
-    tags = _tags(path / manifest.folder)  # before the files are read: later changes are noticed
-    _check(path, manifest)
+    tags = tags_of(path / manifest.folder)  # before the files are read: later changes are noticed
+    check_files(path, manifest)
     return Bundle(path, manifest, sha256(content), tags)
-
-
-def _tags(folder: Location) -> dict[str, str]:
-    """What changes with the content of each file below a folder."""
-    return {entry.name: entry.tag for entry in files_below(folder)}
-
-
-def _changed(path: Location) -> InputError:
-    return InputError(f"{path}: its files are not those that were published: train again", argument="model")
-
-
-def _check(path: Location, manifest: Manifest) -> None:
-    """Refuse files that are not those in the manifest, and classes that a bundle does not need."""
-    folder = path / manifest.folder
-    for link in symbolic_links(folder):
-        raise _stranger(path, f"its files lie behind {link}, a symbolic link")
-    if not is_version(folder.name) or folder.parent != path or digests(folder) != manifest.files:
-        raise _changed(path)
-    _check_classes(path, folder / PIPELINE)
-
-
-def _check_classes(path: Location, pipeline: Location) -> None:
-    """Refuse a pipeline for which Spark ML would import other classes than those in :data:`STAGE_CLASSES`.
-
-    Digests find a damaged bundle, but whoever can write to the folder can also write new digests. Like
-    Spark's loader, the check finds the stages by the uids in the pipeline's metadata.
-    """
-    _check_class(path, pipeline, {PIPELINE_CLASS})
-    uids = _stage_uids(pipeline)
-    for place, uid in enumerate(uids):
-        if not re.fullmatch(UID, uid):
-            raise _stranger(path, f"loading it would look for a stage called {uid!r}")
-        name = PipelineSharedReadWrite.getStagePath(uid, place, len(uids), STAGES)
-        _check_class(path, pipeline / name, STAGE_CLASSES)
-
-
-def _check_class(path: Location, stage: Location, allowed: Set[str]) -> None:
-    name = str(_metadata(stage).get("class", "an unknown class"))
-    if name not in allowed:
-        raise _stranger(path, f"loading {stage.name} would run {name}")
-
-
-def _stranger(path: Location, what: str) -> InputError:
-    return InputError(
-        f"{path}: {what}, which no bundle of ours holds: do not use it, and train again",
-        argument="model",
-    )
-
-
-def _stage_uids(pipeline: Location) -> list[str]:
-    try:
-        return [str(uid) for uid in _metadata(pipeline)["paramMap"]["stageUids"]]
-    except (KeyError, TypeError):
-        return [""]  # no stage has this uid, so that it is refused
-
-
-def _metadata(stage: Location) -> dict[str, Any]:
-    """The metadata of a stage, which Spark's loader reads first; empty unless it is one line with an object.
-
-    Spark reads some files with names that look hidden, such as ``_a=b``. So all files are read except those
-    that Hadoop adds.
-    """
-    try:
-        folder = stage / "metadata"
-        parts = [folder / entry.name for entry in files_below(folder) if not _is_of_hadoop(entry.name)]
-        (line,) = [line for file in parts for line in file.read_text(encoding="utf-8").splitlines()]
-        metadata = json.loads(line)
-    except (OSError, ValueError):
-        return {}
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _is_of_hadoop(name: str) -> bool:
-    return name == "_SUCCESS" or _is_checksum(name)
 
 
 def check_model_folder(path: Location) -> None:

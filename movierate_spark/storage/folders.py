@@ -9,42 +9,53 @@ from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
 from movierate_spark.errors import InputError
-from movierate_spark.storage.files import UNIQUE, entries
-from movierate_spark.storage.lake import LEDGER
+from movierate_spark.storage.files import UNIQUE, entries, tag_of
+from movierate_spark.storage.lake import LEDGER, LakeState
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.locations.delta import LOG
-from movierate_spark.storage.opened_table import check_purpose, open_table
+from movierate_spark.storage.opened_table import OpenedTable, check_purpose, open_table
 from movierate_spark.storage.run_records import RUNS
-from movierate_spark.storage.tables import RUN_DATE, is_delta_table
+from movierate_spark.storage.tables import RUN_DATE
 
 KILLED = re.compile(rf"{LOG}|{UNIQUE}|{RUN_DATE}=\d{{4}}-\d{{2}}-\d{{2}}")
 """What a run leaves if it is killed before its table's first commit."""
 
 
-def check_lake_folder(path: Location) -> None:
-    """Refuse a folder that holds anything but a lake.
+def lake_to_write(path: Location) -> LakeState:
+    """The lake as it is now; there may be none.
 
     Raises:
         InputError: the path is a file, a folder with other content, or has a table with another schema.
     """
-    tables = {name for name in schemas.LAKE if (path / name).is_dir()}
+    state = LakeState(tag_of(path / LEDGER), {name: open_table(path / name) for name in schemas.LAKE})
+    names = set(entries(path))
+    tables = {name for name in names.intersection(schemas.LAKE) if (path / name).is_dir()}
     check_folder(path, "lake", {LEDGER, *tables})
     for name in tables:
-        check_table_folder(path / name, "lake", schemas.LAKE[name])
+        _check_table(state.tables[name], "lake", schemas.LAKE[name])
+    return state
 
 
-def check_table_folder(
+def table_to_write(
     path: Location, argument: str, schema: StructType, allowed: Collection[str] = ()
-) -> None:
-    """Refuse a folder that holds anything but a table of ``schema`` and the names ``allowed``.
+) -> OpenedTable:
+    """The table of ``schema`` as it is now; there may be none, and then only the names ``allowed``.
 
     Raises:
         InputError: the path is a file, a folder with other content, or a table with another schema.
     """
-    check_purpose(open_table(path), schema, argument=argument)
-    if not is_delta_table(path):
-        killed = {name for name in entries(path) if KILLED.fullmatch(name)}
-        check_folder(path, argument, {*killed, *allowed})
+    table = open_table(path)
+    _check_table(table, argument, schema, allowed)
+    return table
+
+
+def _check_table(
+    table: OpenedTable, argument: str, schema: StructType, allowed: Collection[str] = ()
+) -> None:
+    check_purpose(table, schema, argument=argument)
+    if table.delta is None:
+        killed = {name for name in entries(table.path) if KILLED.fullmatch(name)}
+        check_folder(table.path, argument, {*killed, *allowed})
 
 
 def check_folder(path: Location, argument: str, allowed: Collection[str] = ()) -> None:

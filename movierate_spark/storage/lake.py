@@ -21,7 +21,7 @@ from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Ledger, TableCounts, read_document
-from movierate_spark.storage.files import files_below, replace_json, tag_of
+from movierate_spark.storage.files import files_below, replace_json
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import current_files, read_table
@@ -115,13 +115,8 @@ def made_of_the_same(path: Location, made_of: Mapping[str, Any]) -> Ledger | Non
 class LakeState:
     """What a publish replaces: a lake's tables and the tag of its ledger, as they were when a run began."""
 
-    tables: Mapping[str, OpenedTable]
     ledger_tag: str
-
-
-def state_of(path: Location) -> LakeState:
-    """The lake as it is now, for :func:`publish`: to be called when a run begins."""
-    return LakeState({name: open_table(path / name) for name in schemas.LAKE}, tag_of(path / LEDGER))
+    tables: Mapping[str, OpenedTable]
 
 
 @contextmanager

@@ -33,10 +33,10 @@ from movierate_spark.storage.attempts import attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.documents import Measurement, Metrics
 from movierate_spark.storage.files import replace_json
-from movierate_spark.storage.folders import check_table_folder
+from movierate_spark.storage.folders import table_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
-from movierate_spark.storage.opened_table import OpenedTable, open_table
+from movierate_spark.storage.opened_table import OpenedTable
 
 AGAINST = "against"
 PREDICTIONS = "predictions"
@@ -89,8 +89,7 @@ def evaluate_model(
     lake = before(lake, window.until)
     other = against
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
-    check_table_folder(target / PREDICTIONS, "out", schemas.PREDICTIONS)
-    table = open_table(target / PREDICTIONS)
+    table = table_to_write(target / PREDICTIONS, "out", schemas.PREDICTIONS)
     overlap = _check_models(window, bundle, other)
     predicted = predictions(lake, bundle, window).persist()
     try:

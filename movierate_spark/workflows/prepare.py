@@ -23,7 +23,7 @@ from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
 from movierate_spark.storage.attempts import Attempt
 from movierate_spark.storage.documents import Ledger, TableCounts
-from movierate_spark.storage.folders import check_lake_folder
+from movierate_spark.storage.folders import lake_to_write
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
@@ -64,8 +64,7 @@ def prepare_lake(
     """
     source = preparation.source
     delivery = find_delivery(source, format_name=preparation.format_name, settings=settings.input)
-    check_lake_folder(target)
-    before = lake.state_of(target)
+    before = lake_to_write(target)
     made_of = _made_of(delivery, settings)
     if not preparation.force and (ledger := lake.made_of_the_same(target, made_of)):
         _check_size(delivery, ledger.tables, preparation.expected_rows)

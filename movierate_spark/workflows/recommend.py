@@ -38,10 +38,9 @@ from movierate_spark.recommendation.top_movies import USER_SIDE, USER_TASTE, Tas
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
-from movierate_spark.storage.folders import check_table_folder
+from movierate_spark.storage.folders import table_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
-from movierate_spark.storage.opened_table import open_table
 from movierate_spark.storage.tables import pattern_of, reader
 
 NAME, ROWS = "recommend", "recommend/rows"
@@ -71,8 +70,7 @@ def recommend_movies(
         MovierateError: a user would get fewer recommendations than there are.
         ConflictError: another run has published recommendations there meanwhile.
     """
-    check_table_folder(target, "out", schemas.RECOMMENDATIONS)
-    table = open_table(target)
+    table = table_to_write(target, "out", schemas.RECOMMENDATIONS)
     second = second_after_last(lake) if at is None else at
     options = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
     release = version("movierate-spark")

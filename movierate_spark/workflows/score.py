@@ -23,10 +23,10 @@ from movierate_spark.progress import Progress
 from movierate_spark.storage.attempts import attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
-from movierate_spark.storage.folders import check_table_folder
+from movierate_spark.storage.folders import table_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
-from movierate_spark.storage.opened_table import OpenedTable, open_table
+from movierate_spark.storage.opened_table import OpenedTable
 from movierate_spark.times import CLOCK_TOLERANCE
 from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
@@ -68,9 +68,10 @@ def score_requests(
         MovierateError: a delivery changed while it was read.
         ConflictError: another run has published one of these dates meanwhile.
     """
-    check_table_folder(target, "scores", schemas.SCORES, {REJECTED})
-    check_table_folder(target / REJECTED, "scores", schemas.REJECTED_REQUESTS)
-    tables = Tables(open_table(target), open_table(target / REJECTED))
+    tables = Tables(
+        table_to_write(target, "scores", schemas.SCORES, {REJECTED}),
+        table_to_write(target / REJECTED, "scores", schemas.REJECTED_REQUESTS),
+    )
     made_of = [lake.ledger_sha256, bundle.manifest_sha256, request.reasons, release_of("movierate-spark")]
 
     def number(counts: RequestCounts) -> int:

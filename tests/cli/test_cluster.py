@@ -7,8 +7,6 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,14 +15,23 @@ from typing import Any
 import pytest
 from canaries import ROW, USER, traces, with_canary
 from cluster import ARCHIVE, Cluster, Submitted, running
+from comparison import (
+    document,
+    files,
+    local,
+    numbers,
+    rows,
+    same_model,
+    same_recommendations,
+    same_scores,
+)
 from deliveries import write
 from helpers import ONE_FIT
 from pyspark.sql import SparkSession
-from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
 from movierate_spark.cli.failures import LOST
-from movierate_spark.storage.tables import is_delta_table, read_table
+from movierate_spark.storage.tables import is_delta_table
 
 pytestmark = pytest.mark.faults
 
@@ -87,15 +94,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def local(home: Path, *command: object) -> str:
-    movierate = Path(sys.executable).with_name("movierate")
-    done = subprocess.run(
-        [str(part) for part in (movierate, *command)], cwd=home, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
 def jobs(home: Path, out: Path) -> list[tuple[object, ...]]:
     """Each job with inputs from ``home`` and what it leaves below ``out``."""
     lake, model = ("--lake", home / "lake"), ("--model", home / "model")
@@ -127,39 +125,6 @@ def submit(cluster: Cluster, here: Path, there: Path, name: str) -> str:
 
 def the_job(name: str, home: Path, out: Path) -> tuple[Any, ...]:
     return next(job for job in jobs(home, out) if job[0] == name)
-
-
-def rows(spark: SparkSession, table: Path, schema: StructType) -> list[tuple[object, ...]]:
-    found = read_table(spark, table, schema).collect()
-    return sorted((tuple(row) for row in found), key=repr)
-
-
-def files(folder: Path) -> dict[str, bytes]:
-    return {
-        file.name: file.read_bytes() for file in sorted(folder.iterdir()) if not file.name.startswith("_")
-    }
-
-
-def numbers(document: object) -> object:
-    """A document whose floats are compared to within 1e-9."""
-    if isinstance(document, dict):
-        return {key: numbers(value) for key, value in document.items()}
-    if isinstance(document, list):
-        return [numbers(value) for value in document]
-    return pytest.approx(document, abs=1e-9, nan_ok=True) if isinstance(document, float) else document
-
-
-def document(path: Path) -> dict[str, object]:
-    """What a file says, but for the model's version, which no two trainings share."""
-    read: dict[str, object] = json.loads(path.read_text())
-    return {name: value for name, value in read.items() if name != "model_version"}
-
-
-def same_model(one: Path, other: Path) -> None:
-    first, second = document(one / "bundle.json"), document(other / "bundle.json")
-    assert first["feature_names"] == second["feature_names"]
-    for name in ("coefficients", "calibration", "decision_threshold", "metrics", "baselines"):
-        assert first[name] == numbers(second[name]), name
 
 
 def test_driver_and_executors_run_on_the_shipped_archive_only(cluster: Cluster) -> None:
@@ -233,22 +198,11 @@ def test_score_gives_the_same_scores(
     same_scores(spark, tmp_path, here)
 
 
-def same_scores(spark: SparkSession, one: Path, other: Path) -> None:
-    assert rows(spark, one / "scores", schemas.SCORES) == rows(spark, other / "scores", schemas.SCORES)
-    rejected = [
-        rows(spark, home / "scores" / "_rejected", schemas.REJECTED_REQUESTS) for home in (one, other)
-    ]
-    assert rejected[0] == rejected[1]
-    assert len(rejected[0]) == 1
-
-
 def test_recommend_gives_the_same_movies(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
     submit(cluster, here, tmp_path, "recommend")
-    there, wanted = (rows(spark, home / "best", schemas.RECOMMENDATIONS) for home in (tmp_path, here))
-    assert [row[:4] for row in there] == [row[:4] for row in wanted]
-    assert [row[4:6] for row in there] == [pytest.approx(row[4:6], abs=1e-9) for row in wanted]
+    same_recommendations(spark, tmp_path, here)
 
 
 @pytest.mark.parametrize("name", ["audience", "runs", "vacuum"])

@@ -132,19 +132,19 @@ def test_recommendations_of_which_rows_are_lost_are_not_published(
 def test_recommendations_from_an_old_lake_are_replaced_for_a_new_one(
     movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    new, check = tmp_path / "new", recommending.check_table_folder
+    new, check = tmp_path / "new", recommending.table_to_write
     for part in ("lake", "model"):
         shutil.copytree(home / part, new / part)
     ledger = new / "lake" / "ledger.json"
     read = hashlib.sha256(ledger.read_bytes()).hexdigest()
 
     def overtaken(*arguments: Any, **more: Any) -> None:
-        monkeypatch.setattr(recommending, "check_table_folder", check)
+        monkeypatch.setattr(recommending, "table_to_write", check)
         prepared = movierate("prepare", "--input", home / "input", "--lake", new / "lake", "--force")
         assert prepared.status == 0
         check(*arguments, **more)
 
-    monkeypatch.setattr(recommending, "check_table_folder", overtaken)
+    monkeypatch.setattr(recommending, "table_to_write", overtaken)
     assert recommend(movierate, new, tmp_path / "best", "--top", 2).status == 0
     (record,) = (tmp_path / "best" / "_runs").glob("*.json")
     assert json.loads(record.read_text())["inputs"]["ledger_sha256"] == read

@@ -25,6 +25,7 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs import requests
 from movierate_spark.model import bundle as bundles
+from movierate_spark.model.bundle_files import digests
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import score as scoring
 from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
@@ -196,17 +197,17 @@ def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
         shutil.copytree(home / part, new / part)
     ratings = [(user, movie, 5, START) for user in range(1, 41) for movie in (2, 4)]
     delivered = ("prepare", "--input", ml_1m(tmp_path / "input", ratings), "--lake", new / "lake")
-    check = scoring.check_table_folder
+    check = scoring.table_to_write
 
     def overtaken(*arguments: Any, **more: Any) -> None:
-        monkeypatch.setattr(scoring, "check_table_folder", check)
+        monkeypatch.setattr(scoring, "table_to_write", check)
         assert movierate(*delivered).status == 0
         with (new / "model" / "bundle.json").open("a") as manifest:
             manifest.write("\n")
         check(*arguments, **more)
 
     before = {name: (new / name).read_bytes() for name in ("lake/ledger.json", "model/bundle.json")}
-    monkeypatch.setattr(scoring, "check_table_folder", overtaken)
+    monkeypatch.setattr(scoring, "table_to_write", overtaken)
     assert score(movierate, new, asked, scores).status == 0
     old = rows(spark, scores)
     (record,) = records(scores)
@@ -505,7 +506,7 @@ def test_each_run_leaves_a_record_and_a_refused_one_none(
 def resigned(model: Path) -> None:
     """Write digests that fit the files, as somebody who can write the folder would."""
     manifest = json.loads((model / "bundle.json").read_text())
-    manifest["files"] = bundles.digests(model, model / manifest["folder"])
+    manifest["files"] = digests(model / manifest["folder"])
     (model / "bundle.json").write_text(json.dumps(manifest))
 
 

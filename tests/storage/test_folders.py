@@ -22,7 +22,7 @@ from movierate_spark.report import Report
 from movierate_spark.report import folder as reporting
 from movierate_spark.schemas import RECOMMENDATIONS, SCORES
 from movierate_spark.storage import files
-from movierate_spark.storage.folders import check_folder, check_lake_folder, check_table_folder
+from movierate_spark.storage.folders import check_folder, lake_to_write, table_to_write
 from movierate_spark.storage.locations import location_of
 from movierate_spark.storage.tables import is_delta_table
 from movierate_spark.workflows import vacuum_folder
@@ -41,9 +41,9 @@ LEFT_BY_KILLED_RUNS = (
 def test_the_output_of_a_killed_run_is_accepted(tmp_path: Path) -> None:
     for name in LEFT_BY_KILLED_RUNS:
         (tmp_path / name).mkdir()
-    check_table_folder(tmp_path, "scores", SCORES, {"_rejected"})
+    table_to_write(tmp_path, "scores", SCORES, {"_rejected"})
     with pytest.raises(InputError, match=r"^/.* holds something else \(_rejected\)") as refused:
-        check_table_folder(tmp_path, "out", RECOMMENDATIONS)
+        table_to_write(tmp_path, "out", RECOMMENDATIONS)
     assert refused.value.argument == "out"
 
 
@@ -54,17 +54,17 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path, name: str) -> None
     with pytest.raises(InputError, match=refused):
         check_folder(tmp_path, "out")
     with pytest.raises(InputError, match=refused):
-        check_table_folder(tmp_path, "out", SCORES)
+        table_to_write(tmp_path, "out", SCORES)
 
 
 def test_a_table_or_a_new_folder_may_be_written_to_but_no_file(tmp_path: Path) -> None:
     new_table(tmp_path / "table", SCORES, partition_by=["run_date"])
     (tmp_path / "table" / "_rejected").mkdir()
     (tmp_path / "file").touch()
-    check_table_folder(tmp_path / "table", "out", SCORES)
-    check_table_folder(tmp_path / "new", "out", SCORES)
+    table_to_write(tmp_path / "table", "out", SCORES)
+    table_to_write(tmp_path / "new", "out", SCORES)
     with pytest.raises(InputError, match="is a file: name a folder"):
-        check_table_folder(tmp_path / "file", "out", SCORES)
+        table_to_write(tmp_path / "file", "out", SCORES)
 
 
 def new_table(path: Path, schema: StructType, *, partition_by: list[str]) -> None:
@@ -94,20 +94,20 @@ def test_a_table_with_another_schema_is_refused(
     new_table(tmp_path / "t", StructType(lies_there), partition_by=partition_by)
     expected = r".*; expected one of \(x bigint, run_date date\) partitioned by run_date: name another folder"
     with pytest.raises(InputError, match=f"^/.*t: a table of {found}{expected}"):
-        check_table_folder(tmp_path / "t", "out", DATED_ROWS)
+        table_to_write(tmp_path / "t", "out", DATED_ROWS)
 
 
 def test_column_order_and_nullability_do_not_matter(tmp_path: Path) -> None:
     new_table(
         tmp_path / "t", StructType([DATE, StructField("x", LongType(), False)]), partition_by=["run_date"]
     )
-    check_table_folder(tmp_path / "t", "out", DATED_ROWS)
+    table_to_write(tmp_path / "t", "out", DATED_ROWS)
 
 
 def test_a_lake_with_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
     new_table(tmp_path / "lake" / "users", ROWS, partition_by=[])
     with pytest.raises(InputError, match=r"^/.*users: a table of \(x bigint\) lies there") as refused:
-        check_lake_folder(tmp_path / "lake")
+        lake_to_write(tmp_path / "lake")
     assert refused.value.argument == "lake"
 
 
@@ -116,9 +116,9 @@ def test_a_lake_and_a_model_that_were_half_written_may_be_written_again(tmp_path
         (tmp_path / "lake" / name).mkdir(parents=True)
     for name in (f".bundle.json.{ATTEMPT}", "20001231T000000-01234567"):
         (tmp_path / "model" / name).mkdir(parents=True)
-    check_lake_folder(tmp_path / "lake")
+    lake_to_write(tmp_path / "lake")
     check_model_folder(tmp_path / "model")
-    for check in (check_lake_folder, check_model_folder):
+    for check in (lake_to_write, check_model_folder):
         (tmp_path / "thesis").mkdir(exist_ok=True)
         with pytest.raises(InputError, match="holds something else"):
             check(tmp_path)

@@ -1,0 +1,72 @@
+"""Whether two places hold the same: what a job has left there, and in local mode here."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyspark.sql import SparkSession
+from pyspark.sql.types import StructType
+
+from movierate_spark import schemas
+from movierate_spark.storage.tables import read_table
+
+
+def local(home: Path, *command: object) -> str:
+    movierate = Path(sys.executable).with_name("movierate")
+    done = subprocess.run(
+        [str(part) for part in (movierate, *command)], cwd=home, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rows(spark: SparkSession, table: Path, schema: StructType) -> list[tuple[object, ...]]:
+    found = read_table(spark, table, schema).collect()
+    return sorted((tuple(row) for row in found), key=repr)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {
+        file.name: file.read_bytes() for file in sorted(folder.iterdir()) if not file.name.startswith("_")
+    }
+
+
+def numbers(document: object) -> object:
+    """A document whose floats are compared to within 1e-9."""
+    if isinstance(document, dict):
+        return {key: numbers(value) for key, value in document.items()}
+    if isinstance(document, list):
+        return [numbers(value) for value in document]
+    return pytest.approx(document, abs=1e-9, nan_ok=True) if isinstance(document, float) else document
+
+
+def document(path: Path) -> dict[str, object]:
+    """What a file says, but for the model's version, which no two trainings share."""
+    read: dict[str, object] = json.loads(path.read_text())
+    return {name: value for name, value in read.items() if name != "model_version"}
+
+
+def same_model(one: Path, other: Path) -> None:
+    first, second = document(one / "bundle.json"), document(other / "bundle.json")
+    assert first["feature_names"] == second["feature_names"]
+    for name in ("coefficients", "calibration", "decision_threshold", "metrics", "baselines"):
+        assert first[name] == numbers(second[name]), name
+
+
+def same_scores(spark: SparkSession, one: Path, other: Path) -> None:
+    assert rows(spark, one / "scores", schemas.SCORES) == rows(spark, other / "scores", schemas.SCORES)
+    rejected = [
+        rows(spark, home / "scores" / "_rejected", schemas.REJECTED_REQUESTS) for home in (one, other)
+    ]
+    assert rejected[0] == rejected[1]
+    assert len(rejected[0]) == 1
+
+
+def same_recommendations(spark: SparkSession, one: Path, other: Path) -> None:
+    there, wanted = (rows(spark, home / "best", schemas.RECOMMENDATIONS) for home in (one, other))
+    assert [row[:4] for row in there] == [row[:4] for row in wanted]
+    assert [row[4:6] for row in there] == [pytest.approx(row[4:6], abs=1e-9) for row in wanted]
