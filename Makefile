@@ -51,7 +51,7 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 .jars/%: tests/jars/%.xml constraints.txt | setup
 	@command -v mvn > /dev/null || $(APT_GET) maven \
 	  || { echo "make: Maven is missing (Debian, Ubuntu: apt-get install maven)"; exit 1; }
-	@rm -rf $@ && mkdir -p $@.part
+	@rm -rf $@ $@.part && mkdir -p $@.part
 	@hadoop=$$(basename $(VENV)/lib/python3*/site-packages/pyspark/jars/hadoop-client-api-*.jar .jar); \
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DincludeScope=runtime \
 	  -Dhadoop.version=$${hadoop##*-} -DoutputDirectory=$(CURDIR)/$@.part > $@.log 2>&1 \
