@@ -81,7 +81,8 @@ def test_a_flipped_bit_in_the_lake_is_noticed(movierate: Movierate, home: Path, 
     lake = tmp_path / "lake"
     shutil.copytree(home / "lake", lake)
     write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2", "3,4"])
-    damaged = Path(max(current_files(lake / "ratings"), key=lambda file: Path(file).stat().st_size))
+    ratings = lake / "ratings"
+    damaged = max((ratings / name for name in current_files(ratings)), key=lambda file: file.stat().st_size)
     flip_a_bit(damaged)
     outcome = score(movierate, lake, home / "model", tmp_path / "requests.csv", tmp_path / "scores")
     assert outcome.status == 1
@@ -156,5 +157,6 @@ def test_a_full_disk_leaves_the_old_scores_or_the_new_ones_and_the_next_run_mend
     assert after in (before, mended)
     assert [row[2] for row in rejected] == ["x,1"]
     assert movierate("vacuum", scores, "--retention-hours", 0, "--even-recent").status == 0
-    current = {*current_files(scores), *current_files(scores / "_rejected")}
+    tables = scores, scores / "_rejected"
+    current = {str(table / name) for table in tables for name in current_files(table)}
     assert set(map(str, scores.rglob("*.parquet"))) == current

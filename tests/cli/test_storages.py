@@ -96,9 +96,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pairs = [f"{user},{movie}" for user in range(1, 49) for movie in range(1, 1100, 7)]
     people = [f"{USER},1", f"{ROW},1"]
     for number, day in enumerate(DAYS):
-        write(
-            home / "requests" / f"{day}.csv", ["user_id,movie_id", *pairs[number:], f"{USER},1", f"{ROW},1"]
-        )
+        write(home / "requests" / f"{day}.csv", ["user_id,movie_id", *pairs[number:], *people])
     for name, job in jobs(home).items():
         config = ("--config", home / "one.toml") if name in SETTINGS else ()
         local(home, *job, *config)

@@ -65,7 +65,7 @@ class HadoopPath(RemotePath):
         try:
             with _os_errors(self):
                 return self._fs.getFileStatus(self._path)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return None
 
     def names(self) -> list[str]:
@@ -224,5 +224,7 @@ def _os_errors(path: HadoopPath) -> Iterator[None]:
     except Py4JJavaError as error:
         kind = error.java_exception.getClass().getSimpleName()
         message = str(error.java_exception.getMessage()).partition("\n")[0]
+        # HDFS calls it a matter of access to look below a file.
+        number = errno.ENOTDIR if "is not a directory" in message else ERRORS.get(kind, errno.EIO)
         # OSError itself chooses the subclass, such as FileNotFoundError.
-        raise OSError(ERRORS.get(kind, errno.EIO), f"{message} ({kind})", str(path)) from error
+        raise OSError(number, f"{message} ({kind})", str(path)) from error
