@@ -8,6 +8,8 @@ import tomllib
 from helpers import ROOT
 from packaging.requirements import Requirement
 
+from movierate_spark.session import SPARK_VERSIONS
+
 # The first versions that published advisories say are not affected, for what is asked for by name.
 NOT_AFFECTED = {
     "jinja2": "3.1.6",  # CVE-2025-27516
@@ -47,3 +49,10 @@ def test_constraints_name_exact_versions_of_everything_that_is_needed() -> None:
         versions = [version for name, version in exact if name == need.name]
         assert versions, need.name
         assert [version for version in versions if version not in need.specifier] == [], need.name
+
+
+def test_the_spark_that_the_jobs_need_is_the_pyspark_that_may_be_installed() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    need = next(Requirement(line) for line in project["dependencies"] if line.startswith("pyspark"))
+    minors = [f"4.{minor}" for minor in range(10)]
+    assert tuple(minor for minor in minors if minor in need.specifier) == SPARK_VERSIONS
