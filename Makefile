@@ -9,10 +9,19 @@ JRE := openjdk-17-jre-headless
 APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
+<<<<<<< HEAD
 # For `spark-submit --archives`: the package with its dependencies, the jobs and the settings.
 ENVIRONMENT := dist/movierate-spark-environment.tar.gz
 # What tests/servers.py needs beside Spark, from Maven: a folder for each file of tests/jars.
 JARS := .jars/minicluster .jars/s3a
+=======
+# For `spark-submit --archives`: the package with its dependencies, the jobs and the settings. It runs on the Spark of
+# the cluster. For machines without Spark: make dist SPARK=bundled.
+SPARK := cluster
+ENVIRONMENT_cluster := dist/movierate-spark-environment.tar.gz
+ENVIRONMENT_bundled := dist/movierate-spark-environment-with-spark.tar.gz
+ENVIRONMENT := $(or $(ENVIRONMENT_$(SPARK)),$(error SPARK=$(SPARK): give cluster or bundled))
+>>>>>>> archive
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
 .PHONY: demo test faults cluster-test bench movielens pictures dist airflow-test constraints lint setup java browser
@@ -75,15 +84,25 @@ pictures: setup java browser
 
 dist: $(ENVIRONMENT)
 
+# Folders of packages that no job reads: tests, headers of C and what is for notebooks.
+NEVER_READ := -name tests -o -path '*/pyarrow/include' -o -path '*/plotly/labextension'
+# Of PySpark, all but its Python modules, and its commands: those of the cluster's Spark must be found instead.
+LEAVE_OUT_cluster = (cd lib/python*/site-packages/pyspark/bin && ls) | (cd bin && xargs rm -f find_spark_home.py) && \
+  cd lib/python*/site-packages/pyspark && rm -rf bin data examples jars licenses python sbin
+# Spark as SPARK_HOME, whatever the version of Python is.
+LEAVE_OUT_bundled = ln -s lib/python*/site-packages/pyspark spark
+
 # Its bin/python is a link to the interpreter of $(PYTHON): nodes must have the same one at the same path.
 $(ENVIRONMENT): $(SOURCES) | setup
-	rm -rf build dist
+	rm -rf build dist/*.whl
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 	$(BIN)/uv venv --quiet --relocatable --python $(PYTHON) build/environment
 	$(BIN)/uv pip install --quiet --constraint constraints.txt --python build/environment/bin/python dist/*.whl
 	cp -R jobs build/environment/jobs
 	cd build/environment && ln -s lib/python*/site-packages/movierate_spark/conf conf
-	tar -C build/environment -cf - . | gzip -1 > $@.part && mv $@.part $@
+	cd build/environment && $(LEAVE_OUT_$(SPARK))
+	cd build/environment/lib && find . -type d \( $(NEVER_READ) \) -prune -exec rm -rf {} +
+	tar -C build/environment -cf - . | gzip > $@.part && mv $@.part $@
 	rm -rf build
 	@ls -lh $@
 

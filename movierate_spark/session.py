@@ -11,8 +11,10 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
+import pyspark
 from pyspark import Broadcast, SparkConf
 from pyspark.sql import SparkSession
 
@@ -27,6 +29,8 @@ START_UP_NOISE = (
     b"netlib-blas: JNI_OnLoad",
 )
 
+SPARK_VERSIONS = ("4.1", "4.2", "4.3")
+"""What the jobs run on; pyproject.toml allows the same of PySpark."""
 
 PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
 """Memory of a Python worker that computes history: idle, and for the rows of its task."""
@@ -66,7 +70,12 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
 
     Properties given to ``spark-submit`` win over ``properties``, except the time zone, which is always UTC.
     Python workers use this interpreter unless ``PYSPARK_PYTHON`` is set.
+
+    Raises:
+        InputError: there is no Spark, or one of a version that can't run the jobs.
     """
+    if problem := spark_problem(spark_version()):
+        raise InputError(problem)
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     defaults = properties_in("spark-defaults.conf")
     submitted = {
@@ -87,6 +96,41 @@ def start_jvm(properties: Mapping[str, str]) -> None:
     """Start Spark's JVM with these properties, so that it can reach file systems, but no session yet."""
     with _without_start_up_noise():
         spark_internals.start_jvm(properties_in("spark-defaults.conf") | dict(properties))
+
+
+def spark_home() -> Path:
+    """The folder of the Spark that PySpark starts: ``SPARK_HOME``, or else the one it was installed with."""
+    return Path(os.environ.get("SPARK_HOME") or Path(pyspark.__file__).parent)
+
+
+def spark_version() -> str | None:
+    """The version of the Spark that runs already, or else of that in :func:`spark_home`; None without any."""
+    if (running := spark_internals.running_spark()) is not None:
+        return running
+    names = [jar.stem for jar in spark_home().glob("jars/spark-core_*.jar")]  # spark-core_2.13-4.3.0
+    return names[0].split("-", 2)[2] if names else None
+
+
+def spark_problem(version: str | None) -> str | None:
+    """Why this Spark can't run the jobs, and what to do; None if it can.
+
+    PySpark itself does not compare its version with Spark's: it fails somewhere in the middle. Only plain
+    Python can meet another version, by ``SPARK_HOME``, as ``spark-submit`` brings the PySpark of its Spark.
+    """
+    wanted = _minor(pyspark.__version__)
+    remedy = f"use the spark-submit of Spark {wanted}, or set SPARK_HOME to its folder"
+    if version is None:
+        return f"no Spark in {spark_home()}: {remedy}"
+    if _minor(version) not in SPARK_VERSIONS:
+        return f"Spark {version} can't run the jobs: they need one of {', '.join(SPARK_VERSIONS)}"
+    if _minor(version) != wanted:
+        return f"Spark {version} can't run PySpark {pyspark.__version__}: {remedy}"
+    return None
+
+
+def _minor(version: str) -> str:
+    """Such as 4.3: releases with the same two numbers work together."""
+    return ".".join(version.split(".")[:2])
 
 
 @contextmanager

@@ -6,6 +6,7 @@ methods such as ``_fit`` or ``_transform`` in subclasses does not count.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -28,6 +29,18 @@ def ensure_jvm() -> None:
     by starting a context.
     """
     SparkContext._ensure_initialized()
+
+
+def running_spark() -> str | None:
+    """The version of Spark in the driver's JVM; None if no JVM has been started.
+
+    ``spark.version`` needs a context. With another version than PySpark's, starting one fails.
+    """
+    if SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
+        return None
+    ensure_jvm()
+    jvm: Any = SparkContext._jvm
+    return str(jvm.org.apache.spark.package.SPARK_VERSION())
 
 
 def start_jvm(properties: Mapping[str, str]) -> None:

@@ -22,6 +22,8 @@ import pyspark
 
 ROOT = Path(__file__).parent.parent
 ARCHIVE = ROOT / "dist" / "movierate-spark-environment.tar.gz"
+# This environment's Spark is the one of the cluster: the archive holds none.
+SPARK_HOME = Path(pyspark.__file__).parent
 PATIENCE = 120
 SMALL = {
     "spark.driver.host": "127.0.0.1",
@@ -77,7 +79,7 @@ class Submitted:
 
 @dataclass
 class Cluster:
-    """Running daemons; ``environment`` is the archive unpacked, from which drivers run."""
+    """Running daemons; ``environment`` is the archive unpacked, in which drivers run."""
 
     folder: Path
     environment: Path
@@ -89,7 +91,7 @@ class Cluster:
     def command(self, job: str, arguments: Sequence[object], properties: Mapping[str, str]) -> list[str]:
         """The line an operator would type."""
         given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
-        submit = (self.environment / "bin" / "spark-submit", "--properties-file", self.properties)
+        submit = (SPARK_HOME / "bin" / "spark-submit", "--properties-file", self.properties)
         return list(map(str, (*submit, *given, self.environment / "jobs" / f"{job}.py", *arguments)))
 
     def start(self, job: str, *arguments: object, properties: Mapping[str, str] | None = None) -> Submitted:
@@ -118,7 +120,7 @@ class Cluster:
         ).read_text()
 
     def clear(self) -> None:
-        """Remove the environments that executors of ended applications have unpacked: a gigabyte each."""
+        """Remove the environments that executors of ended applications have unpacked: each is large."""
         for unpacked in self.folder.glob("worker*/app-*/*/environment"):
             shutil.rmtree(unpacked, ignore_errors=True)
 
@@ -139,14 +141,9 @@ class Cluster:
         return master
 
     def _daemon(self, name: str, main: str, host: str, *arguments: object) -> subprocess.Popen[bytes]:
-        spark_home = Path(pyspark.__file__).parent
         common = ("--host", host, "--webui-port", "0", "--properties-file", self.properties)
-        command = (spark_home / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *common, *arguments)
-        own = {
-            "SPARK_HOME": str(spark_home),
-            "SPARK_CONF_DIR": str(self.folder),
-            "SPARK_LOCAL_IP": host,
-        }
+        command = (SPARK_HOME / "bin" / "spark-class", f"org.apache.spark.deploy.{main}", *common, *arguments)
+        own = {"SPARK_CONF_DIR": str(self.folder), "SPARK_LOCAL_IP": host}
         with (self.folder / f"{name}.log").open("wb") as log:
             return subprocess.Popen(
                 [str(part) for part in command],
@@ -259,7 +256,7 @@ def running(folder: Path) -> Iterator[Cluster]:
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_LOCAL_DIRS": str(folder / "spill"),
         "SPARK_CONF_DIR": str(environment / "conf"),
-        "SPARK_HOME": str(next(environment.glob("lib/python3.*/site-packages/pyspark"))),
+        "SPARK_HOME": str(SPARK_HOME),
         **{name: os.environ[name] for name in ("JAVA_HOME",) if name in os.environ},
     }
     cluster = Cluster(folder, environment, master, properties, variables)

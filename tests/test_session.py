@@ -4,14 +4,28 @@ from __future__ import annotations
 
 import io
 import pickle
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyspark
 import pytest
 from pyspark.serializers import ChunkedStream
+from pyspark.sql import SparkSession
 
+from movierate_spark import session
 from movierate_spark.errors import InputError
-from movierate_spark.session import InBytes, cores_in, mebibytes, memory_overhead, properties_in
+from movierate_spark.session import (
+    SPARK_VERSIONS,
+    InBytes,
+    build_session,
+    cores_in,
+    mebibytes,
+    memory_overhead,
+    properties_in,
+    spark_problem,
+    spark_version,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +101,47 @@ def test_pyspark_itself_still_cannot_do_so() -> None:
     # When this fails, Spark has mended it, and InBytes can go.
     with pytest.raises(TypeError, match="PickleBuffer"):
         written_for_encryption(np.arange(100_000, dtype=np.float32))
+
+
+@pytest.fixture
+def no_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before Spark has been started."""
+    monkeypatch.setattr(session, "running_spark", lambda: None)
+
+
+def test_the_version_is_that_of_the_spark_that_runs(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    assert spark_version() == spark.version
+
+
+@pytest.mark.usefixtures("no_jvm")
+def test_before_it_runs_the_version_is_that_of_its_jars(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SPARK_HOME", raising=False)
+    assert spark_version() == pyspark.__version__
+    (tmp_path / "jars").mkdir()
+    (tmp_path / "jars" / "spark-core_2.13-4.0.2-amzn-0.jar").touch()
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    assert spark_version() == "4.0.2-amzn-0"
+
+
+@pytest.mark.usefixtures("no_jvm")
+def test_without_spark_nothing_is_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    with pytest.raises(InputError, match=f"no Spark in {tmp_path}: use the spark-submit of Spark 4"):
+        build_session("none", {})
+
+
+def test_spark_must_be_of_the_version_of_pyspark(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pyspark, "__version__", "4.2.1")
+    for fine in ("4.2.1", "4.2.0", "4.2.1-amzn-0"):
+        assert spark_problem(fine) is None
+    remedy = "use the spark-submit of Spark 4.2, or set SPARK_HOME to its folder"
+    assert spark_problem("4.3.0") == f"Spark 4.3.0 can't run PySpark 4.2.1: {remedy}"
+    for other in ("4.0.2-amzn-0", "5.0.0"):
+        assert spark_problem(other) == (
+            f"Spark {other} can't run the jobs: they need one of {', '.join(SPARK_VERSIONS)}"
+        )

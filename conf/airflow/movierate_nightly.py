@@ -21,9 +21,9 @@ airflow variables set movierate '{
 airflow connections add movierate_spark --conn-type spark --conn-host yarn
 ```
 
-`home` is the folder of the unpacked `movierate-spark-environment.tar.gz` (`docs/cluster.md`). Put its `bin`
-first on the workers' `PATH`, where Airflow looks for `spark-submit`. The connection's host is the master:
-`local[4]`, `yarn`, `spark://host:7077` or `k8s://https://host:6443` (with
+`home` is the folder of the unpacked `movierate-spark-environment.tar.gz` (`docs/cluster.md`). Put the `bin`
+of the cluster's Spark first on the workers' `PATH`, where Airflow looks for `spark-submit`. The connection's
+host is the master: `local[4]`, `yarn`, `spark://host:7077` or `k8s://https://host:6443` (with
 `apache-airflow-providers-cncf-kubernetes`). `properties_file` is your copy of `conf/yarn.conf`,
 `conf/standalone.conf` or `conf/kubernetes.conf`; leave it out with a local master.
 

@@ -11,7 +11,7 @@ from movierate_spark.cli.app import app
 def doctor() -> None:
     """Check whether this machine is ready.
 
-    Checks Java, Python, PySpark, memory, time zone and paths, and says how to fix what is wrong.
+    Checks Java, Python, PySpark, Spark, memory, time zone and paths, and says how to fix what is wrong.
     """
     from movierate_spark.cli.examination import examine
     from movierate_spark.progress import plain_console

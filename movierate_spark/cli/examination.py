@@ -10,7 +10,6 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from movierate_spark.config import conf_dir
@@ -31,7 +30,9 @@ class Finding:
 
 def examine() -> list[Finding]:
     """Run all checks, in the order in which a run would fail."""
-    return [python(), java(), pyspark(), memory(), time_zone(), settings(), temporary_folder()]
+    installed = pyspark()
+    started = [spark()] if installed.fine else []
+    return [python(), java(), installed, *started, memory(), time_zone(), settings(), temporary_folder()]
 
 
 def python() -> Finding:
@@ -57,11 +58,21 @@ def java() -> Finding:
 def pyspark() -> Finding:
     """PySpark 4.1 or newer."""
     try:
-        installed = version("pyspark")
-    except PackageNotFoundError:
+        from pyspark.version import __version__ as installed
+    except ModuleNotFoundError:
         return Finding("PySpark", False, "not installed", "pip install 'pyspark>=4.1,<4.4'")
     numbers = tuple(int(part) for part in re.findall(r"\d+", installed)[:2])
     return Finding("PySpark", numbers >= (4, 1), installed, "pip install 'pyspark>=4.1,<4.4'")
+
+
+def spark() -> Finding:
+    """Spark itself, of PySpark's version: an archive for a cluster has only PySpark."""
+    from movierate_spark.session import spark_home, spark_problem, spark_version
+
+    version = spark_version()
+    value = f"{version} in {spark_home()}" if version else "none"
+    problem = spark_problem(version)
+    return Finding("Spark", problem is None, value, problem or "")
 
 
 def memory() -> Finding:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from canaries import ROW, USER, traces, with_canary
-from cluster import ARCHIVE, Cluster, Submitted, running
+from cluster import ARCHIVE, SPARK_HOME, Cluster, Submitted, running
 from comparison import (
     document,
     files,
@@ -40,22 +40,24 @@ DAY = "2002-07-02"
 SLOW = ("demo",)
 TRIES = 4
 LONGER_THAN_A_STAGE = 5
-# Tells of each process which Python it is and where it has our package from.
+# Tells of each process which Python it is and where it has its packages from.
 PROBE = """
 import subprocess, sys
 import pyarrow as pa
+import pyspark
 from pyspark.sql import SparkSession
 import movierate_spark
 
 def where(batches):
-    import movierate_spark, numpy
+    import movierate_spark, numpy, pyspark
     for _ in batches:
         bare = subprocess.run(["python3", "-c", "import numpy"], stderr=subprocess.DEVNULL).returncode
-        told = ["executor", sys.executable, movierate_spark.__file__, numpy.__file__, str(bare)]
+        places = [sys.executable, movierate_spark.__file__, numpy.__file__]
+        told = ["executor", pyspark.__file__, *places, str(bare)]
         yield pa.RecordBatch.from_pydict({"told": [" ".join(told)]})
 
 spark = SparkSession.builder.getOrCreate()
-print("driver", sys.executable, movierate_spark.__file__)
+print("driver", pyspark.__file__, sys.executable, movierate_spark.__file__)
 for row in spark.range(4).repartition(4).mapInArrow(where, "told string").distinct().collect():
     print(row["told"])
 """
@@ -127,17 +129,21 @@ def the_job(name: str, home: Path, out: Path) -> tuple[Any, ...]:
     return next(job for job in jobs(home, out) if job[0] == name)
 
 
-def test_driver_and_executors_run_on_the_shipped_archive_only(cluster: Cluster) -> None:
+def test_driver_and_executors_run_on_the_shipped_archive_and_the_clusters_spark_only(
+    cluster: Cluster,
+) -> None:
     (cluster.environment / "jobs" / "probe.py").write_text(PROBE)
     driver, *executors = cluster.submit("probe").splitlines()
-    role, python, package = driver.split()
+    role, spark, python, package = driver.split()
     assert role == "driver"
+    assert Path(spark).is_relative_to(SPARK_HOME)
     assert Path(python).is_relative_to(cluster.environment)
     assert Path(package).is_relative_to(cluster.environment)
     assert executors
     for line in executors:
-        role, *places, bare = line.split()
+        role, spark, *places, bare = line.split()
         assert role == "executor"
+        assert Path(spark).is_relative_to(SPARK_HOME), line
         for place in places:
             assert "worker" in Path(place).relative_to(cluster.folder).parts[0], line
             assert "environment" in Path(place).parts
