@@ -9,19 +9,14 @@ JRE := openjdk-17-jre-headless
 APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-<<<<<<< HEAD
-# For `spark-submit --archives`: the package with its dependencies, the jobs and the settings.
-ENVIRONMENT := dist/movierate-spark-environment.tar.gz
-# What tests/servers.py needs beside Spark, from Maven: a folder for each file of tests/jars.
-JARS := .jars/minicluster .jars/s3a
-=======
 # For `spark-submit --archives`: the package with its dependencies, the jobs and the settings. It runs on the Spark of
 # the cluster. For machines without Spark: make dist SPARK=bundled.
 SPARK := cluster
 ENVIRONMENT_cluster := dist/movierate-spark-environment.tar.gz
 ENVIRONMENT_bundled := dist/movierate-spark-environment-with-spark.tar.gz
 ENVIRONMENT := $(or $(ENVIRONMENT_$(SPARK)),$(error SPARK=$(SPARK): give cluster or bundled))
->>>>>>> archive
+# What tests/servers.py needs beside Spark, from Maven: a folder for each file of tests/jars.
+JARS := .jars/minicluster .jars/s3a
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
 .PHONY: demo test faults cluster-test bench movielens pictures dist airflow-test constraints lint setup java browser
