@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +16,7 @@ from typing import Any, TextIO
 from xml.sax.saxutils import escape
 
 import pyspark
-from cluster import PATIENCE, ROOT, SMALL
+from cluster import PATIENCE, ROOT, SMALL, processes
 from py4j.java_gateway import JavaGateway
 
 SPARK_HOME = Path(pyspark.__file__).parent
@@ -55,6 +56,7 @@ ON_YARN = {
     **{name: value for name, value in SMALL.items() if "eventLog" not in name},
     "spark.yarn.jars": f"local:{SPARK_JARS}/*",
     "spark.pyspark.driver.python": sys.executable,
+    "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": "127.0.0.1",  # executors get it from there
 }
 SITES = {
     "core-site.xml": ("fs.defaultFS",),
@@ -154,11 +156,13 @@ def mini_cluster(folder: Path) -> Iterator[MiniCluster]:
             try:
                 yield cluster
             finally:
-                cluster.yarn.stop()  # and so its containers
+                cluster.yarn.stop()
         finally:
             gateway.shutdown()
             gateway.java_process.kill()
             gateway.java_process.wait()
+            for container in processes(f"{folder}/target/"):
+                os.kill(container, signal.SIGKILL)
 
 
 def _java(folder: Path, log: TextIO) -> JavaGateway:
@@ -186,7 +190,7 @@ def _started(folder: Path, gateway: JavaGateway) -> MiniCluster:
     hdfs.waitActive()
     conf = hadoop.yarn.conf.YarnConfiguration(conf)
     java_home = java.lang.System.getProperty("java.home")
-    conf.set("yarn.nodemanager.admin-env", f"JAVA_HOME={java_home},SPARK_LOCAL_IP=127.0.0.1")
+    conf.set("yarn.nodemanager.admin-env", f"JAVA_HOME={java_home}")
     for name, value in YARN.items():
         conf.set(name, value)
     yarn = hadoop.yarn.server.MiniYARNCluster("yarn", 1, 1, 1)
