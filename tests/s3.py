@@ -1,4 +1,7 @@
-"""A server like S3 that writes down what it is asked: python tests/s3.py REQUESTS; it prints its port."""
+"""A server like S3 that writes down what it is asked: python tests/s3.py REQUESTS; it prints its port.
+
+With a second argument it ignores conditions (If-None-Match, If-Match), as some servers do.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,7 @@ from werkzeug.serving import make_server
 Environ = dict[str, Any]
 Application = Callable[..., Iterable[bytes]]
 READS = ("GET", "HEAD")
+CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
 
 class Recorded:
@@ -24,8 +28,9 @@ class Recorded:
     Writes come one after the other, since moto's conditional writes look first and write then.
     """
 
-    def __init__(self, application: Application, requests: Path) -> None:
+    def __init__(self, application: Application, requests: Path, *, ignores_conditions: bool) -> None:
         self._application = application
+        self._ignores_conditions = ignores_conditions
         self._requests = requests
         self._one = threading.Lock()
         self._writes = threading.Lock()
@@ -37,6 +42,8 @@ class Recorded:
 
         if environ["REQUEST_METHOD"] in READS:
             return self._application(environ, start)
+        if self._ignores_conditions:
+            environ = {name: value for name, value in environ.items() if name not in CONDITIONS}
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with self._writes:
             return list(self._application({**environ, "wsgi.input": io.BytesIO(body)}, start))
@@ -57,9 +64,11 @@ class Recorded:
             file.write(f"{line}\n")
 
 
-def serve(requests: Path) -> None:
+def serve(requests: Path, *, ignores_conditions: bool) -> None:
     """On a port of 127.0.0.1 that nobody uses, until killed."""
-    application = Recorded(DomainDispatcherApplication(create_backend_app), requests)
+    application = Recorded(
+        DomainDispatcherApplication(create_backend_app), requests, ignores_conditions=ignores_conditions
+    )
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     sys.stdout.write(f"{server.port}\n")
     sys.stdout.flush()
@@ -67,4 +76,4 @@ def serve(requests: Path) -> None:
 
 
 if __name__ == "__main__":
-    serve(Path(sys.argv[1]))
+    serve(Path(sys.argv[1]), ignores_conditions=len(sys.argv) > 2)

@@ -274,14 +274,19 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path) -> Iterator[S3Server]:
+def s3_server(folder: Path, *, ignores_conditions: bool = False) -> Iterator[S3Server]:
     """A server like S3 with an empty bucket, that leaves what it was asked in ``folder``."""
     requests = folder / "requests.jsonl"
     requests.touch()
     python, script = ROOT / ".venv-s3" / "bin" / "python", Path(__file__).with_name("s3.py")
     assert python.exists(), f"{python} is missing: run make cluster-test"
     with (folder / "log").open("wb") as log:
-        process = subprocess.Popen([python, script, requests], stdout=subprocess.PIPE, stderr=log, text=True)
+        process = subprocess.Popen(
+            [python, script, requests, *["ignore"] * ignores_conditions],
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
     with process:
         try:
             port = process.stdout.readline().strip()

@@ -24,11 +24,12 @@ from comparison import (
 from deliveries import write
 from helpers import ONE_FIT, ROOT
 from pyspark.sql import SparkSession
+from s3_in_hadoop import reached
 from servers import BUCKET, mini_cluster, s3_server
 
 from movierate_spark import schemas
 from movierate_spark.storage.files import chunks_of, files_below
-from movierate_spark.storage.locations import Location, location_of, object_store
+from movierate_spark.storage.locations import Location, location_of
 
 pytestmark = pytest.mark.cluster
 
@@ -133,13 +134,10 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory, here: Path) -> Iterator[Place
 @pytest.fixture(scope="module")
 def s3(tmp_path_factory: pytest.TempPathFactory, here: Path, spark: SparkSession) -> Iterator[Place]:
     """A server like S3, with jobs in local mode."""
-    configuration = spark._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
     folder = tmp_path_factory.mktemp("s3")
-    with s3_server(folder) as server:
+    with s3_server(folder) as server, reached(spark, server):
         lines = (f'"{name}" = "{value}"\n' for name, value in server.spark_properties.items())
         (folder / "s3.toml").write_text(f"[spark.properties]\n{''.join(lines)}")
-        for name, value in server.spark_properties.items():
-            configuration.set(name.removeprefix("spark.hadoop."), value)
         home = f"s3a://{BUCKET}/home"
         for file in [*(here / "input").glob("*.dat"), *(here / "requests").glob("*.csv")]:
             target: Any = location_of(f"{home}/{file.parent.name}/{file.name}")
@@ -150,9 +148,6 @@ def s3(tmp_path_factory: pytest.TempPathFactory, here: Path, spark: SparkSession
             return local(folder, *jobs(home)[name], *config, "--config", folder / "s3.toml")
 
         yield Place(home, run)
-        for name in server.spark_properties:
-            configuration.unset(name.removeprefix("spark.hadoop."))
-    object_store._store_of.cache_clear()
 
 
 @pytest.fixture(scope="module", params=["hdfs", "s3"])
