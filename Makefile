@@ -27,7 +27,7 @@ demo: setup java
 
 # Two processes run the tests, a file at a time, each with a Spark session of its own. Types and layers are looked at
 # beside them, and what they say comes last.
-test: setup java browser
+test: setup java browser $(S3_VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \

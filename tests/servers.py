@@ -55,9 +55,11 @@ YARN = {
 ON_YARN = {
     **{name: value for name, value in SMALL.items() if "eventLog" not in name},
     "spark.yarn.jars": f"local:{SPARK_JARS}/*",
-    "spark.pyspark.driver.python": sys.executable,
     "spark.yarn.appMasterEnv.SPARK_LOCAL_IP": "127.0.0.1",  # executors get it from there
 }
+# In cluster mode too the driver would run the Python that spark.pyspark.driver.python names.
+CLIENT = {"spark.submit.deployMode": "client", "spark.pyspark.driver.python": sys.executable}
+CLUSTER = {"spark.submit.deployMode": "cluster"}
 SITES = {
     "core-site.xml": ("fs.defaultFS",),
     "hdfs-site.xml": ("dfs.replication",),
@@ -119,7 +121,7 @@ class MiniCluster:
     def submit(
         self, job: Path, *arguments: object, properties: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run a job with the shipped settings for YARN, and with ``properties`` instead of these."""
+        """Run a job with the shipped settings for YARN and ``properties``, which hold ``CLIENT`` or ``CLUSTER``."""
         given = [part for pair in {**ON_YARN, **properties}.items() for part in ("--conf", "=".join(pair))]
         shipped = ("--properties-file", ROOT / "conf" / "yarn.conf")
         return subprocess.run(

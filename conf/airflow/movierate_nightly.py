@@ -21,6 +21,8 @@ airflow variables set movierate '{
 airflow connections add movierate_spark --conn-type spark --conn-host yarn
 ```
 
+Folders may be URIs such as `s3a://movies/lake`, but not `home` and `properties_file`.
+
 `home` is the folder of the unpacked `movierate-spark-environment.tar.gz` (`docs/cluster.md`). Put the `bin`
 of the cluster's Spark first on the workers' `PATH`, where Airflow looks for `spark-submit`. The connection's
 host is the master: `local[4]`, `yarn`, `spark://host:7077` or `k8s://https://host:6443` (with

@@ -16,6 +16,7 @@ import pytest
 from deliveries import write
 from deltalake import DeltaTable
 from helpers import INTERPRETED, SHORT_LIVED, Outcome
+from killing import killed_at
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
@@ -25,26 +26,6 @@ from movierate_spark.storage.tables import is_delta_table, read_table
 FIRST = date(2000, 10, 1)
 DATES = 30
 COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
-# Kills the process where a run comes to a step for the n-th time: before or after a function of a module.
-KILLER = """
-import os, signal, sys
-from movierate_spark import cli
-from movierate_spark.workflows import score as scoring
-module, name, when, n = scoring, *sys.argv[1:4]
-function, seen = getattr(module, name), 0
-def killed(*args, **kwargs):
-    global seen
-    seen += 1
-    last = seen == int(n)
-    if last and when == "before":
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = function(*args, **kwargs)
-    if last:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
-setattr(module, name, killed)
-cli.main(sys.argv[4:])
-"""
 
 
 @pytest.fixture
@@ -77,13 +58,6 @@ def rejected(spark: SparkSession, scores: Path) -> list[tuple[object, ...]]:
         return []
     table = read_table(spark, scores / "_rejected", schemas.REJECTED_REQUESTS)
     return sorted(tuple(row) for row in table.select("run_date", "rule", "raw").collect())
-
-
-def killed_at(step: Sequence[object], given: Sequence[str]) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", KILLER, *map(str, step), *given], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
 
 
 # Where a run is killed, and how many of its tables it has published: first the rejected, then the scores.

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +27,10 @@ from comparison import (
 )
 from deliveries import write
 from helpers import ONE_FIT, ROOT
+from killing import TOGETHER, killed_at
 from pyspark.sql import SparkSession
 from s3_in_hadoop import reached
-from servers import BUCKET, mini_cluster, s3_server
+from servers import BUCKET, CLUSTER, mini_cluster, s3_server
 
 from movierate_spark import schemas
 from movierate_spark.storage.files import chunks_of, files_below
@@ -39,10 +44,15 @@ DAYS = ("2002-07-02", "2002-07-03", "2002-07-04")
 
 @dataclass(frozen=True)
 class Place:
-    """Where jobs leave what they make: ``run`` runs a job there and returns what it printed."""
+    """Where jobs leave what they make: ``run`` runs a job there and returns what it printed.
+
+    ``variables`` and ``config`` are the environment and the settings with which local mode reaches it.
+    """
 
     home: str
     run: Callable[..., str]
+    variables: Mapping[str, str]
+    config: tuple[object, ...] = ()
 
     def fetch(self, name: str, target: Path) -> Path:
         """A copy, on this machine, of what lies there."""
@@ -114,7 +124,7 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory, here: Path) -> Iterator[Place
             cluster.put(file, f"/home/{file.parent.name}/{file.name}")
         properties = {
             "spark.archives": f"{cluster.put(ARCHIVE, f'/apps/{ARCHIVE.name}')}#environment",
-            "spark.submit.deployMode": "cluster",
+            **CLUSTER,
             "spark.files": str(here / "one.toml"),
         }
 
@@ -128,7 +138,7 @@ def hdfs(tmp_path_factory: pytest.TempPathFactory, here: Path) -> Iterator[Place
             driver = next(log for log in printed if "_000001/stdout" in log)
             return printed[driver]
 
-        yield Place(f"{cluster.file_system}/home", run)
+        yield Place(f"{cluster.file_system}/home", run, cluster.variables)
 
 
 @pytest.fixture(scope="module")
@@ -138,16 +148,16 @@ def s3(tmp_path_factory: pytest.TempPathFactory, here: Path, spark: SparkSession
     with s3_server(folder) as server, reached(spark, server):
         lines = (f'"{name}" = "{value}"\n' for name, value in server.spark_properties.items())
         (folder / "s3.toml").write_text(f"[spark.properties]\n{''.join(lines)}")
-        home = f"s3a://{BUCKET}/home"
+        home, reach = f"s3a://{BUCKET}/home", ("--config", folder / "s3.toml")
         for file in [*(here / "input").glob("*.dat"), *(here / "requests").glob("*.csv")]:
             target: Any = location_of(f"{home}/{file.parent.name}/{file.name}")
             target.write_chunks([file.read_bytes()])
 
         def run(name: str) -> str:
             config = ("--config", here / "one.toml") if name in SETTINGS else ()
-            return local(folder, *jobs(home)[name], *config, "--config", folder / "s3.toml")
+            return local(folder, *jobs(home)[name], *config, *reach)
 
-        yield Place(home, run)
+        yield Place(home, run, os.environ, reach)
 
 
 @pytest.fixture(scope="module", params=["hdfs", "s3"])
@@ -239,6 +249,82 @@ def test_what_only_speaks_says_the_same(place: Place, here: Path, name: str) -> 
 def told(said: str) -> list[str]:
     """The lines of a result, without those of its progress."""
     return [line for line in said.splitlines() if not line.rstrip().endswith(" s")]
+
+
+STEPS = [
+    pytest.param(("attempt_to_write", "before", 2), 0, id="before the scores"),
+    pytest.param(("commit", "before", 1), 0, id="before the first commit"),
+    pytest.param(("commit", "after", 1), 1, id="between the two commits"),
+    pytest.param(("commit", "after", 2), 2, id="after the second commit"),
+]
+"""Where a run is killed, and how many of its tables it has published: first the rejected, then the scores."""
+
+
+def scoring(place: Place, table: str, requests: str) -> list[object]:
+    """The options that score other requests for the first day, in local mode."""
+    inputs = ("--lake", f"{place.home}/lake", "--model", f"{place.home}/model", "--run-date", DAYS[0])
+    target = ("--scores", f"{place.home}/{table}", "--requests", f"{place.home}/requests/{requests}.csv")
+    return ["score", *inputs, *target, *place.config]
+
+
+@pytest.mark.parametrize(("step", "published"), STEPS)
+def test_a_killed_publish_leaves_the_old_scores_and_can_be_run_again(
+    place: Place, spark: SparkSession, step: Sequence[object], published: int
+) -> None:
+    table = f"killed-{'-'.join(map(str, step))}"
+    run(place, scoring(place, table, DAYS[0]))
+    before = stored(spark, place, table)
+    killed_at(step, scoring(place, table, DAYS[1]), place.variables)
+    after = stored(spark, place, table)
+    said = run(place, scoring(place, table, DAYS[1]))
+    wanted = stored(spark, place, table)
+    assert ("unchanged" in said) == (published == 2)
+    assert after[0] == (wanted if published == 2 else before)[0]
+    assert after[1] == (wanted if published >= 1 else before)[1]
+    assert wanted[0] != before[0]
+
+
+def test_of_two_runs_that_publish_at_once_one_ends_with_status_3(
+    place: Place, spark: SparkSession, tmp_path: Path
+) -> None:
+    runs = [
+        subprocess.Popen(
+            [sys.executable, "-c", TOGETHER, *map(str, (tmp_path, *scoring(place, "raced", day)))],
+            env=dict(place.variables),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for day in DAYS[:2]
+    ]
+    printed = [run.communicate()[0] for run in runs]
+    assert sorted(run.returncode for run in runs) == [0, 3], printed
+    winner = next(number for number, run in enumerate(runs) if run.returncode == 0)
+    assert "another run has published" in printed[1 - winner]
+    raced = stored(spark, place, "raced")
+    run(place, scoring(place, "alone", DAYS[winner]))
+    assert raced == stored(spark, place, "alone")
+
+
+def run(place: Place, given: Sequence[object]) -> str:
+    """Run a command in local mode, against the place."""
+    code = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, given)],
+        env=dict(place.variables),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stored(spark: SparkSession, place: Place, table: str) -> tuple[list[Any], list[Any]]:
+    """The scores and the rejected requests that lie there."""
+    with tempfile.TemporaryDirectory() as folder:
+        there = place.fetch(table, Path(folder)) / table
+        return rows(spark, there, schemas.SCORES), rows(spark, there / "_rejected", schemas.REJECTED_REQUESTS)
 
 
 def test_vacuum_removes_what_was_never_published(place: Place, tmp_path: Path) -> None:

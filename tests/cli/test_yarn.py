@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cluster import ARCHIVE
-from servers import MiniCluster, mini_cluster
+from servers import CLIENT, CLUSTER, MiniCluster, mini_cluster
 
 pytestmark = pytest.mark.cluster
 
@@ -69,7 +69,7 @@ def test_a_file_on_hdfs_is_read_without_its_host(cluster: MiniCluster, tmp_path:
         "print(spark.read.text(sys.argv[3]).count())\n"
     )
     paths = "/lines", f"{cluster.file_system}/copy", "/copy"
-    done = cluster.submit(tmp_path / "count.py", *paths, properties={"spark.master": "local[1]"})
+    done = cluster.submit(tmp_path / "count.py", *paths, properties=CLIENT | {"spark.master": "local[1]"})
     assert done.stdout.split() == ["2"], done.stderr
     assert address == f"{cluster.file_system}/lines"
 
@@ -77,7 +77,7 @@ def test_a_file_on_hdfs_is_read_without_its_host(cluster: MiniCluster, tmp_path:
 def test_in_client_mode_executors_run_on_the_archive(
     cluster: MiniCluster, on_yarn: dict[str, str], job: Path
 ) -> None:
-    done = cluster.submit(job, "/client", properties=on_yarn)
+    done = cluster.submit(job, "/client", properties=on_yarn | CLIENT)
     assert done.returncode == 0, done.stderr
     driver, *executors = done.stdout.splitlines()
     assert driver.startswith("driver ")
@@ -89,8 +89,7 @@ def test_in_client_mode_executors_run_on_the_archive(
 def test_in_cluster_mode_the_driver_does_so_too(
     cluster: MiniCluster, on_yarn: dict[str, str], job: Path
 ) -> None:
-    mode = {"spark.submit.deployMode": "cluster"}
-    done = cluster.submit(job, "/cluster", properties=on_yarn | mode)
+    done = cluster.submit(job, "/cluster", properties=on_yarn | CLUSTER)
     application = cluster.applications()[0]
     printed = cluster.logs(application["id"])
     assert done.returncode == 0, printed
@@ -105,8 +104,7 @@ def test_in_cluster_mode_the_driver_does_so_too(
 def test_in_cluster_mode_a_failure_is_seen_from_outside(
     cluster: MiniCluster, on_yarn: dict[str, str], job: Path
 ) -> None:
-    mode = {"spark.submit.deployMode": "cluster"}
-    done = cluster.submit(job, "/failed", "on purpose", properties=on_yarn | mode)
+    done = cluster.submit(job, "/failed", "on purpose", properties=on_yarn | CLUSTER)
     application = cluster.applications()[0]
     assert done.returncode == 1, done.stderr
     assert application["finalStatus"] == "FAILED"
