@@ -121,7 +121,7 @@ class MiniCluster:
     def submit(
         self, job: Path, *arguments: object, properties: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
-        """Run a job with the shipped settings for YARN, and properties: ``CLIENT`` or ``CLUSTER``, and more."""
+        """Run a job with the shipped settings for YARN. The properties hold ``CLIENT`` or ``CLUSTER``."""
         given = [part for pair in {**ON_YARN, **properties}.items() for part in ("--conf", "=".join(pair))]
         shipped = ("--properties-file", ROOT / "conf" / "yarn.conf")
         return subprocess.run(

@@ -146,7 +146,7 @@ def test_of_many_who_create_a_file_one_wins(folder: Any) -> None:
 
     def create(number: int) -> bool:
         try:
-            (folder / "one").create(str(number).encode())
+            (folder / "one").replace_content(str(number).encode(), expected=files.ABSENT)
         except FileExistsError:
             return False
         return True
@@ -155,6 +155,7 @@ def test_of_many_who_create_a_file_one_wins(folder: Any) -> None:
         won = list(writers.map(create, range(8)))
     assert won.count(True) == 1
     assert (folder / "one").read_bytes() == str(won.index(True)).encode()
+    assert files.entries(folder) == ["one"]
 
 
 def test_a_file_is_read_at_any_place(folder: Location) -> None:

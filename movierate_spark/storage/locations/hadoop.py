@@ -1,7 +1,7 @@
 """HDFS, by Hadoop's own client in the JVM that Spark has anyway.
 
-A file is replaced by a rename that overwrites, which HDFS does in one step, and created by a creation that
-does not overwrite.
+A file is replaced by a rename that overwrites, which HDFS does in one step. A new file gets its name by a rename
+that does not overwrite.
 """
 
 from __future__ import annotations
@@ -107,8 +107,11 @@ class HadoopPath(RemotePath):
             return cast("BinaryIO", io.BufferedReader(_File(self), BLOCK))
 
     def replace_content(self, content: bytes, *, private: bool = False, expected: str | None = None) -> None:
-        """Write a file beside it, then rename it over the old one; the tag is compared a moment before."""
-        if expected is not None and self._tag() != expected:
+        """Write a file beside it, then rename it. A tag is compared a moment before.
+
+        The name node lets one of those win that expect no file, as their rename does not overwrite.
+        """
+        if expected and self._tag() != expected:
             raise FileExistsError(errno.EEXIST, "another run has written it", str(self))
         temporary = self.with_name(f".{self.name}.{uuid.uuid4().hex}")
         try:
@@ -117,7 +120,7 @@ class HadoopPath(RemotePath):
                 permission = running_jvm().org.apache.hadoop.fs.permission.FsPermission
                 with _os_errors(temporary):
                     self._fs.setPermission(temporary._path, permission.createImmutable(PRIVATE))
-            temporary.move_to(self)
+            temporary._rename(self, overwrite=expected != "")
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
@@ -126,17 +129,10 @@ class HadoopPath(RemotePath):
         status = self._status()
         return "" if status is None else _entry(status, self.name).tag
 
-    def create(self, content: bytes) -> None:
-        """A creation that does not overwrite: the name node lets one writer win."""
-        self._write([content], overwrite=False)
-
     def write_chunks(self, chunks: Iterable[bytes]) -> None:
         """Write the file; a reader sees it grow."""
-        self._write(chunks, overwrite=True)
-
-    def _write(self, chunks: Iterable[bytes], *, overwrite: bool) -> None:
         with _os_errors(self):
-            out = self._fs.create(self._path, overwrite)
+            out = self._fs.create(self._path, True)
             try:
                 for chunk in chunks:
                     out.write(chunk)
@@ -146,9 +142,12 @@ class HadoopPath(RemotePath):
 
     def move_to(self, target: Self) -> None:
         """A rename that overwrites."""
+        self._rename(target, overwrite=True)
+
+    def _rename(self, target: Self, *, overwrite: bool) -> None:
         jvm = running_jvm()
         rename = jvm.org.apache.hadoop.fs.Options.Rename
-        options = java_array(rename, [rename.OVERWRITE])
+        options = java_array(rename, [rename.OVERWRITE if overwrite else rename.NONE])
         with _os_errors(self):
             context = jvm.org.apache.hadoop.fs.FileContext.getFileContext(
                 self._fs.getUri(), self._fs.getConf()

@@ -157,14 +157,6 @@ class RemotePath(ABC):
         """
 
     @abstractmethod
-    def create(self, content: bytes) -> None:
-        """Write a new file in one step.
-
-        Raises:
-            FileExistsError: there is one.
-        """
-
-    @abstractmethod
     def write_chunks(self, chunks: Iterable[bytes]) -> None:
         """Write a large file, in pieces; it is there after the last one."""
 
