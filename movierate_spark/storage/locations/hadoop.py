@@ -1,7 +1,7 @@
 """HDFS, by Hadoop's own client in the JVM that Spark has anyway.
 
-A file is replaced by a rename that overwrites, which HDFS does in one step. A new file gets its name by a rename
-that does not overwrite.
+A file is replaced by a rename that overwrites, which HDFS does in one step. A new file gets its name by a
+rename that does not overwrite.
 """
 
 from __future__ import annotations
