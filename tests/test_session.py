@@ -13,7 +13,7 @@ import pytest
 from pyspark.serializers import ChunkedStream
 from pyspark.sql import SparkSession
 
-from movierate_spark import session
+from movierate_spark import spark_internals
 from movierate_spark.errors import InputError
 from movierate_spark.session import (
     SPARK_VERSIONS,
@@ -106,7 +106,7 @@ def test_pyspark_itself_still_cannot_do_so() -> None:
 @pytest.fixture
 def no_jvm(monkeypatch: pytest.MonkeyPatch) -> None:
     """As before Spark has been started."""
-    monkeypatch.setattr(session, "running_spark", lambda: None)
+    monkeypatch.setattr(spark_internals, "running_spark", lambda: None)
 
 
 def test_the_version_is_that_of_the_spark_that_runs(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -163,7 +164,7 @@ def test_exactly_the_allowed_fraction_may_be_rejected(prepare: Prepare, tmp_path
 def test_a_failure_while_publishing_leaves_the_old_lake(
     spark: SparkSession, prepare: Prepare, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lake, "replace_json", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    monkeypatch.setattr(lake, "replace_json", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(OSError, match="disk full"):
         prepare(ml_1m(tmp_path / "second", [(1, 1, 5, 978_300_760)]), target)
     assert lake.open_lake(spark, target).ratings.count() == 800
@@ -186,20 +187,21 @@ def test_of_two_overlapping_runs_one_loses_and_the_lake_is_the_others(
     when: str,
 ) -> None:
     winner = ml_1m(tmp_path / "second", [(1, 1, 5, 978_300_760)])
-    name = {"half opened": "open_tables", "before the ledger": "commit"}.get(when, "publishing")
-    really = getattr(lake, name)
+    owner: Any = preparation if when == "half opened" else lake
+    name = {"half opened": "lake_to_write", "before the ledger": "commit"}.get(when, "publishing")
+    really = getattr(owner, name)
 
     def overtaken(*given: Any, **more: Any) -> Any:
         made = None if when == "before it is written" else really(*given, **more)
         if when == "before the ledger" and given[0].table.name != "rejected":
             return made
-        monkeypatch.setattr(lake, name, really)
+        monkeypatch.setattr(owner, name, really)
         prepare(winner, target)
         if when == "half opened":  # its ratings are the other run's, and the other tables are not
-            return {**made, "ratings": really(*given)["ratings"]}
+            return replace(made, tables={**made.tables, "ratings": really(*given).tables["ratings"]})
         return really(*given, **more) if made is None else made
 
-    monkeypatch.setattr(lake, name, overtaken)
+    monkeypatch.setattr(owner, name, overtaken)
     with pytest.raises(ConflictError, match="another run has published its"):
         prepare(ml_1m(tmp_path / "third", [(1, 1, 4, 978_300_760), (2, 1, 5, 978_300_760)]), target)
     opened = lake.open_lake(spark, target)

@@ -138,11 +138,11 @@ def test_recommendations_from_an_old_lake_are_replaced_for_a_new_one(
     ledger = new / "lake" / "ledger.json"
     read = hashlib.sha256(ledger.read_bytes()).hexdigest()
 
-    def overtaken(*arguments: Any, **more: Any) -> None:
+    def overtaken(*arguments: Any, **more: Any) -> Any:
         monkeypatch.setattr(recommending, "table_to_write", check)
         prepared = movierate("prepare", "--input", home / "input", "--lake", new / "lake", "--force")
         assert prepared.status == 0
-        check(*arguments, **more)
+        return check(*arguments, **more)
 
     monkeypatch.setattr(recommending, "table_to_write", overtaken)
     assert recommend(movierate, new, tmp_path / "best", "--top", 2).status == 0

@@ -199,12 +199,12 @@ def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
     delivered = ("prepare", "--input", ml_1m(tmp_path / "input", ratings), "--lake", new / "lake")
     check = scoring.table_to_write
 
-    def overtaken(*arguments: Any, **more: Any) -> None:
+    def overtaken(*arguments: Any, **more: Any) -> Any:
         monkeypatch.setattr(scoring, "table_to_write", check)
         assert movierate(*delivered).status == 0
         with (new / "model" / "bundle.json").open("a") as manifest:
             manifest.write("\n")
-        check(*arguments, **more)
+        return check(*arguments, **more)
 
     before = {name: (new / name).read_bytes() for name in ("lake/ledger.json", "model/bundle.json")}
     monkeypatch.setattr(scoring, "table_to_write", overtaken)
