@@ -114,8 +114,9 @@ def spark_version() -> str | None:
 def spark_problem(version: str | None) -> str | None:
     """Why this Spark can't run the jobs, and what to do; None if it can.
 
-    PySpark itself does not compare its version with Spark's: it fails somewhere in the middle. Only plain
-    Python can meet another version, by ``SPARK_HOME``, as ``spark-submit`` brings the PySpark of its Spark.
+    PySpark itself does not compare its version with Spark's: PySpark 4.3 starts Spark 4.2, and fails at the
+    first function in Python. Only plain Python meets another version, through ``SPARK_HOME``, as
+    ``spark-submit`` brings the PySpark of its Spark.
     """
     wanted = _minor(pyspark.__version__)
     remedy = f"use the spark-submit of Spark {wanted}, or set SPARK_HOME to its folder"

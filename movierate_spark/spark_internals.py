@@ -34,7 +34,7 @@ def ensure_jvm() -> None:
 def running_spark() -> str | None:
     """The version of Spark in the driver's JVM; None if no JVM has been started.
 
-    ``spark.version`` needs a context. With another version than PySpark's, starting one fails.
+    ``spark.version`` needs a context, and starting one may take long or fail with another version.
     """
     if SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ:
         return None
