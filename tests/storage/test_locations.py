@@ -183,6 +183,12 @@ def test_files_are_moved_and_trees_removed(folder: Location) -> None:
     assert not folder.exists()
 
 
+@pytest.mark.parametrize("root", ["s3a://bucket", "hdfs://name:8020"])
+def test_a_whole_bucket_is_never_removed(root: str) -> None:
+    with pytest.raises(ValueError, match="never removed"):
+        files.remove_tree(location_of(root))
+
+
 def test_missing_folders_are_those_that_a_failed_run_has_to_remove(folder: Location) -> None:
     missing = files.missing_folders(folder / "a")
     files.make_folder(folder / "a")

@@ -160,7 +160,7 @@ class HadoopPath(RemotePath):
             if not self._fs.delete(self._path, False) and not missing_ok:
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(self))
 
-    def remove_tree(self) -> None:
+    def _remove_tree(self) -> None:
         """Remove the folder."""
         with _os_errors(self):
             self._fs.delete(self._path, True)

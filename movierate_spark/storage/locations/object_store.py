@@ -135,7 +135,7 @@ class ObjectPath(RemotePath):
         with _os_errors(self):
             obstore.delete(self._store, self.key)
 
-    def remove_tree(self) -> None:
+    def _remove_tree(self) -> None:
         """Remove all objects whose name begins with this path and a slash."""
         with _os_errors(self):
             names = [entry["path"] for entry in obstore.list(self._store, self._prefix).collect()]

@@ -168,9 +168,19 @@ class RemotePath(ABC):
     def unlink(self, missing_ok: bool = False) -> None:
         """Remove a file."""
 
-    @abstractmethod
     def remove_tree(self) -> None:
-        """Remove a folder with all that is in it; errors are left to the next vacuum."""
+        """Remove a folder with all that is in it.
+
+        Raises:
+            ValueError: it is the root, which may hold anything.
+        """
+        if not self.key:
+            raise ValueError(f"{self}: a whole bucket or file system is never removed")
+        self._remove_tree()
+
+    @abstractmethod
+    def _remove_tree(self) -> None:
+        """Remove a folder that is not the root."""
 
 
 class RangeReader(io.RawIOBase):
