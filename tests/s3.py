@@ -1,6 +1,7 @@
 """A server like S3 that writes down what it is asked: python tests/s3.py REQUESTS; it prints its port.
 
-With a second argument it ignores conditions (If-None-Match, If-Match), as some servers do.
+With a second argument it ignores conditions (If-None-Match, If-Match), as some servers do. The first time
+that an object with :data:`LOSES_ANSWER` in its name is written on a condition, it fails after it has done so.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from werkzeug.serving import make_server
 Environ = dict[str, Any]
 Application = Callable[..., Iterable[bytes]]
 READS = ("GET", "HEAD")
+LOSES_ANSWER = "loses-answer"
 CONDITIONS = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH")
 
 
@@ -32,6 +34,7 @@ class Recorded:
         self._application = application
         self._ignores_conditions = ignores_conditions
         self._requests = requests
+        self._lost: set[str] = set()
         self._one = threading.Lock()
         self._writes = threading.Lock()
 
@@ -46,7 +49,18 @@ class Recorded:
             environ = {name: value for name, value in environ.items() if name not in CONDITIONS}
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         with self._writes:
+            if self._loses_answer(environ):
+                list(self._application({**environ, "wsgi.input": io.BytesIO(body)}, lambda *_: None))
+                start("500 Internal Server Error", [])
+                return []
             return list(self._application({**environ, "wsgi.input": io.BytesIO(body)}, start))
+
+    def _loses_answer(self, environ: Environ) -> bool:
+        path = environ["PATH_INFO"]
+        if LOSES_ANSWER not in path or path in self._lost or not any(map(environ.get, CONDITIONS)):
+            return False
+        self._lost.add(path)
+        return True
 
     def _record(self, environ: Environ, status: str, headers: dict[str, str]) -> None:
         method = environ["REQUEST_METHOD"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 
-from movierate_spark.storage.files import entry_of, files_below
+from movierate_spark.storage.files import files_below
 from movierate_spark.storage.locations import Location, RemotePath
 
 
@@ -17,17 +18,22 @@ def sha256(content: bytes) -> str:
 def digest_of(path: Location) -> str:
     """SHA-256 of a file, or of the names and digests of a folder's visible files.
 
-    Remote files are not read: their tags stand for their content.
+    Remote files are not read: what their file system knows of their content stands for it.
     """
     if path.is_dir():
-        names = visible_files(path)
-        tags = {entry.name: entry.tag for entry in files_below(path)} if isinstance(path, RemotePath) else {}
-        lines = (f"{name} {tags.get(name) or digest_of(path / name)}\n" for name in names)
+        lines = (f"{name} {digest}\n" for name, digest in _digests_below(path))
         return hashlib.sha256("".join(lines).encode()).hexdigest()
     if isinstance(path, RemotePath):
-        return entry_of(path).tag
+        return path.identity()
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _digests_below(folder: Location) -> list[tuple[str, str]]:
+    if isinstance(folder, RemotePath):
+        identities = folder.identities()
+        return [(name, identities[name]) for name in _visible(identities)]
+    return [(name, digest_of(folder / name)) for name in visible_files(folder)]
 
 
 def number_of(*parts: object) -> int:
@@ -41,7 +47,11 @@ def visible_files(folder: Location) -> list[str]:
 
     Spark ignores names such as ``.x``, and ``_x`` without a ``=``.
     """
-    paths = sorted(entry.name.split("/") for entry in files_below(folder))
+    return _visible(entry.name for entry in files_below(folder))
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    paths = sorted(name.split("/") for name in names)
     return ["/".join(parts) for parts in paths if not any(map(_is_hidden, parts))]
 
 

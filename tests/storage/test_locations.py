@@ -140,6 +140,18 @@ def test_a_file_that_another_run_has_written_is_not_replaced(folder: Location) -
     assert (file.read_text(encoding="utf-8"), files.entries(folder)) == ("another run's", ["ledger.json"])
 
 
+@pytest.mark.parametrize("folder", ["object store"], indirect=True)
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_file_is_written_although_the_first_answer_was_lost(folder: Location, exists: bool) -> None:
+    file = folder / "loses-answer.json"
+    if exists:
+        files.replace_text(file, "before")
+    files.replace_text(file, "mine", expected=files.tag_of(file))
+    assert file.read_text(encoding="utf-8") == "mine"
+    with pytest.raises(FileExistsError):
+        files.replace_text(file, "another", expected=files.ABSENT)
+
+
 @pytest.mark.parametrize("folder", KINDS[1:], indirect=True)
 def test_of_many_who_create_a_file_one_wins(folder: Any) -> None:
     folder.make_folder()

@@ -101,6 +101,18 @@ class HadoopPath(RemotePath):
         with _os_errors(self):
             return _entry(self._fs.getFileStatus(self._path), self.name)
 
+    def identity(self) -> str:
+        """The checksum that HDFS keeps; the file's size and time on a file system without checksums."""
+        with _os_errors(self):
+            checksum = self._fs.getFileChecksum(self._path)
+        if checksum is None:
+            return self.entry().tag
+        return f"{checksum.getAlgorithmName()}:{bytes(checksum.getBytes()).hex()}"
+
+    def identities(self) -> dict[str, str]:
+        """The checksum of each file below the folder."""
+        return {entry.name: (self / entry.name).identity() for entry in self.files()}
+
     def open(self, mode: Literal["rb"] = "rb") -> BinaryIO:
         """The file's content."""
         with _os_errors(self):

@@ -97,18 +97,24 @@ class ObjectPath(RemotePath):
         return cast("BinaryIO", io.BufferedReader(_Object(self), BLOCK))
 
     def replace_content(self, content: bytes, *, private: bool = False, expected: str | None = None) -> None:
-        """One PUT; with ``expected`` only over the object with this entity tag (``If-Match``)."""
-        if expected == "":
-            self.create(content)
-            return
-        mode: Any = "overwrite" if expected is None else {"e_tag": expected}
-        with _os_errors(self):
-            obstore.put(self._store, self.key, content, mode=mode, use_multipart=False)
+        """One PUT; with ``expected`` only over the object with this entity tag (``If-Match``).
+
+        The client repeats a request whose answer is lost, and may then meet the object of its first try.
+        """
+        mode: Any = {None: "overwrite", "": "create"}.get(expected) or {"e_tag": expected}
+        try:
+            self._put(content, mode)
+        except FileExistsError:
+            if self.read_bytes() != content:
+                raise
 
     def create(self, content: bytes) -> None:
         """One PUT with ``If-None-Match: *``."""
+        self._put(content, "create")
+
+    def _put(self, content: bytes, mode: Any) -> None:
         with _os_errors(self):
-            obstore.put(self._store, self.key, content, mode="create", use_multipart=False)
+            obstore.put(self._store, self.key, content, mode=mode, use_multipart=False)
 
     def check_commits(self) -> None:
         """Some servers that speak S3 ignore ``If-None-Match``: try it, once a run and bucket."""

@@ -113,6 +113,14 @@ class RemotePath(ABC):
         """The folders that are missing on the way here, innermost first; none without folders."""
         return []
 
+    def identity(self) -> str:
+        """What stands for a file's content: two files with the same one have the same content."""
+        return self.entry().tag
+
+    def identities(self) -> dict[str, str]:
+        """The :meth:`identity` of each file below a folder, by its path."""
+        return {entry.name: entry.tag for entry in self.files()}
+
     @property
     def delta_options(self) -> Mapping[str, str]:
         """What ``deltalake`` needs to reach it: the same addresses and credentials as Spark's."""
