@@ -28,6 +28,11 @@ from movierate_spark.storage.files import (
 from movierate_spark.storage.locations import FileEntry, Location, uri_of
 from movierate_spark.storage.tables import RUN_DATE, log_entries
 
+COMMITTED_BY_TASKS = {"mapreduce.fileoutputcommitter.algorithm.version": "2"}
+"""Tasks put their files into the attempt's folder themselves, which saves a rename of each by the driver.
+
+The folder is not visible before the commit, and a task that is repeated gives its files the same names.
+"""
 ATTEMPT = "attempt"
 """The key of an attempt's folder in the commit's entry in the log."""
 
@@ -102,7 +107,8 @@ def _written(
     # Few large files, whatever the number of tasks, as the files are not compacted later.
     written = Observation()
     balanced = frame.select(*columns).hint("rebalance")
-    balanced.observe(written, F.count(F.lit(1)).alias("rows")).write.parquet(uri_of(folder))
+    counted = balanced.observe(written, F.count(F.lit(1)).alias("rows"))
+    counted.write.options(**COMMITTED_BY_TASKS).parquet(uri_of(folder))
     values: dict[str, str | None] = {RUN_DATE: run_date.isoformat()} if run_date else {}
     actions, rows = [], 0
     names = [field.name for field in stored]
