@@ -54,7 +54,8 @@ def ablation(
     """
     seen = bundle.transform(rows_for(bundle, before(lake, bundle.training_end)))
     kept = ("user_id", "movie_id", "at", FEATURES, LABEL)
-    vectors = laid_out(seen.select(*kept), partitions=settings.train.partitions).persist()
+    ratings = lake.ledger.tables["ratings"].accepted
+    vectors = laid_out(seen.select(*kept), partitions=settings.train.partitions, ratings=ratings).persist()
     sources = feature_sources(vectors.schema)
     variants = {name: slots for name, slots in _variants(sources).items() if slots}
     found: dict[str, dict[str, Any]] = {}

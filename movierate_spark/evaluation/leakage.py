@@ -37,9 +37,10 @@ def leakage_cost(
     """
     histories = {"as_of": rows_for(bundle, lake), "looking_ahead": _looking_ahead(lake, bundle)}
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
+    ratings = lake.ledger.tables["ratings"].accepted
     for history, rows in histories.items():
         with progress.step(f"leakage cost: history {history.replace('_', ' ')}"):
-            cached = laid_out(rows, partitions=settings.train.partitions).persist()
+            cached = laid_out(rows, partitions=settings.train.partitions, ratings=ratings).persist()
             for split, unseen in _splits(cached, since).items():
                 panel[split][history] = _fit_and_measure(cached, unseen, bundle, settings)
             cached.unpersist()

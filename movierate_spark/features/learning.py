@@ -41,7 +41,7 @@ ROWS_AT_ONCE = 250_000
 SECONDS_PER_DAY = 86_400
 CELLS = "time_block int, movie int, neighbour int, weight float"
 VECTORS = "vectors array<double>"
-SWEEP = "sums binary"
+SWEEP = "range int, sums binary"
 
 Deviate = Callable[[Ints, Floats], Ints]
 """From residuals and users' levels to deviations: :func:`movierate_spark.features.pairs.deviations`."""
@@ -259,8 +259,9 @@ def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Generator[Flo
         vectors = np.zeros((len(log.movie_id), factors.RANK))
         for begin in log.begins.tolist():
             vectors, sweeps = _start(vectors, log.movie_id)
+            before = dealt.where(F.col("second") < begin)
             for _ in range(sweeps):
-                vectors = _sweep(dealt, vectors, log.movie_id, begin, deviate)
+                vectors = _sweep(before, vectors, log.movie_id, deviate)
             yield vectors
     finally:
         dealt.unpersist()
@@ -283,37 +284,51 @@ def _all_blocks(
     vectors = np.zeros((len(movie_id), factors.RANK))
     for begin in begins.tolist():
         vectors, sweeps = _start(vectors, movie_id)
-        vectors = factors.learnt([_deviations(rows, movie_id, begin, deviate)], vectors, sweeps=sweeps)
+        before = rows.filter(pa.array(rows["second"].to_numpy() < begin))
+        vectors = factors.learnt([_deviations(before, movie_id, deviate)], vectors, sweeps=sweeps)
         yield pa.RecordBatch.from_pydict({"vectors": [vectors.ravel()]})
 
 
-def _sweep(ratings: DataFrame, vectors: Floats, movie_id: Ints, begin: int, deviate: Deviate) -> Floats:
-    """One sweep over the ratings of all tasks. Their sums, 1.2 KB a movie, come to the driver one by one."""
-    given = broadcast(ratings.sparkSession, vectors)
+def _sweep(ratings: DataFrame, vectors: Floats, movie_id: Ints, deviate: Deviate) -> Floats:
+    """One sweep over the ratings of all tasks. Their sums, 1.2 KB a movie, come to the driver."""
+    given, ranges = broadcast(ratings.sparkSession, vectors), expected_cores(ratings.sparkSession)
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = list(batches)
         if held:
             rows = pa.Table.from_batches(held)
-            sums = factors.sweep_sums(_deviations(rows, movie_id, begin, deviate), given.value)
-            yield pa.RecordBatch.from_pydict({"sums": [sums.tobytes()]})
+            sums = factors.sweep_sums(_deviations(rows, movie_id, deviate), given.value)
+            yield _sums_of_ranges(dict(enumerate(np.array_split(sums, ranges))))
 
-    parts = ratings.mapInArrow(task, SWEEP).persist()
+    by_range = ratings.mapInArrow(task, SWEEP).repartitionById(ranges, "range")
     try:
-        parts.count()  # in all tasks at once; the iterator alone would run one after the other
-        total = np.zeros(len(movie_id) * factors.TERMS, np.int64)
-        for row in parts.toLocalIterator():
-            total += np.frombuffer(row["sums"], np.int64)
+        added = by_range.mapInArrow(_added_up, SWEEP).collect()
     finally:
-        parts.unpersist()
         given.destroy()
-    return factors.movie_vectors(total.reshape(len(movie_id), -1))
+    total = np.zeros((len(movie_id), factors.TERMS), np.int64)
+    of_range = np.array_split(total, ranges)  # views
+    for row in added:
+        of_range[row["range"]][:] = np.frombuffer(row["sums"], np.int64).reshape(-1, factors.TERMS)
+    return factors.movie_vectors(total)
 
 
-def _deviations(rows: pa.Table, movie_id: Ints, begin: int, deviate: Deviate) -> sp.csr_array:
-    """Users by movies: the deviations of the ratings that stand when a block begins."""
-    before = rows["second"].to_numpy() < begin
-    rows = rows.filter(pa.array(before))
+def _added_up(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The sums of each range of movies over all tasks."""
+    total: dict[int, Ints] = {}
+    for batch in batches:
+        for number, sums in zip(batch["range"].to_pylist(), batch["sums"], strict=True):
+            added = np.frombuffer(sums.as_buffer(), np.int64)
+            total[number] = total[number] + added if number in total else added
+    yield _sums_of_ranges(total)
+
+
+def _sums_of_ranges(sums: dict[int, Ints]) -> pa.RecordBatch:
+    content = pa.array([each.tobytes() for each in sums.values()], pa.binary())
+    return pa.RecordBatch.from_pydict({"range": pa.array(sums, pa.int32()), "sums": content})
+
+
+def _deviations(rows: pa.Table, movie_id: Ints, deviate: Deviate) -> sp.csr_array:
+    """Users by movies: the deviations of the ratings that no other one of the rows replaces."""
     user = rows["user_id"].to_numpy()
     movie = np.searchsorted(movie_id, rows["movie_id"].to_numpy())
     deviation = deviate(rows["residual"].to_numpy(), rows["user_residual"].to_numpy())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
@@ -16,6 +17,8 @@ from movierate_spark.config import TrainSettings
 from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
 from movierate_spark.spark_internals import set_initial_model
+
+RATINGS_PER_TASK = 1_000_000
 
 
 class LogisticPath(LogisticRegression):
@@ -72,11 +75,13 @@ def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:
     )
 
 
-def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"]) -> DataFrame:
+def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"], ratings: int) -> DataFrame:
     """Repartition and sort the rows by their keys, so that equal rows give equal sums.
 
-    ``auto`` is one task per core that Spark will have. More tasks cost more, as each task sends a dense
-    gradient in every pass of a fit.
+    ``auto`` is one task per core that Spark will have, and more if there are more than
+    :data:`RATINGS_PER_TASK` ``ratings`` for each. More tasks cost more, as each task sends a dense gradient
+    in every pass of a fit; but rows that don't fit into memory are cached in parts as large as a task's.
     """
-    tasks = expected_cores(rows.sparkSession) if partitions == "auto" else partitions
+    enough = max(expected_cores(rows.sparkSession), math.ceil(ratings / RATINGS_PER_TASK))
+    tasks = enough if partitions == "auto" else partitions
     return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")

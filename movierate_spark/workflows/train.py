@@ -105,13 +105,15 @@ class TrainingRows:
     """The labelled feature rows of all ratings, and where they are split.
 
     ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`; ``tables`` those of the
-    taste columns up to the end of training, None for a model without these columns.
+    taste columns up to the end of training, None for a model without these columns. ``ratings`` is how many
+    the lake has.
     """
 
     by_user: DataFrame
     settings: Settings
     split: TimeSplit
     tables: TasteTables | None
+    ratings: int
 
     def tables_before_tune(self) -> TasteTables | None:
         """What the measured model knows: nothing is learnt from the ratings that it is tuned or tested on."""
@@ -128,7 +130,7 @@ class TrainingRows:
     def _rows(self, tables: TasteTables | None) -> DataFrame:
         rows = complete_rows(self.by_user, self.settings.features, tables=tables)
         labelled_rows = labelled(rows, min_rating=self.settings.label.min_rating)
-        return laid_out(labelled_rows, partitions=self.settings.train.partitions)
+        return laid_out(labelled_rows, partitions=self.settings.train.partitions, ratings=self.ratings)
 
 
 @contextmanager
@@ -148,7 +150,8 @@ def _training_rows(
                     tables = learn(
                         ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
                     )
-        yield TrainingRows(by_user, settings, split, tables)
+        accepted = lake.ledger.tables["ratings"].accepted
+        yield TrainingRows(by_user, settings, split, tables, accepted)
 
 
 @contextmanager
