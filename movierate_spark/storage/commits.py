@@ -86,8 +86,9 @@ def _own_version(attempt: Attempt, *, after: int) -> int:
 def _commit_to(table: OpenedTable, attempt: Attempt, transactions: list[Transaction]) -> None:
     schema = Schema.from_json(attempt.schema.json())
     partition_by = [RUN_DATE] if attempt.run_date else None
+    # Delta would commit again as the next version, without asking whether it replaces another run's rows.
     properties = CommitProperties(
-        custom_metadata={ATTEMPT: attempt.folder.name}, app_transactions=transactions
+        custom_metadata={ATTEMPT: attempt.folder.name}, app_transactions=transactions, max_commit_retries=0
     )
     if table.delta is None:
         create_table_with_add_actions(

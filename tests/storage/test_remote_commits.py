@@ -26,7 +26,7 @@ from movierate_spark.storage.tables import current_files
 from movierate_spark.storage.vacuum import vacuum_table
 
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
-DAY = date(2000, 1, 1)
+DAY, OTHER_DAY = date(2000, 1, 1), date(2000, 1, 2)
 EXAMPLES = Path(__file__).parent / "examples"
 
 
@@ -51,8 +51,8 @@ def table(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Lo
     return location_of(f"s3a://{BUCKET}/{request.node.name}")
 
 
-def publish(table: Location, rows: list[int], **options: Any) -> int:
-    with attempt_to_write(rows, table, DATED, run_date=DAY) as attempt:  # type: ignore[arg-type]
+def publish(table: Location, rows: list[int], *, day: date = DAY, **options: Any) -> int:
+    with attempt_to_write(rows, table, DATED, run_date=day) as attempt:  # type: ignore[arg-type]
         return commit(attempt, **options)
 
 
@@ -72,10 +72,10 @@ def test_a_commit_to_what_another_run_has_replaced_fails(table: Location) -> Non
     assert len(files_below(table / "run_date=2000-01-01")) == 1  # the loser's are gone
 
 
-@pytest.mark.parametrize("is_new", [True, False])
-def test_of_two_writers_at_once_one_wins(table: Location, is_new: bool) -> None:
-    if not is_new:
-        publish(table, [0])
+@pytest.mark.parametrize("days_before", [[], [DAY], [OTHER_DAY]], ids=["new table", "date", "new date"])
+def test_of_two_writers_at_once_one_wins(table: Location, days_before: list[date]) -> None:
+    for day in days_before:
+        publish(table, [0], day=day)
     seen = open_table(table), open_table(table)
 
     def write(number: int) -> bool:
