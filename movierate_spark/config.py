@@ -111,6 +111,7 @@ class TrainSettings(Section):
     elastic_net_param: Annotated[tuple[Fraction, ...], Field(min_length=1)]
     max_iter: Count
     tol: Annotated[float, Field(gt=0)]
+    max_rows: Count
     partitions: Count | Literal["auto"]
     parallelism: Count
     threshold_metric: Literal["accuracy", "f1"]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, UntilOption, time_of
 from movierate_spark.cli.run import Run
+
+if TYPE_CHECKING:
+    from movierate_spark.storage.documents import TrainingInterval
 
 
 @app.command()
@@ -30,7 +35,14 @@ def train(
         record.counts, record.outputs = {"trained": bundle.manifest.training.rows}, bundle.described()
     training, label = bundle.manifest.training, bundle.manifest.label
     run.say(f"liked: {label.min_rating:g} or more")
-    run.say(f"trained on {training.rows} ratings before {training.until}")
+    run.say(f"trained on {_trained_on(training)} before {training.until}")
     run.say(f"measured on ratings from {training.test_from} on, which the measured model had not seen")
     show_metrics(run.out, bundle.manifest.metrics)
     run.say(f"bundle: {model} (version {bundle.version})")
+
+
+def _trained_on(training: TrainingInterval) -> str:
+    if training.user_fraction == 1:
+        return f"{training.rows} ratings"
+    users = f"those of {training.user_fraction:.1%} of the users, by train.max_rows"
+    return f"{training.rows} of {training.ratings} ratings ({users})"

@@ -17,7 +17,7 @@ from movierate_spark.config import Settings
 from movierate_spark.evaluation import bootstrap
 from movierate_spark.evaluation.metrics import difference, metrics_by
 from movierate_spark.features.names import FAMILIES, FEATURES, feature_sources
-from movierate_spark.features.rows import before
+from movierate_spark.features.rows import before, of_sampled_users
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression, start_of
@@ -46,16 +46,17 @@ def ablation(
 ) -> list[dict[str, Any]]:
     """The bundle's model, fitted again without each family of columns: an entry per family, and the whole.
 
-    The models are fitted on all ratings before the end of training, with the bundle's penalty, and start from
-    its coefficients. They are measured on ``unseen``, the bundle's predictions for ratings after it, before
+    The models are fitted on the ratings that the bundle's was fitted on, with its penalty, and start from its
+    coefficients. They are measured on ``unseen``, the bundle's predictions for ratings after it, before
     calibration. An entry has ``without``, the number of ``features`` that are left, ``seconds`` for the fit,
     ``auc``, ``log_loss`` and ``accuracy``. ``difference`` is the whole model's metric minus this one's, and
     ``difference_intervals`` its 95% intervals, by a bootstrap over users.
     """
-    seen = bundle.transform(rows_for(bundle, before(lake, bundle.training_end)))
-    kept = ("user_id", "movie_id", "at", FEATURES, LABEL)
-    ratings = lake.ledger.tables["ratings"].accepted
-    vectors = laid_out(seen.select(*kept), partitions=settings.train.partitions, ratings=ratings).persist()
+    fraction = bundle.manifest.training.user_fraction
+    rows = of_sampled_users(rows_for(bundle, before(lake, bundle.training_end)), fraction)
+    seen = bundle.transform(rows).select("user_id", "movie_id", "at", FEATURES, LABEL)
+    expected = round(lake.ledger.tables["ratings"].accepted * fraction)
+    vectors = laid_out(seen, partitions=settings.train.partitions, expected=expected).persist()
     sources = feature_sources(vectors.schema)
     variants = {name: slots for name, slots in _variants(sources).items() if slots}
     found: dict[str, dict[str, Any]] = {}

@@ -14,7 +14,7 @@ from movierate_spark.config import Settings
 from movierate_spark.evaluation.metrics import metrics_by
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
-from movierate_spark.features.rows import labelled
+from movierate_spark.features.rows import labelled, of_sampled_users
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression
@@ -33,14 +33,17 @@ def leakage_cost(
     ``time_split`` measures the ratings from ``since`` on. ``random_split`` measures an equal share of all
     ratings, chosen by a hash of user and movie. The history ``as_of`` uses only earlier seconds.
     ``looking_ahead`` uses all ratings, also later ones and the row's own. Only ``time_split`` with ``as_of``
-    shows how the model will do on new ratings.
+    shows how the model will do on new ratings. The rows are those of the users that the bundle's
+    model was fitted on.
     """
     histories = {"as_of": rows_for(bundle, lake), "looking_ahead": _looking_ahead(lake, bundle)}
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
-    ratings = lake.ledger.tables["ratings"].accepted
+    fraction = bundle.manifest.training.user_fraction
+    expected = round(lake.ledger.tables["ratings"].accepted * fraction)
     for history, rows in histories.items():
         with progress.step(f"leakage cost: history {history.replace('_', ' ')}"):
-            cached = laid_out(rows, partitions=settings.train.partitions, ratings=ratings).persist()
+            of_users = of_sampled_users(rows, fraction)
+            cached = laid_out(of_users, partitions=settings.train.partitions, expected=expected).persist()
             for split, unseen in _splits(cached, since).items():
                 panel[split][history] = _fit_and_measure(cached, unseen, bundle, settings)
             cached.unpersist()

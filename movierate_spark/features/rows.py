@@ -15,6 +15,8 @@ from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
 
+SAMPLE_UNITS = 1_000_000
+
 
 def feature_rows(
     lake: Lake,
@@ -58,6 +60,18 @@ def complete_rows(
     history = with_user_history(by_user, settings, tables=tables, shares=shares).drop("residual")
     rows = history if "is_request" not in history.columns else history.where("is_request").drop("is_request")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
+
+
+def of_sampled_users(rows: DataFrame, fraction: float) -> DataFrame:
+    """The rows of a fraction of all users, chosen by a hash of their id; all rows if it is 1 or more.
+
+    A user's rows are all there or all left out, whatever the partitioning and the other users.
+    """
+    if fraction >= 1:
+        return rows
+    # Not the hash by which users are dealt to tasks: of some tasks no user would be left.
+    place = F.pmod(F.xxhash64("user_id", F.lit("sample")), F.lit(SAMPLE_UNITS))
+    return rows.where(place < F.lit(round(fraction * SAMPLE_UNITS)))
 
 
 def with_attributes(rows: DataFrame, users: DataFrame, movies: DataFrame) -> DataFrame:

@@ -16,6 +16,7 @@ from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.lines import COLUMNS
 from movierate_spark.storage.digests import visible_files
+from movierate_spark.storage.files import file_entry
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import (
     SOURCE_FILE,
@@ -42,7 +43,7 @@ def read_parquet(spark: SparkSession, table: str, path: Location, _: InputSettin
 
 def is_parquet(path: Location) -> bool:
     """Whether a path is a Parquet file, a folder with Parquet files, or a Delta table."""
-    if path.is_dir():
+    if file_entry(path) is None:
         return is_delta_table(path) or any(name.endswith(".parquet") for name in visible_files(path))
     with path.open("rb") as file:
         return file.read(4) == b"PAR1"

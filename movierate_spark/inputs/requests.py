@@ -16,9 +16,9 @@ from movierate_spark.inputs.csv_lines import by_header, check_each_named_once, r
 from movierate_spark.inputs.lines import read_lines
 from movierate_spark.inputs.parquet_records import is_parquet, parquet_lines, parquet_records
 from movierate_spark.inputs.rules import broken_rule, has_all_fields, is_id
-from movierate_spark.storage.digests import visible_files
-from movierate_spark.storage.files import entry_of, files_below
-from movierate_spark.storage.locations import Location
+from movierate_spark.storage.digests import visible
+from movierate_spark.storage.files import file_entry, files_below
+from movierate_spark.storage.locations import FileEntry, Location
 from movierate_spark.storage.tables import is_delta_table
 
 ISO_8601 = r"\A\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,6})?)?(Z|[+-]\d{2}:\d{2})?)?\z"
@@ -53,15 +53,11 @@ def _stamp_of(path: Location) -> object:
 
     None for a Delta table, too: its files are listed once, and they never change.
     """
-    if is_delta_table(path):
-        return None
-    if path.is_dir():
-        visible = set(visible_files(path))
-        return [entry for entry in files_below(path) if entry.name in visible]
-    try:
-        return entry_of(path)
-    except FileNotFoundError:
-        return None
+    file = file_entry(path)
+    if file is not None or is_delta_table(path):
+        return file
+    entries = {entry.name: entry for entry in files_below(path)}
+    return [entries[name] for name in visible(entries)] or None
 
 
 def read_requests(spark: SparkSession, path: Location, *, separator: str = ",") -> Requests:
@@ -72,21 +68,21 @@ def read_requests(spark: SparkSession, path: Location, *, separator: str = ",") 
             missing, repeated or has capital letters; or Parquet records can't be read: see
             :func:`movierate_spark.inputs.parquet_records.parquet_records`.
     """
-    if not path.exists():
-        raise InputError(f"{path}: no such file", argument="requests")
     stamp = _stamp_of(path)
+    if stamp is None and not path.is_dir():
+        raise InputError(f"{path}: no such file", argument="requests")
     if is_parquet(path):
         records = parquet_records(spark, path)
         lines = parquet_lines(path, records, SAME_NAMES, set(OPTIONAL))
         _check_case(path, records.columns)
         is_dated = RUN_DATE in records.columns
         return Requests(path, _with_day(lines, is_dated=is_dated), is_dated, stamp)
-    if path.is_dir():
+    if not isinstance(stamp, FileEntry):
         raise InputError(
             f"{path}: a folder without Parquet files; name a CSV file or a Parquet folder",
             argument="requests",
         )
-    if not entry_of(path).size:
+    if not stamp.size:
         raise InputError(f"{path} is empty (0 bytes): an empty delivery has a header", argument="requests")
     header = read_header(path, separator)
     missing = [name for name in REQUIRED if name not in header]

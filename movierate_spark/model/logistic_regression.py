@@ -18,7 +18,7 @@ from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
 from movierate_spark.spark_internals import set_initial_model
 
-RATINGS_PER_TASK = 1_000_000
+ROWS_PER_TASK = 1_000_000
 
 
 class LogisticPath(LogisticRegression):
@@ -75,13 +75,13 @@ def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:
     )
 
 
-def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"], ratings: int) -> DataFrame:
+def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"], expected: int) -> DataFrame:
     """Repartition and sort the rows by their keys, so that equal rows give equal sums.
 
-    ``auto`` is one task per core that Spark will have, and more if there are more than
-    :data:`RATINGS_PER_TASK` ``ratings`` for each. More tasks cost more, as each task sends a dense gradient
-    in every pass of a fit; but rows that don't fit into memory are cached in parts as large as a task's.
+    ``auto`` is one task per core that Spark will have, and more if so many rows are ``expected`` that each
+    would have more than :data:`ROWS_PER_TASK`. More tasks cost more, as each task sends a dense gradient in
+    every pass of a fit; but rows that don't fit into memory are cached in parts as large as a task's.
     """
-    enough = max(expected_cores(rows.sparkSession), math.ceil(ratings / RATINGS_PER_TASK))
+    enough = max(expected_cores(rows.sparkSession), math.ceil(expected / ROWS_PER_TASK))
     tasks = enough if partitions == "auto" else partitions
     return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")

@@ -32,7 +32,7 @@ def digest_of(path: Location) -> str:
 def _digests_below(folder: Location) -> list[tuple[str, str]]:
     if isinstance(folder, RemotePath):
         identities = folder.identities()
-        return [(name, identities[name]) for name in _visible(identities)]
+        return [(name, identities[name]) for name in visible(identities)]
     return [(name, digest_of(folder / name)) for name in visible_files(folder)]
 
 
@@ -43,14 +43,12 @@ def number_of(*parts: object) -> int:
 
 
 def visible_files(folder: Location) -> list[str]:
-    """The paths of the files below a folder that Spark reads, sorted.
-
-    Spark ignores names such as ``.x``, and ``_x`` without a ``=``.
-    """
-    return _visible(entry.name for entry in files_below(folder))
+    """The paths of the files below a folder that Spark reads, sorted."""
+    return visible(entry.name for entry in files_below(folder))
 
 
-def _visible(names: Iterable[str]) -> list[str]:
+def visible(names: Iterable[str]) -> list[str]:
+    """The paths that Spark reads, sorted: it ignores names such as ``.x``, and ``_x`` without a ``=``."""
     paths = sorted(name.split("/") for name in names)
     return ["/".join(parts) for parts in paths if not any(map(_is_hidden, parts))]
 

@@ -219,11 +219,17 @@ class Metrics(Measurement, Document):
 
 
 class TrainingInterval(Part):
-    """The ratings a model was trained, tuned and tested on; times in ISO 8601, ends exclusive."""
+    """The ratings a model was trained, tuned and tested on; times in ISO 8601, ends exclusive.
+
+    ``rows`` are those it was fitted on: all of the ``ratings``, or those of a ``user_fraction`` of the users.
+    Bundles of before ``train.max_rows`` have all, and no ``ratings``.
+    """
 
     from_: str = Field(alias="from")
     until: str
     rows: int
+    ratings: int | None = None
+    user_fraction: float = 1.0
     refit: bool
     tune_from: str
     test_from: str

@@ -118,6 +118,13 @@ def entry_of(file: Location) -> FileEntry:
     return file.entry() if isinstance(file, RemotePath) else _local_entry(file, file.name)
 
 
+def file_entry(path: Location) -> FileEntry | None:
+    """A file's own entry; None where there is a folder, or nothing."""
+    if isinstance(path, RemotePath):
+        return path.file_entry()
+    return _local_entry(path, path.name) if path.exists() and not path.is_dir() else None
+
+
 def _local_entry(file: Path, name: str) -> FileEntry:
     status = file.stat()
     tag = f"{status.st_ino}@{status.st_size}@{status.st_mtime_ns}"

@@ -22,7 +22,13 @@ from movierate_spark.features.history import RESIDUAL_UNITS, with_levels
 from movierate_spark.features.learning import learn
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
-from movierate_spark.features.rows import before, complete_rows, labelled, rows_by_user
+from movierate_spark.features.rows import (
+    before,
+    complete_rows,
+    labelled,
+    of_sampled_users,
+    rows_by_user,
+)
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train
@@ -68,27 +74,29 @@ def train_model(
     """
     check_model_folder(target)
     lake = before(lake, until)
-    first, end = _interval(lake, until)
-    month = uses_month(settings.features.month, first, end)
+    log = _log(lake, until)
+    month = uses_month(settings.features.month, log.first, log.end)
     with ExitStack() as stack:
-        source = stack.enter_context(_training_rows(lake, settings, progress, end=end))
+        source = stack.enter_context(_training_rows(lake, settings, progress, log=log))
         split, rows = source.split, stack.enter_context(_persisted(source.measured()))
         fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
         published, seen_until, tables = fitted, utc(split.test), source.tables_before_tune()
         if settings.train.refit:
             tables = source.tables
-            with progress.step("fit again on every rating"):
+            with progress.step("fit again with the tuning and test rows"):
                 every = stack.enter_context(_persisted(source.every()))
-                published, seen_until = _refit(every, fitted, settings, with_month=month), end
+                published, seen_until = _refit(every, fitted, settings, with_month=month), log.end
         rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
     training = {
-        "from": first.isoformat(),
+        "from": log.first.isoformat(),
         "until": seen_until.isoformat(),
         "rows": rows_used,
+        "ratings": log.ratings,
+        "user_fraction": source.user_fraction,
         "refit": settings.train.refit,
         "tune_from": utc(split.tune).isoformat(),
         "test_from": utc(split.test).isoformat(),
-        "test_until": end.isoformat(),
+        "test_until": log.end.isoformat(),
     }
     made_of = {
         "training": training,
@@ -105,8 +113,8 @@ class TrainingRows:
     """The labelled feature rows of all ratings, and where they are split.
 
     ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`; ``tables`` those of the
-    taste columns up to the end of training, None for a model without these columns. ``ratings`` is how many
-    the lake has.
+    taste columns up to the end of training, None for a model without these columns. Of ``ratings`` in all,
+    those of a ``user_fraction`` of all users are rows; everybody's are in their history.
     """
 
     by_user: DataFrame
@@ -114,6 +122,11 @@ class TrainingRows:
     split: TimeSplit
     tables: TasteTables | None
     ratings: int
+
+    @property
+    def user_fraction(self) -> float:
+        """1 if there are at most ``train.max_rows`` ratings."""
+        return min(1.0, self.settings.train.max_rows / self.ratings)
 
     def tables_before_tune(self) -> TasteTables | None:
         """What the measured model knows: nothing is learnt from the ratings that it is tuned or tested on."""
@@ -128,14 +141,16 @@ class TrainingRows:
         return self._rows(self.tables)
 
     def _rows(self, tables: TasteTables | None) -> DataFrame:
-        rows = complete_rows(self.by_user, self.settings.features, tables=tables)
+        by_user = of_sampled_users(self.by_user, self.user_fraction)
+        rows = complete_rows(by_user, self.settings.features, tables=tables)
         labelled_rows = labelled(rows, min_rating=self.settings.label.min_rating)
-        return laid_out(labelled_rows, partitions=self.settings.train.partitions, ratings=self.ratings)
+        expected = round(self.ratings * self.user_fraction)
+        return laid_out(labelled_rows, partitions=self.settings.train.partitions, expected=expected)
 
 
 @contextmanager
 def _training_rows(
-    lake: Lake, settings: Settings, progress: Progress, *, end: datetime
+    lake: Lake, settings: Settings, progress: Progress, *, log: _Log
 ) -> Iterator[TrainingRows]:
     min_rating = settings.label.min_rating
     with _persisted(rows_by_user(lake, settings.features, min_rating=min_rating)) as by_user:
@@ -146,12 +161,11 @@ def _training_rows(
             tables = None
             if settings.features.uses_taste:
                 with progress.step("neighbours and factors of every movie"):
-                    borders = [split.tune, int(end.timestamp())]
+                    borders = [split.tune, int(log.end.timestamp())]
                     tables = learn(
                         ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
                     )
-        accepted = lake.ledger.tables["ratings"].accepted
-        yield TrainingRows(by_user, settings, split, tables, accepted)
+        yield TrainingRows(by_user, settings, split, tables, log.ratings)
 
 
 @contextmanager
@@ -191,13 +205,24 @@ def _split(rows: DataFrame, settings: Settings) -> TimeSplit:
     )
 
 
-def _interval(lake: Lake, until: datetime | None) -> tuple[datetime, datetime]:
+@dataclass(frozen=True)
+class _Log:
+    """The number of ratings to train on, the time of the first one, and their end (exclusive); UTC."""
+
+    ratings: int
+    first: datetime
+    end: datetime
+
+
+def _log(lake: Lake, until: datetime | None) -> _Log:
     second = F.unix_seconds("rated_at")
-    seconds = lake.ratings.agg(F.min(second).alias("first"), F.max(second).alias("last")).head()
-    if seconds is None or seconds["first"] is None:
+    found = lake.ratings.agg(
+        F.count("*").alias("ratings"), F.min(second).alias("first"), F.max(second).alias("last")
+    ).head()
+    if found is None or not found["ratings"]:
         before = f" before {until.isoformat()}" if until else ""
         raise InputError(f"{lake.path}: no ratings{before} to train on")
-    return utc(seconds["first"]), until or utc(seconds["last"] + 1)
+    return _Log(found["ratings"], utc(found["first"]), until or utc(found["last"] + 1))
 
 
 def _check_classes(rows: DataFrame, min_rating: float) -> None:

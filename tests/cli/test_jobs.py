@@ -17,8 +17,10 @@ import pytest
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from helpers import DAY, INTERPRETED, ROOT, SHORT_LIVED, Outcome, T, listing
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from movierate_spark import schemas, session
+from movierate_spark.features.rows import of_sampled_users
 from movierate_spark.model import bundle as bundles
 from movierate_spark.progress import Progress, plain_console
 from movierate_spark.storage.tables import read_table
@@ -277,6 +279,31 @@ def test_training_again_at_another_partitioning_swaps_the_manifest_for_the_same_
         for path in (home / "model", model)
     ]
     assert coefficients[0] == pytest.approx(coefficients[1], abs=1e-9)
+
+
+def test_a_long_log_is_fitted_on_a_sample_of_users_with_the_history_of_everybody(
+    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, fast: Path, tmp_path: Path
+) -> None:
+    model, few = tmp_path / "model", tmp_path / "few.toml"
+    few.write_text(fast.read_text().replace("[train]", "[train]\nmax_rows = 300"))
+    trained = movierate("train", "--lake", home / "lake", "--model", model, "--until", T, "--config", few)
+    assert trained.status == 0, trained.err
+    ratings = read_table(spark, home / "lake" / "ratings", schemas.LAKE["ratings"])
+    ratings = ratings.where(F.unix_seconds("rated_at") < T)
+    total, fraction = ratings.count(), 300 / ratings.count()
+    rows = of_sampled_users(ratings, fraction).count()
+    assert 200 < rows < 400 < total
+    bundle, everybodys = (json.loads((each / "bundle.json").read_text()) for each in (model, home / "model"))
+    training = bundle["training"]
+    assert (training["rows"], training["ratings"], training["user_fraction"]) == (rows, total, fraction)
+    assert (everybodys["training"]["rows"], everybodys["training"]["user_fraction"]) == (total, 1)
+    assert f"trained on {rows} of {total} ratings (those of {fraction:.1%} of the users" in trained.out
+    digests = [
+        {name.partition("/")[2]: digest for name, digest in each["files"].items() if "/taste/" in name}
+        for each in (bundle, everybodys)
+    ]
+    assert digests[0] == digests[1]
+    assert digests[0]
 
 
 def one_line(outcome: Outcome) -> str:

@@ -183,7 +183,10 @@ def test_prepare_leaves_the_same_lake(place: Place, here: Path, spark: SparkSess
     assert ledgers[0] == ledgers[1]
 
 
-def test_prepare_does_nothing_the_second_time(place: Place) -> None:
+def test_prepare_does_nothing_when_the_same_files_are_delivered_again(place: Place, here: Path) -> None:
+    for file in (here / "input").glob("*.dat"):
+        delivered: Any = location_of(f"{place.home}/input/{file.name}")
+        delivered.write_chunks([file.read_bytes()])
     assert "unchanged: prepared from the same files before" in place.run("lake")
 
 

@@ -176,7 +176,7 @@ def test_tables_and_columns_are_the_same_at_any_partitioning(
     max_rows = 1_000
     if partitions == "7":  # heavy users in segments, four ranges of movies
         monkeypatch.setattr(learning, "CELLS_PER_TASK", 60)
-        max_rows = 16
+        max_rows = 64
     mixed = rows()
     random.Random(2).shuffle(mixed)
     other = study(spark, mixed, task_max_rows=max_rows)

@@ -101,6 +101,11 @@ class HadoopPath(RemotePath):
         with _os_errors(self):
             return _entry(self._fs.getFileStatus(self._path), self.name)
 
+    def file_entry(self) -> FileEntry | None:
+        """A file's own entry; None where there is a folder, or nothing."""
+        status = self._status()
+        return _entry(status, self.name) if status is not None and status.isFile() else None
+
     def identity(self) -> str:
         """The checksum that HDFS keeps; the file's size and time on a file system without checksums."""
         with _os_errors(self):

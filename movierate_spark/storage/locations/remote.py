@@ -113,6 +113,13 @@ class RemotePath(ABC):
         """The folders that are missing on the way here, innermost first; none without folders."""
         return []
 
+    def file_entry(self) -> FileEntry | None:
+        """A file's own entry; None where there is a folder, or nothing."""
+        try:
+            return self.entry()
+        except FileNotFoundError:
+            return None
+
     def identity(self) -> str:
         """What stands for a file's content: two files with the same one have the same content."""
         return self.entry().tag
