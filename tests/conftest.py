@@ -25,7 +25,7 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 def spark() -> Iterator[SparkSession]:
     """One session for all tests: few shuffle partitions and no compiled queries, as the frames are small."""
     properties = local_properties(cores="2", driver_memory="3g") | INTERPRETED
-    properties["spark.sql.shuffle.partitions"] = "4"
+    properties["spark.sql.shuffle.partitions"] = "2"
     session = build_session("tests", properties)
     yield session
     session.stop()
