@@ -91,7 +91,7 @@ def study(spark: SparkSession, given: list[Row], *, task_max_rows: int = 1_000) 
         time_block_first=30,
         time_block_growth=2.0,
     )
-    frame = with_priors(timeline(spark, given), min_rating=4.0).persist()
+    frame = with_priors(timeline(spark, given), min_rating=4.0).localCheckpoint()
     by_user = with_movie_history(frame, layouts(frame, settings), settings, min_rating=4.0).persist()
     levels = with_levels(by_user, settings).where(F.unix_seconds("at") < END).persist()
     in_one_task = settings.model_copy(update={"task_max_rows": 1_000})

@@ -76,6 +76,7 @@ VARIABLES = {
     "TRAIN__ELASTIC_NET_PARAM": ("[0.0, 1.0]", (0.0, 1.0)),
     "TRAIN__MAX_ITER": ("7", 7),
     "TRAIN__TOL": ("0.01", 0.01),
+    "TRAIN__MAX_ROWS": ("7", 7),
     "TRAIN__PARTITIONS": ("7", 7),
     "TRAIN__PARALLELISM": ("1", 1),
     "TRAIN__THRESHOLD_METRIC": ("f1", "f1"),

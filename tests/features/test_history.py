@@ -33,8 +33,9 @@ from movierate_spark.features.taste_tables import BlockTables, broadcast_tables,
 
 def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
-    laid = layouts(frame, chosen)
-    by_user = with_movie_history(with_priors(frame, min_rating=4.0), laid, chosen, min_rating=4.0)
+    # The plan of a heavy key's segments has many copies of its input's: here they are planned only once.
+    rows = with_priors(frame, min_rating=4.0).localCheckpoint()
+    by_user = with_movie_history(rows, layouts(rows, chosen), chosen, min_rating=4.0)
     return with_user_history(by_user, chosen).drop("residual")
 
 
@@ -380,7 +381,7 @@ def tastes(spark: SparkSession, at: int, **changes: float) -> dict[int, tuple[ob
         spark, movies, [None] * 10, np.array([DAY]), iter([BlockTables(table, vectors)])
     )
     asked: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
-    frame = with_priors(timeline(spark, [*many_ratings(), *asked]), min_rating=4.0)
+    frame = with_priors(timeline(spark, [*many_ratings(), *asked]), min_rating=4.0).localCheckpoint()
     rows = with_movie_history(frame, layouts(frame, chosen), chosen, min_rating=4.0)
     found = tastes_as_of(rows, chosen, tables, at=datetime.fromtimestamp(at, UTC), movie_id=-1).collect()
     assert len({row["user_id"] for row in found}) == len(found)

@@ -30,7 +30,7 @@ def test_the_rows_of_sampled_users_are_those_that_they_have_among_everybodys(spa
         found = complete_rows(by_user, settings).orderBy("user_id", "movie_id", "at")
         return [repr(row) for row in found.collect()]
 
-    frame = with_priors(timeline(spark, rows()), min_rating=4.0)
+    frame = with_priors(timeline(spark, rows()), min_rating=4.0).localCheckpoint()
     by_user = with_movie_history(frame, layouts(frame, settings), settings, min_rating=4.0).persist()
     assert by_user.select("segment").distinct().count() > 1
     sampled = filled(of_sampled_users(by_user, 0.5))
