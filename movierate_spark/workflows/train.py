@@ -227,11 +227,11 @@ def _log(lake: Lake, until: datetime | None) -> _Log:
 
 def _check_classes(rows: DataFrame, min_rating: float) -> None:
     counted = rows.agg(F.sum("label").alias("liked"), F.count("label").alias("all")).head()
-    liked, total = (int(counted["liked"]), int(counted["all"])) if counted else (0, 0)
+    liked, total = (int(counted["liked"] or 0), int(counted["all"])) if counted else (0, 0)
     if liked in (0, total):
         raise InputError(
             f"{liked} of {total} ratings reach label.min_rating {min_rating:g}: a model needs liked and"
-            " other ratings; check the scale, or set label.min_rating"
+            " other ratings; check the scale, label.min_rating and train.max_rows"
         )
 
 

@@ -306,6 +306,17 @@ def test_a_long_log_is_fitted_on_a_sample_of_users_with_the_history_of_everybody
     assert digests[0]
 
 
+def test_a_sample_without_any_user_cannot_train(
+    movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "none.toml").write_text("[train]\nmax_rows = 1\n[features]\ncollaborative = false\n")
+    settings = ("--config", tmp_path / "none.toml")
+    outcome = movierate("train", "--lake", home / "lake", "--model", tmp_path / "model", *settings)
+    assert "0 of 0 ratings reach label.min_rating 4" in one_line(outcome)
+    assert "train.max_rows" in outcome.err
+    assert not (tmp_path / "model" / "bundle.json").exists()
+
+
 def one_line(outcome: Outcome) -> str:
     assert outcome.status == 2, outcome
     assert outcome.err.count("\n") == 1, outcome.err

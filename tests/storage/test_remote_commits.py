@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +16,7 @@ from pyspark.sql.types import DateType, LongType, StructField, StructType
 from servers import BUCKET
 
 from movierate_spark.errors import ConflictError, MovierateError
-from movierate_spark.storage import attempts, lake
+from movierate_spark.storage import attempts, commits, lake
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.files import entries, files_below, replace_json, tag_of, write_chunks
@@ -73,10 +74,19 @@ def test_a_commit_to_what_another_run_has_replaced_fails(table: Location) -> Non
 
 
 @pytest.mark.parametrize("days_before", [[], [DAY], [OTHER_DAY]], ids=["new table", "date", "new date"])
-def test_of_two_writers_at_once_one_wins(table: Location, days_before: list[date]) -> None:
+def test_of_two_writers_at_once_one_wins(
+    table: Location, monkeypatch: pytest.MonkeyPatch, days_before: list[date]
+) -> None:
     for day in days_before:
         publish(table, [0], day=day)
     seen = open_table(table), open_table(table)
+    both, commit_to = Barrier(2, timeout=60), commits._commit_to
+
+    def together(*given: Any) -> None:  # both have looked, and neither has committed
+        both.wait()
+        commit_to(*given)
+
+    monkeypatch.setattr(commits, "_commit_to", together)
 
     def write(number: int) -> bool:
         try:

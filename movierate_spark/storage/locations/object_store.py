@@ -105,8 +105,14 @@ class ObjectPath(RemotePath):
         try:
             self._put(content, mode)
         except FileExistsError:
-            if self.read_bytes() != content:
+            if not self._holds(content):
                 raise
+
+    def _holds(self, content: bytes) -> bool:
+        try:
+            return self.read_bytes() == content
+        except FileNotFoundError:  # another run has removed it
+            return False
 
     def create(self, content: bytes) -> None:
         """One PUT with ``If-None-Match: *``."""
