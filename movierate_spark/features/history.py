@@ -44,6 +44,7 @@ from movierate_spark.features.task_columns import (
     groups,
     histories,
     integers,
+    is_ordinary,
     known,
 )
 from movierate_spark.features.taste import SIMILAR_RATINGS, TASTE_COLUMNS, TaskRows, taste_history, tastes
@@ -127,10 +128,13 @@ def with_movie_history(
     by_movie = in_segments(events, task_layouts["movie_id"], within=GROUPS, sums=SUMS)
     movie_pass = partial(movie_history, settings=settings)
     with_movie = add_columns(
-        task_layouts["movie_id"].spread(by_movie), movie_pass, [*MOVIE_COLUMNS, "residual"]
+        task_layouts["movie_id"].spread(by_movie),
+        movie_pass,
+        [*MOVIE_COLUMNS, "residual"],
+        without=(*PLACE, "second"),
     )
     by_user = in_segments(
-        with_movie.drop(*PLACE).withColumn("second", counts_from()),
+        with_movie.withColumn("second", counts_from()),
         task_layouts["user_id"],
         within=("genres", "year"),
         sums=[*SUMS, "residual"],
@@ -144,8 +148,9 @@ def with_user_history(
 ) -> DataFrame:
     """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`with_movie_history`.
 
-    The result has a row per rating and request; withdrawals and the passes' own columns are dropped, but for
-    ``residual``: the rating's stars above the movie's mean, in units of 1 / :data:`RESIDUAL_UNITS`.
+    The result has a row per rating and request or, if ``rows`` have ``is_request``, a row per request only.
+    Withdrawals and the passes' own columns are dropped, but for ``residual``: the rating's stars above the
+    movie's mean, in units of 1 / :data:`RESIDUAL_UNITS`.
 
     ``*_count`` are numbers of ratings. ``*_mean`` (stars) and ``*_like_rate`` (fractions) are shrunk towards
     the priors. ``*_spread`` is the standard deviation of the ratings (stars), shrunk towards 1. The other
@@ -165,8 +170,8 @@ def with_user_history(
     if tables:
         added_columns += [*TASTE_COLUMNS, *[SIMILAR_RATINGS] * bool(shares)]
     user_pass = partial(user_history, settings=settings, tables=tables, shares=shares)
-    with_user = add_columns(rows, user_pass, added_columns).where(F.col("withdrawn_at").isNull())
-    return with_user.drop(*EVENT_COLUMNS, *PLACE, *SUMS, "second")
+    own = (*EVENT_COLUMNS, *PLACE, *SUMS, "second", "is_request")
+    return add_columns(rows, user_pass, added_columns, keep=is_in_result, without=own)
 
 
 def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
@@ -176,10 +181,13 @@ def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
     """
     columns = ["user_id", "movie_id", "at", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
     leveled = add_columns(
-        rows.select(*columns, "n", "residual"), partial(levels, settings=settings), ["user_residual"]
+        rows.select(*columns, "n", "residual"),
+        partial(levels, settings=settings),
+        ["user_residual"],
+        keep=is_in_result,
+        without=(*PLACE, "second", "withdrawn_at", "n"),
     )
-    ratings = leveled.where(F.col("rating").isNotNull() & F.col("withdrawn_at").isNull())
-    return ratings.select("user_id", "movie_id", "at", "rating", "residual", "user_residual")
+    return leveled.where(F.col("rating").isNotNull())
 
 
 def tastes_as_of(
@@ -229,13 +237,20 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
 
 
+def is_in_result(rows: pa.Table) -> NDArray[np.bool_]:
+    """Whether :func:`with_user_history` has the row in its result."""
+    is_result = is_ordinary(rows) & ~known(rows, "withdrawn_at")
+    if "is_request" in rows.column_names:
+        is_result &= np.asarray(rows["is_request"].fill_null(False))
+    return is_result
+
+
 def user_history(
     rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None, shares: int = 0
 ) -> Columns:
     """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
     user = histories(rows, "user_id")
     second = integers(rows, "second")
-    kind = integers(rows, "kind")
     past = earlier(user, second, integers(rows, "movie_id"))
     *sums, residual = _without_recent(rows, [*SUMS, "residual"])
     n = sums[0]
@@ -263,8 +278,7 @@ def user_history(
     summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
     columns["user_genre"] = summed / np.maximum(genres, 1)
     if tables:
-        is_scored = (kind == ORDINARY) & ~known(rows, "withdrawn_at")
-        task_rows = _task_rows(rows, user, level, past.totals(n), is_scored)
+        task_rows = _task_rows(rows, user, level, past.totals(n), is_in_result(rows))
         columns |= taste_history(task_rows, recent, tables, last=settings.history_max, shares=shares)
     return columns
 

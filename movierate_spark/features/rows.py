@@ -57,8 +57,7 @@ def complete_rows(
     by_user: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None, shares: int = 0
 ) -> DataFrame:
     """The rows of :func:`feature_rows`, from those of :func:`rows_by_user`."""
-    history = with_user_history(by_user, settings, tables=tables, shares=shares).drop("residual")
-    rows = history if "is_request" not in history.columns else history.where("is_request").drop("is_request")
+    rows = with_user_history(by_user, settings, tables=tables, shares=shares).drop("residual")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -32,27 +32,44 @@ ROWS_PER_BATCH = 65_536
 
 Columns = dict[str, Ints | Floats | pa.Array]
 History = Callable[[pa.Table], Columns]
+Mask = Callable[[pa.Table], NDArray[np.bool_]]
 
 
-def add_columns(rows: DataFrame, function: History, added: Sequence[str]) -> DataFrame:
-    """Apply ``function`` to each task and add its columns. Keys and segments are complete in a task."""
-    fields = [StructField(name, TYPES.get(name, DoubleType())) for name in added]
-    schema = StructType([*rows.schema.fields, *fields])
-    task = partial(_task, function=function, names=schema.names)
+def is_ordinary(rows: pa.Table) -> NDArray[np.bool_]:
+    """Whether a row is an event or a request, and not a summary of earlier segments."""
+    return np.asarray(integers(rows, "kind") == ORDINARY)
+
+
+def add_columns(
+    rows: DataFrame,
+    function: History,
+    added: Sequence[str],
+    *,
+    keep: Mask = is_ordinary,
+    without: Collection[str] = (),
+) -> DataFrame:
+    """Apply ``function`` to each task and add its columns. Keys and segments are complete in a task.
+
+    ``function`` gets all rows. Only those that ``keep`` chooses leave the task, without the columns
+    ``without``: what Spark drops after the task has already been copied from process to process.
+    """
+    kept = [field for field in rows.schema.fields if field.name not in without]
+    schema = StructType([*kept, *(StructField(name, TYPES.get(name, DoubleType())) for name in added)])
+    task = partial(_task, function=function, keep=keep, names=schema.names)
     return rows.mapInArrow(task, schema)
 
 
 def _task(
-    batches: Iterator[pa.RecordBatch], function: History, names: Sequence[str]
+    batches: Iterator[pa.RecordBatch], function: History, keep: Mask, names: Sequence[str]
 ) -> Iterator[pa.RecordBatch]:
     rows = complete(batches)
     if rows is None:
         return
     for name, values in function(rows).items():
         rows = rows.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
+    chosen = keep(rows)
     rows = rows.select(names)  # Spark reads the columns by position
-    ordinary = integers(rows, "kind") == ORDINARY
-    rows = rows if ordinary.all() else rows.filter(pa.array(ordinary))
+    rows = rows if chosen.all() else rows.filter(pa.array(chosen))
     yield from rows.to_batches(max_chunksize=ROWS_PER_BATCH)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from functools import reduce
@@ -16,8 +17,9 @@ from movierate_spark.features.taste import SIMILAR_RATINGS
 from movierate_spark.schemas import SCORES
 
 OTHER = "other"
-NAMED_RATINGS = 3
-"""At most so many of the user's own ratings are reasons."""
+REASON = ("feature", "contribution")
+NAMED_RATINGS = ("named_rating_1", "named_rating_2", "named_rating_3")
+"""The columns of the user's own ratings that may be reasons."""
 SIMILAR_MOVIES = NUMBERS["user_neighbours"][1]
 
 
@@ -38,20 +40,23 @@ def with_reasons(
         return predicted.withColumn("reasons", F.array().cast(kind))
     slots = _coefficients(feature_sources(predicted.schema), model.coefficients.toArray().tolist())
     contributions = {source: _sum(of_source) for source, of_source in slots.items()}
-    of_ratings = F.array().cast(kind)
+    of_ratings: list[Column] = []
     if SIMILAR_RATINGS in predicted.columns and SIMILAR_MOVIES in slots:
         ((_, coefficient),) = slots[SIMILAR_MOVIES]  # a single slot
         predicted = _with_named_ratings(predicted, movies, F.lit(coefficient))
-        of_ratings = F.col("named_ratings")
+        of_ratings = [F.col(name) for name in NAMED_RATINGS]
         contributions[SIMILAR_MOVIES] -= _total(of_ratings)
-    of_sources = F.array(*(_reason(F.lit(name), value) for name, value in contributions.items()))
-    values = predicted.withColumn("slots", vector_to_array(F.col(FEATURES)))
-    every = F.transform(F.concat(of_sources, of_ratings), _sized)
-    largest = values.withColumn("largest", F.slice(F.array_sort(every), 1, count)).drop("slots")
-    named = F.transform("largest", lambda each: _reason(each["feature"], each["contribution"]))
-    rest = _reason(F.lit(OTHER), F.col("logit") - _total(F.col("largest")))
+    of_sources = [_reason(F.lit(name), value) for name, value in contributions.items()]
+    # No function with a lambda: Spark does not compile these, and a million rows take twice as long.
+    every = F.sort_array(F.array(*map(_sized, [*of_sources, *of_ratings])))
+    there = len(of_sources) + sum((rating.isNotNull().cast("int") for rating in of_ratings), F.lit(0))
+    largest = F.slice(every, 1, F.least(F.lit(count), there))
+    values = predicted.withColumn("slots", vector_to_array(F.col(FEATURES))).withColumn("largest", largest)
+    named = F.arrays_zip(*(F.col(f"largest.{name}").alias(name) for name in REASON))
+    of_largest = [F.get("largest", F.lit(place)) for place in range(count)]
+    rest = _reason(F.lit(OTHER), F.col("logit") - _total(of_largest))
     reasons = F.concat(named, F.array(rest)).cast(kind)
-    return largest.withColumn("reasons", reasons).drop("largest", "named_ratings")
+    return values.withColumn("reasons", reasons).drop("slots", "largest", *NAMED_RATINGS)
 
 
 def _coefficients(
@@ -74,33 +79,35 @@ def _reason(feature: Column, contribution: Column) -> Column:
 
 
 def _sized(reason: Column) -> Column:
-    """In an order by size, and by name where it is equal."""
-    size = (-F.abs(reason["contribution"])).alias("size")
-    return F.struct(size, reason["feature"].alias("feature"), reason["contribution"].alias("contribution"))
+    """In an order by size, and by name where it is equal; a reason that is null comes last."""
+    size = F.coalesce(-F.abs(reason["contribution"]), F.lit(math.inf)).alias("size")
+    return F.struct(size, *(reason[name].alias(name) for name in REASON))
 
 
-def _total(reasons: Column) -> Column:
-    return F.aggregate(reasons, F.lit(0.0), lambda total, each: total + each["contribution"])
+def _total(reasons: Sequence[Column]) -> Column:
+    """The sum of their contributions; null is 0."""
+    contributions = (F.coalesce(reason["contribution"], F.lit(0.0)) for reason in reasons)
+    return reduce(operator.add, contributions, F.lit(0.0))
 
 
 def _with_named_ratings(rows: DataFrame, movies: DataFrame, coefficient: Column) -> DataFrame:
-    """Add ``named_ratings``: a reason for each of the similar ratings.
+    """Add the columns :data:`NAMED_RATINGS`: a reason for each of the similar ratings, or null.
 
     Example: ``because you rated Matrix, The (1999) 5 stars``. A movie without a title has its id.
     """
-    reasons, joined = [], rows
+    reasons, joined = {}, rows
     # Most rows lack a rating at some place: a shuffle would send all of these to one task. The taste tables,
     # which every task has anyway, are far larger than the titles.
     titled = F.broadcast(movies.select("movie_id", "title"))
-    for place in range(NAMED_RATINGS):
+    for place, name in enumerate(NAMED_RATINGS):
         rating = F.get(SIMILAR_RATINGS, F.lit(place))
         titles = titled.select(F.col("movie_id").alias("rated_id"), F.col("title").alias(f"title_{place}"))
         joined = joined.join(titles, rating["movie_id"] == F.col("rated_id"), "left").drop("rated_id")
         title = F.coalesce(f"title_{place}", F.concat(F.lit("movie "), rating["movie_id"].cast("string")))
         text = F.concat(F.lit("because you rated "), title, F.lit(" "), _stars(rating["rating"]))
-        reasons.append(F.when(rating.isNotNull(), _reason(text, coefficient * rating["share"])))
-    named = joined.withColumn("named_ratings", F.array_compact(F.array(*reasons)))
-    return named.drop(*(f"title_{place}" for place in range(NAMED_RATINGS)))
+        reasons[name] = F.when(rating.isNotNull(), _reason(text, coefficient * rating["share"]))
+    named = joined.withColumns(reasons)
+    return named.drop(*(f"title_{place}" for place in range(len(NAMED_RATINGS))))
 
 
 def _stars(rating: Column) -> Column:

@@ -59,7 +59,7 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     # In a struct the pairs' own columns can't be taken for features: ratings often come with ``rating``.
     packed = F.struct(F.lit(True), *(F.col(f"`{name}`") for name in others)).alias(OTHERS)
     requests = _with_time(pairs, lake).select(*KEYS, packed)
-    rows = rows_for(bundle, lake, requests, shares=NAMED_RATINGS if reasons else 0)
+    rows = rows_for(bundle, lake, requests, shares=len(NAMED_RATINGS) if reasons else 0)
     explained = with_reasons(with_scores(bundle, rows), lake.movies, bundle.model, count=reasons)
     version = F.lit(bundle.version).alias("model_version")
     unpacked = [F.col(OTHERS)[name].alias(name) for name in others]

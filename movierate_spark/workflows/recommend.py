@@ -21,6 +21,7 @@ from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.factors import RANK
 from movierate_spark.features.history import GROUPS, tastes_as_of
 from movierate_spark.features.rows import before, complete_rows, rows_by_user, second_after_last
+from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import calibrated
@@ -230,7 +231,10 @@ def _answers(rows: DataFrame, bundle: Bundle, tables: TasteTables | None, at: da
     (:data:`USER_TASTE`; its arrays are null but for the movie that nobody knows, and there where the user has
     no ratings or nothing was learnt before ``at``), ``movie_lift`` and ``movie_spread`` (both in stars).
     """
-    scored = with_logit(bundle.transform(complete_rows(rows, bundle.features, tables=tables)))
+    # Taken off again below, so that there is no need to know them.
+    taste = {} if tables is None else dict.fromkeys(TASTE_COLUMNS, F.lit(0.0))
+    completed = complete_rows(rows, bundle.features).withColumns(taste)
+    scored = with_logit(bundle.transform(completed))
     answers = scored.withColumn("logit", without_taste(bundle))
     if tables is None:
         return answers.select("user_id", "movie_id", "logit")

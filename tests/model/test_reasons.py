@@ -82,3 +82,11 @@ def test_rows_are_not_sent_to_one_task_for_their_titles(spark: SparkSession, mov
         spark.conf.set(threshold, str(before))
     assert plan.getvalue().count("BroadcastHashJoin") == 3
     assert "SortMergeJoin" not in plan.getvalue()
+
+
+def test_no_function_keeps_spark_from_compiling_the_query(spark: SparkSession, movies: DataFrame) -> None:
+    rows = predicted(spark, (1, 5.0, 0.4))
+    with redirect_stdout(StringIO()) as plan:
+        with_reasons(rows, movies, COEFFICIENTS, count=3).explain()
+    assert "sort_array(" in plan.getvalue()
+    assert "lambdafunction" not in plan.getvalue()
