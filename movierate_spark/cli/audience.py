@@ -33,20 +33,20 @@ def audience(
 
     The movie is one of the lake or a new one. Segments of users are listed, the most likely first.
     """
-    from movierate_spark import workflows
     from movierate_spark.cli.output import show_audience
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
+    from movierate_spark.workflows.audience import Film, audience_of
 
     second = time_of(at, "at")
     if (movie is None) == (genres is None and year is None):
         raise InputError("name a movie with --movie, or a new one with --genres and --year")
-    film = workflows.Film(movie, [name for name in (genres or "").split("|") if name], year)
+    film = Film(movie, [name for name in (genres or "").split("|") if name], year)
     run = Run("audience", config)
     source, bundle_folder = run.locations(lake, model)
     read_ledger(source)  # fails before Spark starts if there is no lake
     bundle = open_bundle(bundle_folder)
     with run.spark() as spark:
         prepared = open_lake(spark, source)
-        segments = workflows.audience_of(bundle, prepared, run.settings, run.progress, film=film, at=second)
+        segments = audience_of(bundle, prepared, run.settings, run.progress, film=film, at=second)
     show_audience(run.out, segments.head(top))

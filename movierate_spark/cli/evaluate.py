@@ -58,10 +58,10 @@ def evaluate(
 
     Simple baselines are measured on the same ratings.
     """
-    from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
+    from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
 
     start, end = time_of(since, "since"), time_of(until, "until")
     if start is None or (end is not None and end <= start):
@@ -77,13 +77,13 @@ def evaluate(
     with run.spark() as spark, run.recorded(target) as record:
         prepared = open_lake(spark, source)
         record.inputs = prepared.described() | bundle.described()
-        metrics = workflows.evaluate_model(
+        metrics = evaluate_model(
             bundle,
             prepared,
             run.settings,
             run.progress,
             target=target,
-            window=workflows.EvaluationWindow(start, end, min_user_history, allow_overlap),
+            window=EvaluationWindow(start, end, min_user_history, allow_overlap),
             against=other,
             with_leakage_cost=leakage_cost,
             with_ablation=ablate,

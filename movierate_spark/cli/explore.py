@@ -21,8 +21,8 @@ def explore(
 
     It shows who rates how much, who likes what, and which movies divide opinions.
     """
-    from movierate_spark import workflows
     from movierate_spark.storage.lake import open_lake, read_ledger
+    from movierate_spark.workflows.explore import explore_lake
 
     run = Run("explore", config)
     source, target = run.locations(lake, out)
@@ -30,7 +30,7 @@ def explore(
     with run.spark() as spark, run.recorded(target) as record:
         prepared = open_lake(spark, source)
         record.inputs = prepared.described()
-        totals = workflows.explore_lake(prepared, run.settings, run.progress, target=target)
+        totals = explore_lake(prepared, run.settings, run.progress, target=target)
         record.counts = {name: totals[name] for name in ("ratings", "people", "movies")}
     run.say("{ratings} ratings by {people} people of {movies} movies".format(**totals))
     run.say(f"report: {target / 'report.html'}")

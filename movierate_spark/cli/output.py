@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from rich.console import Console
@@ -22,8 +22,10 @@ from movierate_spark.storage.documents import (
     RunRecord,
 )
 from movierate_spark.storage.run_records import StoredRecord
-from movierate_spark.workflows import RunDateOutcome
-from movierate_spark.workflows.demo import Demo
+
+if TYPE_CHECKING:
+    from movierate_spark.workflows.deliveries import RunDateOutcome
+    from movierate_spark.workflows.demo import Demo
 
 RUNS_WIDTH = 100
 METRICS_SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")

@@ -29,19 +29,17 @@ def prepare(
 
     Rows are checked, cleaned and stored. ledger.json accounts for every row.
     """
-    from movierate_spark import workflows
     from movierate_spark.cli.output import ledger_lines
     from movierate_spark.inputs.delivery import find_delivery
+    from movierate_spark.workflows.prepare import Preparation, prepare_lake
 
     counts = row_counts(expect_rows or ())
     run = Run("prepare", config)
     folder, target = run.locations(source, lake)
     find_delivery(folder, format_name=format_.value, settings=run.settings.input)
-    preparation = workflows.Preparation(folder, format_.value, counts, force)
+    preparation = Preparation(folder, format_.value, counts, force)
     with run.spark() as spark, run.recorded(target) as record:
-        prepared = workflows.prepare_lake(
-            spark, run.settings, run.progress, preparation=preparation, target=target
-        )
+        prepared = prepare_lake(spark, run.settings, run.progress, preparation=preparation, target=target)
         ledger = prepared.ledger
         record.outcome = "done" if prepared.is_new else "unchanged"
         record.inputs = {"input": str(source), "files": ledger.inputs}

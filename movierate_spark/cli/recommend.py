@@ -26,9 +26,9 @@ def recommend(
     config: ConfigOption = None,
 ) -> None:
     """Write a table of each user's best unseen movies."""
-    from movierate_spark import workflows
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
+    from movierate_spark.workflows.recommend import recommend_movies
 
     second = time_of(at, "at")
     run = Run("recommend", config)
@@ -38,7 +38,7 @@ def recommend(
     with run.spark() as spark, run.recorded(target) as record:
         prepared = open_lake(spark, source)
         record.inputs = prepared.described() | bundle.described()
-        rows = workflows.recommend_movies(
+        rows = recommend_movies(
             bundle, prepared, run.settings, run.progress, target=target, count=top, at=second, force=force
         )
         record.outcome = "unchanged" if rows is None else "done"

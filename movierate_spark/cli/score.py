@@ -13,7 +13,7 @@ from movierate_spark.cli.run import Run
 
 if TYPE_CHECKING:
     from movierate_spark.storage.locations import Location
-    from movierate_spark.workflows import RunDateOutcome
+    from movierate_spark.workflows.deliveries import RunDateOutcome
 
 RequestsOption = Annotated[
     str,
@@ -61,28 +61,27 @@ def score(
 
     The new scores replace those of the run date in one commit.
     """
-    from movierate_spark import workflows
     from movierate_spark.cli.output import scored_lines
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
+    from movierate_spark.workflows.deliveries import ScoringRequest, check_deliveries
+    from movierate_spark.workflows.score import score_requests
 
     days = days_of(run_date, first, last)
     run = Run("score", config)
     count = run.settings.score.reasons if reasons is None else reasons
-    request = workflows.ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
+    request = ScoringRequest(requests, days, count, force=force, expected_rows=expect_rows)
     source, bundle_folder, target, _ = run.locations(lake, model, scores, requests)
     read_ledger(source)  # fails before Spark starts if there is no lake
     bundle = open_bundle(bundle_folder)
     request.check_exists()
     with run.spark() as spark:
         prepared = open_lake(spark, source)
-        results = workflows.score_requests(
-            bundle, prepared, run.settings, run.progress, target=target, request=request
-        )
+        results = score_requests(bundle, prepared, run.settings, run.progress, target=target, request=request)
         inputs = prepared.described() | bundle.described()
         outcomes = list(_with_records(run, results, target, inputs=inputs))
     run.say_all(scored_lines(outcomes))
-    workflows.check_deliveries(request, outcomes)
+    check_deliveries(request, outcomes)
     run.say(f"scores: {scores}" + (f" (run_date={days[0]})" if len(days) == 1 else ""))
 
 

@@ -20,9 +20,9 @@ def train(
 
     Only ratings before T are used. Cross-validation chooses the penalty.
     """
-    from movierate_spark import workflows
     from movierate_spark.cli.output import show_metrics
     from movierate_spark.storage.lake import open_lake, read_ledger
+    from movierate_spark.workflows.train import train_model
 
     end = time_of(until, "until")
     run = Run("train", config)
@@ -31,7 +31,7 @@ def train(
     with run.spark() as spark, run.recorded(target) as record:
         prepared = open_lake(spark, source)
         record.inputs = prepared.described()
-        bundle = workflows.train_model(prepared, run.settings, run.progress, target=target, until=end)
+        bundle = train_model(prepared, run.settings, run.progress, target=target, until=end)
         record.counts, record.outputs = {"trained": bundle.manifest.training.rows}, bundle.described()
     training, label = bundle.manifest.training, bundle.manifest.label
     run.say(f"liked: {label.min_rating:g} or more")

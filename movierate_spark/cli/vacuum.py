@@ -33,19 +33,19 @@ def vacuum(
 
     These are attempts that were never published, and versions replaced longer ago than the retention.
     """
-    from movierate_spark import workflows
     from movierate_spark.progress import plain_console
+    from movierate_spark.workflows.vacuum import floor_hours, vacuum_folder
 
     if not math.isfinite(retention_hours):
         raise InputError(f"{retention_hours}: give a number of hours", argument="retention_hours")
     console = plain_console(soft_wrap=True)
     for folder in Run("vacuum", config).locations(*folders):
-        removed = workflows.vacuum_folder(
+        removed = vacuum_folder(
             folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
         )
         for path in removed if dry_run else ():
             console.print(str(path))
-        floor = workflows.floor_hours(folder)
+        floor = floor_hours(folder)
         if retention_hours < floor and not even_recent:
             console.print(
                 f"{folder}: files younger than {floor:g} hours stay, as a running job may use them"

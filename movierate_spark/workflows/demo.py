@@ -9,7 +9,6 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from movierate_spark import workflows
 from movierate_spark.config import Settings
 from movierate_spark.progress import Progress
 from movierate_spark.simulation.files import simulate
@@ -19,6 +18,12 @@ from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.locations import Location
 from movierate_spark.times import utc
+from movierate_spark.workflows.deliveries import RunDateOutcome, ScoringRequest
+from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
+from movierate_spark.workflows.explore import explore_lake
+from movierate_spark.workflows.prepare import Preparation, prepare_lake
+from movierate_spark.workflows.score import score_requests
+from movierate_spark.workflows.train import train_model
 
 RATINGS = 100_000
 SEED = 1
@@ -33,7 +38,7 @@ class Demo:
     truth: dict[str, Any]
     ledger: Ledger
     metrics: Metrics
-    scored: Sequence[workflows.RunDateOutcome]
+    scored: Sequence[RunDateOutcome]
 
 
 def run(spark: SparkSession, settings: Settings, progress: Progress, out: Location) -> Demo:
@@ -45,23 +50,19 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Locati
     check_folder(out, "out", PARTS)
     with progress.step(f"simulate {RATINGS} ratings"):
         truth = simulate(spark, out / "input", ratings=RATINGS, seed=SEED)
-    preparation = workflows.Preparation(out / "input")
-    prepared = workflows.prepare_lake(spark, settings, progress, preparation=preparation, target=out / "lake")
+    preparation = Preparation(out / "input")
+    prepared = prepare_lake(spark, settings, progress, preparation=preparation, target=out / "lake")
     lake = open_lake(spark, out / "lake")
-    workflows.explore_lake(lake, settings, progress, target=out / "exploration")
+    explore_lake(lake, settings, progress, target=out / "exploration")
     since = utc(truth["last_tenth"]["since"])
-    bundle = workflows.train_model(lake, settings, progress, target=out / "model", until=since)
-    window = workflows.EvaluationWindow(since=since)
-    metrics = workflows.evaluate_model(
-        bundle, lake, settings, progress, target=out / "evaluation", window=window
-    )
+    bundle = train_model(lake, settings, progress, target=out / "model", until=since)
+    window = EvaluationWindow(since=since)
+    metrics = evaluate_model(bundle, lake, settings, progress, target=out / "evaluation", window=window)
     requests = out / "requests.csv"
     replace_text(requests, _requests())
     run_dates = [(since + timedelta(days=1)).date()]
-    request = workflows.ScoringRequest(str(requests), run_dates, settings.score.reasons)
-    outcomes = workflows.score_requests(
-        bundle, lake, settings, progress, target=out / "scores", request=request
-    )
+    request = ScoringRequest(str(requests), run_dates, settings.score.reasons)
+    outcomes = score_requests(bundle, lake, settings, progress, target=out / "scores", request=request)
     return Demo(out, truth, prepared.ledger, metrics, list(outcomes))
 
 

@@ -111,7 +111,8 @@ def test_a_run_killed_while_publishing_leaves_the_old_scores_and_can_be_run_agai
 BROKEN = """
 import os, signal, sys
 from pyspark.sql import functions as F
-from movierate_spark import cli, workflows
+from movierate_spark import cli
+from movierate_spark.workflows import explore
 def out_of_memory(lake, *_, **__):
     spark = lake.ratings.sparkSession
     spark.range(200_000_000).agg(F.collect_list("id").alias("ids")).select(F.size("ids")).collect()
@@ -119,7 +120,7 @@ def killed(lake, *_, **__):
     spark = lake.ratings.sparkSession
     os.kill(spark.sparkContext._gateway.proc.pid, signal.SIGKILL)
     spark.range(1).count()
-workflows.explore_lake = globals()[sys.argv[1]]
+explore.explore_lake = globals()[sys.argv[1]]
 cli.main(sys.argv[2:])
 """
 

@@ -16,7 +16,6 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 
-from movierate_spark import workflows as pipeline
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
@@ -35,8 +34,8 @@ Prepare = Callable[[Path, Path], Ledger]
 @pytest.fixture
 def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prepare:
     def run(source: Path, target: Path) -> Ledger:
-        return pipeline.prepare_lake(
-            spark, settings, progress, preparation=pipeline.Preparation(source), target=target
+        return preparation.prepare_lake(
+            spark, settings, progress, preparation=preparation.Preparation(source), target=target
         ).ledger
 
     return run

@@ -24,7 +24,7 @@ from movierate_spark.storage.commits import commit
 from movierate_spark.storage.opened_table import OpenedTable, open_table
 from movierate_spark.storage.tables import is_delta_table, read_table
 from movierate_spark.storage.vacuum import vacuum_table
-from movierate_spark.workflows import vacuum_folder
+from movierate_spark.workflows.vacuum import vacuum_folder
 
 DATED = StructType([StructField("x", LongType()), StructField("run_date", DateType())])
 PLAIN = StructType([StructField("x", LongType())])

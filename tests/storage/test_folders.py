@@ -25,7 +25,7 @@ from movierate_spark.storage import files
 from movierate_spark.storage.folders import check_folder, lake_to_write, table_to_write
 from movierate_spark.storage.locations import location_of
 from movierate_spark.storage.tables import is_delta_table
-from movierate_spark.workflows import vacuum_folder
+from movierate_spark.workflows.vacuum import vacuum_folder
 
 ATTEMPT = "0123456789abcdef0123456789abcdef"
 LEFT_BY_KILLED_RUNS = (
