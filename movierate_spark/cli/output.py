@@ -15,8 +15,8 @@ from movierate_spark.progress import plain_console
 from movierate_spark.storage.documents import (
     Ablated,
     Against,
+    DeliveryCounts,
     Figures,
-    Ledger,
     Measurement,
     Metrics,
     RunRecord,
@@ -31,7 +31,7 @@ RUNS_WIDTH = 100
 METRICS_SHOWN = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier", "ece")
 
 
-def ledger_lines(ledger: Ledger) -> Iterator[str]:
+def ledger_lines(ledger: DeliveryCounts) -> Iterator[str]:
     """One line per table: its counts, which add up to the rows read."""
     for name, counts in ledger.tables.items():
         rules = ", ".join(f"{rule} {n}" for rule, n in counts.by_rule.items())

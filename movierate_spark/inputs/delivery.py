@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from pyspark.sql import DataFrame, SparkSession
@@ -70,7 +70,7 @@ FORMATS = {
 
 @dataclass(frozen=True)
 class Delivery:
-    """A delivery: the path of each table. There may be no users."""
+    """A delivery: the path of each table. There may be no users; if it is added to a lake, any may lack."""
 
     format: Format
     paths: Mapping[str, Location]
@@ -86,7 +86,7 @@ class Delivery:
     @property
     def files(self) -> list[Location]:
         """Everything that is read: the tables' files or folders, and the format's further files."""
-        folder = self.paths["ratings"].parent
+        folder = next(iter(self.paths.values())).parent
         beside = [folder / name for name in self.format.beside if (folder / name).is_file()]
         return [*self.paths.values(), *beside]
 
@@ -95,8 +95,12 @@ class Delivery:
         return self.format.read(spark, table, self.paths[table], self.settings)
 
 
-def find_delivery(folder: Location, *, format_name: str, settings: InputSettings) -> Delivery:
+def find_delivery(
+    folder: Location, *, format_name: str, settings: InputSettings, complete: bool = True
+) -> Delivery:
     """The delivery in ``folder``. With ``format_name`` "auto", the file names give the format.
+
+    Unless it must be ``complete``, any of its tables may be missing.
 
     Raises:
         InputError: there is no such folder; its files match no format or several; a file is there both plain
@@ -114,7 +118,7 @@ def find_delivery(folder: Location, *, format_name: str, settings: InputSettings
         names = " and ".join(each.name for each, _ in matches)
         raise InputError(f"{folder}: files of {names} lie there; name the format of one", argument="source")
     format_, paths = matches[0]
-    _check_files(folder, format_, paths)
+    _check_files(folder, format_, paths, needed=("ratings", "movies") if complete else ())
     return Delivery(format_, paths, settings)
 
 
@@ -132,8 +136,10 @@ def _paths(folder: Location, format_: Format) -> dict[str, Location]:
     return paths
 
 
-def _check_files(folder: Location, format_: Format, paths: Mapping[str, Location]) -> None:
-    for table in ("ratings", "movies"):
+def _check_files(
+    folder: Location, format_: Format, paths: Mapping[str, Location], *, needed: Collection[str]
+) -> None:
+    for table in needed:
         if table not in paths:
             name = format_.files[table][0]
             raise InputError(f"{folder}: {name} is missing ({format_.name} format)", argument="source")

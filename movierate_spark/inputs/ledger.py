@@ -27,28 +27,60 @@ def row_counts(by_rule: Mapping[str | None, int]) -> TableCounts:
 
 
 def check_rejected(path: Location, table: str, counts: TableCounts, *, max_fraction: float) -> None:
-    """Refuse a delivery with no accepted rows, or with too many rejected ones.
+    """Refuse a delivery with too many rejected rows.
 
     Raises:
-        InputError: more than ``max_fraction`` of the lines are rejected, or none is accepted; the message has
-            the rules that were broken most often.
+        InputError: more than ``max_fraction`` of the lines are rejected; the message has the rules that were
+            broken most often.
     """
-    broken = sorted(counts.by_rule.items(), key=lambda item: (-item[1], item[0]))[:3]
-    rules = ", ".join(f"{rule} {n}" for rule, n in broken)
     if counts.rejected > max_fraction * counts.read:
         raise InputError(
             f"{path}: {counts.rejected} of {counts.read} {table} rejected, more than"
-            f" validate.max_rejected_fraction {max_fraction:g} ({rules})."
+            f" validate.max_rejected_fraction {max_fraction:g} ({_most_broken(counts)})."
             " Nothing was published: mend the file, or name its format"
         )
+
+
+def check_not_empty(path: Location, table: str, counts: TableCounts) -> None:
+    """Refuse a delivery with no accepted rows.
+
+    Raises:
+        InputError: none is accepted; the message has the rules that were broken most often.
+    """
     if not counts.accepted:
+        rules = _most_broken(counts)
         why = f"all were rejected ({rules})" if rules else "it holds none"
         raise InputError(f"{path}: no {table} to accept: {why}")
+
+
+def _most_broken(counts: TableCounts) -> str:
+    broken = sorted(counts.by_rule.items(), key=lambda item: (-item[1], item[0]))[:3]
+    return ", ".join(f"{rule} {n}" for rule, n in broken)
 
 
 def with_superseded(counts: TableCounts, *, kept: int) -> TableCounts:
     """The counts after one row per key was kept: ``kept`` rows are accepted, the others superseded."""
     return counts.model_copy(update={"accepted": kept, "superseded": counts.accepted - kept})
+
+
+def added_up(earlier: TableCounts, later: TableCounts, *, replaced: int) -> TableCounts:
+    """The counts of two deliveries together: the later one's rows replace ``replaced`` of the earlier one's.
+
+    What else is known of the earlier one's table is kept as it was.
+    """
+    return earlier.model_copy(
+        update={
+            "read": earlier.read + later.read,
+            "accepted": earlier.accepted + later.accepted - replaced,
+            "rejected": earlier.rejected + later.rejected,
+            "blank": earlier.blank + later.blank,
+            "superseded": earlier.superseded + later.superseded + replaced,
+            "by_rule": {
+                rule: earlier.by_rule.get(rule, 0) + later.by_rule.get(rule, 0)
+                for rule in sorted({*earlier.by_rule, *later.by_rule})
+            },
+        }
+    )
 
 
 def unknown_counts(frame: DataFrame, columns: tuple[str, ...]) -> dict[str, int]:

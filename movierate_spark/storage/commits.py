@@ -5,11 +5,13 @@ A commit adds the attempt's files to the table's log, and removes the files that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Collection, Sequence
+from urllib.parse import quote
 
 from deltalake import CommitProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError
-from deltalake.transaction import create_table_with_add_actions
+from deltalake.transaction import RemoveAction, create_table_with_add_actions
 
 from movierate_spark.errors import ConflictError, MovierateError
 from movierate_spark.storage.attempts import ATTEMPT, Attempt, check_files, version_of
@@ -26,8 +28,12 @@ def commit(
     to: OpenedTable | None = None,
     transaction: Transaction | None = None,
     also: Sequence[Transaction] = (),
+    replacing: Collection[str] | None = None,
 ) -> int:
     """Make an attempt the content of the table (or of its run date); returns the table's new version.
+
+    With ``replacing``, it replaces only these of the table's files, and all others stay; an empty collection
+    means that its rows are added.
 
     ``to`` is the table as it was opened before the inputs were read. Later commits of other run dates are no
     conflict. A later commit of the same run date is one, and so is any later commit if the table has no run
@@ -53,7 +59,7 @@ def commit(
             break  # Delta's own check for conflicts ignores appends
         check_files(attempt)
         try:
-            _commit_to(now, attempt, [transaction, *also])
+            _commit_to(now, attempt, [transaction, *also], replacing)
             return _own_version(attempt, after=since)
         except (DeltaError, OSError):
             version = version_of(attempt.table, attempt.folder.name, after=since)
@@ -83,7 +89,9 @@ def _own_version(attempt: Attempt, *, after: int) -> int:
     return version
 
 
-def _commit_to(table: OpenedTable, attempt: Attempt, transactions: list[Transaction]) -> None:
+def _commit_to(
+    table: OpenedTable, attempt: Attempt, transactions: list[Transaction], replacing: Collection[str] | None
+) -> None:
     schema = Schema.from_json(attempt.schema.json())
     partition_by = [RUN_DATE] if attempt.run_date else None
     # Delta would commit again as the next version, without asking whether it replaces another run's rows.
@@ -99,6 +107,12 @@ def _commit_to(table: OpenedTable, attempt: Attempt, transactions: list[Transact
             partition_by=partition_by,
             storage_options=delta_options(attempt.table),
             commit_properties=properties,
+        )
+    elif replacing is not None:
+        now = int(time.time() * 1000)
+        removed = [RemoveAction(quote(name), True, now) for name in sorted(replacing)]
+        table.delta.create_write_transaction(
+            [*removed, *attempt.files], "append", schema, commit_properties=properties
         )
     else:
         replaced = [(RUN_DATE, "=", attempt.run_date.isoformat())] if attempt.run_date else None

@@ -7,7 +7,7 @@ happens to documents that users already have (``tests/storage/examples``).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -111,11 +111,11 @@ class TableCounts(Part):
     orphans: int | None = None
 
 
-class Ledger(Document):
-    """``ledger.json``: a lake's inputs, the counts of their lines, and the versions of its tables.
+class DeliveryCounts(Part):
+    """A delivery, and the counts of its lines when it was published.
 
     ``inputs`` are the identities of the delivered files by name. ``settings`` are those that determine the
-    lake's content. ``made_by`` is the release that wrote it.
+    lake's content. ``made_by`` is the release that read it.
     """
 
     format: str
@@ -123,7 +123,19 @@ class Ledger(Document):
     settings: Mapping[str, Any]
     made_by: str = ""
     tables: Mapping[str, TableCounts]
+
+
+class Ledger(DeliveryCounts, Document):
+    """``ledger.json``: a lake's inputs, the counts of their lines, and the versions of its tables.
+
+    ``tables`` counts the lines of all deliveries; a row that a later delivery replaces is superseded. The
+    other fields of a delivery are those of the last one that was complete. If others were added to it,
+    ``deliveries`` has all of them, oldest first. ``before`` is the ledger that this one replaced.
+    """
+
     versions: Mapping[str, int]
+    deliveries: Sequence[DeliveryCounts] = ()
+    before: Ledger | None = None
 
 
 class Confusion(Part):

@@ -6,17 +6,18 @@ tables at these versions, so that they see either the complete new delivery or t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from deltalake import CommitProperties
 from deltalake.exceptions import DeltaError
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.errors import ConflictError, MovierateError
+from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
@@ -90,25 +91,41 @@ def open_lake(spark: SparkSession, path: Location) -> Lake:
     return Lake(path, ledger, sha256(content), **frames)
 
 
+def current_ledger(path: Location) -> Ledger | None:
+    """The ledger of the lake at ``path``; None if there is none that can be read."""
+    try:
+        return Ledger.parse((path / LEDGER).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
 def made_of_the_same(path: Location, made_of: Mapping[str, Any]) -> Ledger | None:
     """The ledger of the lake at ``path`` if it was made of the same inputs and settings; else None.
 
-    Also None if one of its files is missing; if ratings were rejected for their time, as a time in the future
-    may be valid now; and for a lake of version 0.1, which did not keep re-ratings.
+    Also None if deliveries were added to it; if one of its files is missing; if ratings were rejected for
+    their time, as a time in the future may be valid now; and for a lake of version 0.1, which did not keep
+    re-ratings.
     """
+    ledger = current_ledger(path)
+    if ledger is None:
+        return None
+    is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
+    is_same &= not ledger.deliveries
+    ratings = ledger.tables["ratings"]
+    is_same &= ratings.re_rated is not None
+    too_late = ratings.by_rule.get("rated_at", 0)
+    return ledger if is_same and not too_late and _is_complete(path, ledger) else None
+
+
+def _is_complete(path: Location, ledger: Ledger) -> bool:
+    """Whether all files of the versions in the ledger are there."""
     try:
-        ledger = Ledger.parse((path / LEDGER).read_bytes())
-        is_complete = all(
+        return all(
             current_files(path / name, version=version) <= {entry.name for entry in files_below(path / name)}
             for name, version in ledger.versions.items()
         )
     except (OSError, ValueError, DeltaError):
-        return None
-    is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
-    ratings = ledger.tables["ratings"]
-    is_same &= ratings.re_rated is not None
-    too_late = ratings.by_rule.get("rated_at", 0)
-    return ledger if is_same and not too_late and is_complete else None
+        return False
 
 
 @dataclass(frozen=True)
@@ -119,13 +136,57 @@ class LakeState:
     tables: Mapping[str, OpenedTable]
 
 
+def at_versions(state: LakeState, versions: Mapping[str, int]) -> LakeState:
+    """The lake after each table's content is again that of the version, as a new version where it was not.
+
+    A run that was killed between the tables' commits and the ledger leaves tables that are newer than it.
+
+    Raises:
+        ConflictError: another run has published the table meanwhile, or the version's files are gone.
+    """
+    tables = dict(state.tables)
+    for name, version in versions.items():
+        opened = tables[name]
+        if opened.delta is None or opened.version == version:
+            continue
+        try:
+            opened.delta.restore(version, commit_properties=CommitProperties(max_commit_retries=0))
+        except DeltaError as error:
+            raise ConflictError(f"{opened.path}: version {version} can't be restored ({error})") from error
+        tables[name] = open_table(opened.path)
+    return replace(state, tables=tables)
+
+
+def undo(path: Location, *, state: LakeState) -> Ledger:
+    """Go back to the lake before the newest delivery; returns its ledger. Other deliveries can follow it.
+
+    ``state`` is the lake as it was when the run began.
+
+    Raises:
+        InputError: there is no lake, nothing was there before, or its files have been removed.
+        ConflictError: another run has published a lake meanwhile.
+    """
+    ledger, _ = read_ledger(path)
+    before = ledger.before
+    if before is None:
+        raise InputError(f"{path}: nothing to undo: there was no lake before its newest delivery")
+    if not _is_complete(path, before):
+        raise InputError(f"{path}: can't be undone: vacuum has removed files of the lake before")
+    tables = at_versions(state, before.versions).tables
+    versions = {name: opened.version for name, opened in tables.items()}
+    _check_newest(path, versions)
+    restored = Ledger.model_validate({**before.content(), "versions": versions})
+    _publish_ledger(path, restored, to=state)
+    return restored
+
+
 @contextmanager
 def publishing(path: Location, frames: Mapping[str, DataFrame]) -> Iterator[dict[str, Attempt]]:
     """Write the tables' files, by table. If the block fails, those that are not published are removed."""
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(attempt_to_write(frames[name], path / name, schema))
-            for name, schema in schemas.LAKE.items()
+            name: stack.enter_context(attempt_to_write(frame, path / name, schemas.LAKE[name]))
+            for name, frame in frames.items()
         }
 
 
@@ -136,11 +197,14 @@ def publish(
     made_of: Mapping[str, Any],
     *,
     to: LakeState,
+    replacing: Mapping[str, Collection[str]] | None = None,
+    before: Ledger | None = None,
 ) -> Ledger:
     """Commit the tables, then write the ledger, which makes them visible to readers.
 
     ``tables`` and ``made_of`` are the ledger's content without the versions. ``to`` is the lake as it was
-    when the run began.
+    when the run began, and ``before`` its ledger. With ``replacing``, a table's attempt replaces only these
+    of its files, and tables without an attempt stay.
 
     Raises:
         InputError: a table now has another schema.
@@ -149,22 +213,34 @@ def publish(
     """
     rejected = sum(counts.rejected for counts in tables.values())
     counted = {name: counts.accepted for name, counts in tables.items()} | {"rejected": rejected}
+    partly = replacing or {}
     for name, attempt in attempts.items():
-        if attempt.rows != counted[name]:
+        staying = [] if replacing is None else to.tables[name].files.get(None, [])
+        rows = attempt.rows + sum(each.rows or 0 for each in staying if each.name not in partly[name])
+        if rows != counted[name]:
             raise MovierateError(
-                f"{path / name}: {attempt.rows} rows written, {counted[name]} counted: did the input change?"
+                f"{path / name}: {rows} rows written, {counted[name]} counted: did the input change?"
             )
-    versions = {name: commit(attempt, to=to.tables[name]) for name, attempt in attempts.items()}
+    versions = {name: table.version for name, table in to.tables.items()}
+    for name, attempt in attempts.items():
+        versions[name] = commit(attempt, to=to.tables[name], replacing=partly.get(name))
     _check_newest(path, versions)
-    ledger = Ledger.new(**made_of, tables=tables, versions=versions)
+    content: dict[str, Any] = {**made_of, "tables": tables, "versions": versions}
+    if before is not None:  # only the last one: each names what was before it
+        content["before"] = {key: value for key, value in before.content().items() if key != "before"}
+    ledger = Ledger.new(**content)
+    _publish_ledger(path, ledger, to=to)
+    return ledger
+
+
+def _publish_ledger(path: Location, ledger: Ledger, *, to: LakeState) -> None:
     try:
         replace_json(path / LEDGER, ledger.content(), expected=to.ledger_tag)
     except FileExistsError as error:
         raise _lost(path) from error
-    return ledger
 
 
-def _check_newest(path: Location, versions: Mapping[str, int]) -> None:
+def _check_newest(path: Location, versions: Mapping[str, int | None]) -> None:
     """Refuse versions that another run has already replaced, as its lake is newer."""
     newest = {name: open_table(path / name).version for name in versions}
     if newest != versions:

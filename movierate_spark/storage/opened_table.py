@@ -21,6 +21,18 @@ RENAMED = (("predicted", "predicted_liked"), ("liked", "predicted_liked"))
 
 
 @dataclass(frozen=True)
+class DataFile:
+    """A data file of a table: its path below the table, its size in bytes, and its rows.
+
+    ``rows`` is None if the log does not say.
+    """
+
+    name: str
+    size: int
+    rows: int | None
+
+
+@dataclass(frozen=True)
 class OpenedTable:
     """A table as it was when a run began. A commit to it fails if another run was first.
 
@@ -48,24 +60,26 @@ class OpenedTable:
         if self.delta is None or "deletionVectors" in (self.delta.protocol().reader_features or ()):
             return None
         rows = 0
-        for path, count in self._files.get(run_date, ()):
-            if count is None or not (self.path / unquote(path)).is_file():
+        for file in self.files.get(run_date, ()):
+            if file.rows is None or not (self.path / file.name).is_file():
                 return None
-            rows += count
+            rows += file.rows
         return rows
 
     @cached_property
-    def _files(self) -> Mapping[date | None, list[tuple[str, int | None]]]:
-        """Path and rows of each file, by run date. Read only once, as a backfill needs many dates."""
-        files: dict[date | None, list[tuple[str, int | None]]] = {}
+    def files(self) -> Mapping[date | None, list[DataFile]]:
+        """The data files by run date. Read only once, as a backfill needs many dates."""
+        files: dict[date | None, list[DataFile]] = {}
         actions = self.delta.get_add_actions(flatten=True) if self.delta else None
         if actions is None or not actions.num_rows:
             return files
         columns = {name: actions.column(name).to_pylist() for name in actions.schema.names}
         nulls = [None] * actions.num_rows
         dates, counts = (columns.get(name, nulls) for name in (f"partition.{RUN_DATE}", "num_records"))
-        for run_date, path, count in zip(dates, columns["path"], counts, strict=True):
-            files.setdefault(run_date, []).append((path, count))
+        for run_date, path, size, count in zip(
+            dates, columns["path"], columns["size_bytes"], counts, strict=True
+        ):
+            files.setdefault(run_date, []).append(DataFile(unquote(path), size, count))
         return files
 
     def state(self, transaction: Transaction, run_date: date | None) -> object:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from typing import Any
 from urllib.parse import unquote
 
@@ -101,6 +102,30 @@ def read_table(
         return spark.createDataFrame([], schema)
     of_table = reader(spark).schema(schema).option("basePath", uri_of(path))
     return of_table.parquet(*files).select(schema.names)
+
+
+def read_files(
+    spark: SparkSession,
+    path: Location,
+    schema: StructType,
+    names: Collection[str],
+    *,
+    file_column: str | None = None,
+) -> DataFrame:
+    """The rows of some files of the table at ``path``, by their paths below it.
+
+    With ``file_column``, this column has the name of each row's file.
+    """
+    added = [] if file_column is None else [file_column]
+    if not names:
+        return spark.createDataFrame([], StructType([*schema.fields, *(_text(name) for name in added)]))
+    files = [pattern_of(path / name) for name in sorted(names)]
+    rows = reader(spark).schema(schema).parquet(*files)
+    return rows.select(*schema.names, *(source_file().alias(name) for name in added))
+
+
+def _text(name: str) -> StructField:
+    return StructField(name, StringType())
 
 
 def read_delta(spark: SparkSession, path: Location) -> DataFrame:

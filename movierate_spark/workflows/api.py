@@ -21,6 +21,7 @@ from movierate_spark.storage.lake import open_lake as open_lake_at
 from movierate_spark.storage.locations import Location, RemotePath, location_of
 from movierate_spark.storage.tables import read_table
 from movierate_spark.times import parse_time
+from movierate_spark.workflows.add import add_delivery
 from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
 from movierate_spark.workflows.explore import explore_lake
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
@@ -72,24 +73,25 @@ def prepare(
     lake: StrPath,
     *,
     format_name: str = "auto",
+    add: bool = False,
     expect_rows: Mapping[str, int] | None = None,
     force: bool = False,
     settings: Settings | None = None,
 ) -> Lake:
     """Turn the three files in the folder ``source`` into a lake at ``lake``, and open it.
 
-    ``format_name`` is ml-1m, ml-100k, csv, parquet, or auto (recognised by the file names). ``expect_rows``
-    maps tables to their expected number of rows. A lake already prepared from the same files with the same
-    settings is not prepared again, unless ``force`` is given.
+    ``format_name`` is ml-1m, ml-100k, csv, parquet, or auto (recognised by the file names). With ``add``, the
+    files hold what is new, and are added to the lake; any of the three may be missing. ``expect_rows`` maps
+    tables to their expected number of rows. A delivery that is in the lake already, with the same settings,
+    is not prepared again, unless ``force`` is given.
 
     Raises:
         InputError: the files can't be found or read, have another number of rows, or too many are
             rejected; or ``lake`` holds other files.
     """
     preparation = Preparation(location_of(source), format_name, dict(expect_rows or {}), force)
-    prepare_lake(
-        spark, settings or load_settings(), _silent(), preparation=preparation, target=location_of(lake)
-    )
+    work = add_delivery if add else prepare_lake
+    work(spark, settings or load_settings(), _silent(), preparation=preparation, target=location_of(lake))
     return open_lake(spark, lake)
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import reduce
+from functools import partial, reduce
 from importlib.metadata import version
 from typing import Any
 
@@ -22,11 +22,14 @@ from movierate_spark.inputs.lines import TABLES, whole
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
 from movierate_spark.storage.attempts import Attempt
-from movierate_spark.storage.documents import Ledger, TableCounts
+from movierate_spark.storage.documents import DeliveryCounts, Ledger, TableCounts
 from movierate_spark.storage.folders import lake_to_write
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.tables import identity_of, pattern_of, reader
 from movierate_spark.times import CLOCK_TOLERANCE
+
+UNKNOWN = {"users": ("gender", "age_group", "occupation", "zip3"), "movies": ("year", "genres")}
+"""The columns of each table whose unknown values are counted."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +48,13 @@ class Preparation:
 
 @dataclass(frozen=True)
 class PreparedLake:
-    """The lake's ledger; ``is_new`` is False if the lake was already up to date."""
+    """The lake's ledger, and the counts of the delivery alone.
+
+    ``is_new`` is False if the lake already had the delivery.
+    """
 
     ledger: Ledger
+    delivery: DeliveryCounts
     is_new: bool
 
 
@@ -64,31 +71,73 @@ def prepare_lake(
     """
     source = preparation.source
     delivery = find_delivery(source, format_name=preparation.format_name, settings=settings.input)
-    before = lake_to_write(target)
-    made_of = _made_of(delivery, settings)
-    if not preparation.force and (ledger := lake.made_of_the_same(target, made_of)):
-        _check_size(delivery, ledger.tables, preparation.expected_rows)
-        return PreparedLake(ledger, is_new=False)
-    with progress.step(f"check {source} ({delivery.format.name})"):
+    state, before = lake_to_write(target), lake.current_ledger(target)
+    given = made_of(delivery, settings)
+    if not preparation.force and (ledger := lake.made_of_the_same(target, given)):
+        check_size(delivery, ledger.tables, preparation.expected_rows)
+        return PreparedLake(ledger, ledger, is_new=False)
+    read = read_delivery(spark, delivery, settings, progress, preparation=preparation)
+    for name, path in delivery.paths.items():
+        counting.check_not_empty(path, name, read.counts[name])
+    frames = dict(read.frames)
+    if "users" not in frames:
+        frames["users"] = spark.createDataFrame([], schemas.USERS)
+    with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
+        tables = _counted(spark, delivery, read.counts, attempts)
+        check_unchanged(delivery, settings, given)
+        ledger = lake.publish(target, attempts, tables, given, to=state, before=before)
+        return PreparedLake(ledger, ledger, is_new=True)
+
+
+@dataclass(frozen=True)
+class ReadDelivery:
+    """The counts of the delivered tables' lines, and the lake's rows that they become.
+
+    ``frames`` have one row per key, and in ``rejected`` the lines that broke a rule.
+    """
+
+    counts: Mapping[str, TableCounts]
+    frames: Mapping[str, DataFrame]
+
+
+def read_delivery(
+    spark: SparkSession,
+    delivery: Delivery,
+    settings: Settings,
+    progress: Progress,
+    *,
+    preparation: Preparation,
+) -> ReadDelivery:
+    """Count the lines of a delivery by the rules that they break.
+
+    Raises:
+        InputError: it can't be read, has another number of rows than expected, or too many are rejected.
+    """
+    with progress.step(f"check {preparation.source} ({delivery.format.name})"):
         checked, counts = {}, {}
         for name, path in delivery.paths.items():
             with whole(path):
                 checked[name] = _checked(spark, delivery, name, settings)
                 counts[name] = counting.row_counts(validate.count_by_rule(checked[name]))
-    _check_size(delivery, counts, preparation.expected_rows)
+    check_size(delivery, counts, preparation.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
         counting.check_rejected(path, name, counts[name], max_fraction=limit)
-    frames = _cleaned(spark, checked, settings)
-    with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
-        tables = _counted(spark, delivery, counts, attempts)
-        if _made_of(delivery, settings) != made_of:
-            raise MovierateError(f"{source}: its files changed while they were read: run prepare again")
-        ledger = lake.publish(target, attempts, tables, made_of, to=before)
-        return PreparedLake(ledger, is_new=True)
+    return ReadDelivery(counts, _cleaned(checked, settings))
 
 
-def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
+def check_unchanged(delivery: Delivery, settings: Settings, given: Mapping[str, Any]) -> None:
+    """Refuse a delivery that is no longer what :func:`made_of` said before it was read.
+
+    Raises:
+        MovierateError: a file has changed.
+    """
+    if made_of(delivery, settings) != given:
+        folder = delivery.files[0].parent
+        raise MovierateError(f"{folder}: its files changed while they were read: run prepare again")
+
+
+def made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     """What the lake is made from, for its ledger: equal inputs and settings give an equal lake."""
     sections = settings.model_dump(mode="json", include={"input", "validate_", "clean"})
     inputs = {path.name: identity_of(path) for path in delivery.files}
@@ -100,7 +149,12 @@ def _made_of(delivery: Delivery, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: Mapping[str, int]) -> None:
+def check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: Mapping[str, int]) -> None:
+    """Refuse a delivery with another number of rows than expected, blank lines aside.
+
+    Raises:
+        InputError: a table has more or fewer.
+    """
     for name, rows in expected.items():
         delivered = counts[name].read - counts[name].blank if name in counts else 0
         if delivered != rows:
@@ -118,21 +172,15 @@ def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Setti
     return validate.with_rule(delivery.read(spark, name), rules)
 
 
-def _cleaned(
-    spark: SparkSession, checked: Mapping[str, DataFrame], settings: Settings
-) -> dict[str, DataFrame]:
+def _cleaned(checked: Mapping[str, DataFrame], settings: Settings) -> dict[str, DataFrame]:
     parts = {name: validate.split_by_rule(name, lines) for name, lines in checked.items()}
-    users = (
-        clean.clean_users(parts["users"].valid, settings=settings.clean)
-        if "users" in parts
-        else spark.createDataFrame([], schemas.USERS)
-    )
-    return {
-        "ratings": clean.clean_ratings(parts["ratings"].valid),
-        "users": users,
-        "movies": clean.clean_movies(parts["movies"].valid),
-        "rejected": reduce(DataFrame.unionByName, (part.rejected for part in parts.values())),
+    cleaning: dict[str, Callable[[DataFrame], DataFrame]] = {
+        "ratings": clean.clean_ratings,
+        "users": partial(clean.clean_users, settings=settings.clean),
+        "movies": clean.clean_movies,
     }
+    frames = {name: cleaning[name](part.valid) for name, part in parts.items()}
+    return {**frames, "rejected": reduce(DataFrame.unionByName, (part.rejected for part in parts.values()))}
 
 
 def _counted(
@@ -151,10 +199,9 @@ def _counted(
     }
     orphans = counting.count_orphans(**written, have_users="users" in delivery.paths)
     re_rated = counting.count_re_rated(written["ratings"])
-    demographics = ("gender", "age_group", "occupation", "zip3")
     beside: dict[str, dict[str, Any]] = {
         "ratings": {"re_rated": re_rated, "orphans": orphans, "unknown": {}},
-        "users": {"unknown": counting.unknown_counts(written["users"], demographics)},
-        "movies": {"unknown": counting.unknown_counts(written["movies"], ("year", "genres"))},
+        "users": {"unknown": counting.unknown_counts(written["users"], UNKNOWN["users"])},
+        "movies": {"unknown": counting.unknown_counts(written["movies"], UNKNOWN["movies"])},
     }
     return {name: each.model_copy(update=beside[name]) for name, each in tables.items()}

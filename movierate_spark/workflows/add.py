@@ -1,0 +1,159 @@
+"""prepare --add: a delivery of what is new, on top of a lake."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
+from movierate_spark.inputs import ledger as counting
+from movierate_spark.inputs.delivery import find_delivery
+from movierate_spark.inputs.merging import Merge, merged
+from movierate_spark.progress import Progress
+from movierate_spark.storage import lake
+from movierate_spark.storage.documents import DeliveryCounts, Ledger, TableCounts
+from movierate_spark.storage.folders import lake_to_write
+from movierate_spark.storage.lake import Lake
+from movierate_spark.storage.locations import Location
+from movierate_spark.workflows.prepare import (
+    UNKNOWN,
+    Preparation,
+    PreparedLake,
+    check_size,
+    check_unchanged,
+    made_of,
+    read_delivery,
+)
+
+
+def add_delivery(
+    spark: SparkSession, settings: Settings, progress: Progress, *, preparation: Preparation, target: Location
+) -> PreparedLake:
+    """Add a delivery to the lake ``target``, unless it was added before with the same settings.
+
+    It leaves what one delivery of everything would leave. Any of the three tables may be missing. A run that
+    is killed leaves the lake as it was, and can be run again.
+
+    Raises:
+        InputError: there is no lake, or one that was cleaned with other settings; or the delivery can't be
+            found or read, has another number of rows than expected, or too many of its rows are rejected.
+        MovierateError: the files changed while they were read.
+        ConflictError: another run has published a lake meanwhile.
+    """
+    source = preparation.source
+    delivery = find_delivery(
+        source, format_name=preparation.format_name, settings=settings.input, complete=False
+    )
+    state, before = lake_to_write(target), lake.open_lake(spark, target)
+    given = made_of(delivery, settings)
+    _check_addable(before, given)
+    if not preparation.force and (same := _added_before(before.ledger, given)):
+        check_size(delivery, same.tables, preparation.expected_rows)
+        return PreparedLake(before.ledger, same, is_new=False)
+    read = read_delivery(spark, delivery, settings, progress, preparation=preparation)
+    with progress.step(f"add to {target}"), ExitStack() as stack:
+        state = lake.at_versions(state, before.ledger.versions)
+        merges = {
+            name: stack.enter_context(merged(name, read.frames[name], state.tables[name]))
+            for name in delivery.paths
+        }
+        frames = {name: merge.rows for name, merge in merges.items() if merge.added_rows or merge.files}
+        if any(counts.rejected for counts in read.counts.values()):
+            frames["rejected"] = read.frames["rejected"]
+        attempts = stack.enter_context(lake.publishing(target, frames))
+        added = DeliveryCounts(
+            **given,
+            tables={
+                name: counting.with_superseded(read.counts[name], kept=merge.added_rows)
+                for name, merge in merges.items()
+            },
+        )
+        check_unchanged(delivery, settings, given)
+        ledger = lake.publish(
+            target,
+            attempts,
+            _counts_together(before, added, merges),
+            {**_last_complete(before.ledger), "deliveries": [*_deliveries(before.ledger), added]},
+            to=state,
+            replacing={name: merges[name].files if name in merges else frozenset() for name in attempts},
+            before=before.ledger,
+        )
+        return PreparedLake(ledger, added, is_new=True)
+
+
+def _check_addable(before: Lake, given: Mapping[str, Any]) -> None:
+    if before.ledger.tables["ratings"].re_rated is None:
+        raise InputError(f"{before.path}: a lake of version 0.1, which can't be added to: prepare it again")
+    if before.ledger.settings["clean"] != given["settings"]["clean"]:
+        raise InputError(
+            f"{before.path}: its rows were cleaned with other settings ([clean]): use the same, or prepare"
+            " everything again"
+        )
+
+
+def _last_complete(ledger: Ledger) -> dict[str, Any]:
+    """What the ledger says of the last delivery that was complete."""
+    return {name: getattr(ledger, name) for name in ("format", "inputs", "settings", "made_by")}
+
+
+def _deliveries(ledger: Ledger) -> list[DeliveryCounts]:
+    """All deliveries that are in the lake, oldest first."""
+    return [*ledger.deliveries] or [DeliveryCounts(**_last_complete(ledger), tables=ledger.tables)]
+
+
+def _added_before(ledger: Ledger, given: Mapping[str, Any]) -> DeliveryCounts | None:
+    """The same delivery, if the lake has it and no rating was rejected for a time that may be valid now."""
+    for each in _deliveries(ledger):
+        is_same = all(getattr(each, name) == given[name] for name in ("format", "inputs", "settings"))
+        too_late = "ratings" in each.tables and each.tables["ratings"].by_rule.get("rated_at", 0)
+        if is_same and not too_late:
+            return each
+    return None
+
+
+def _counts_together(
+    before: Lake, added: DeliveryCounts, merges: Mapping[str, Merge]
+) -> dict[str, TableCounts]:
+    """The counts of all deliveries, the added one included."""
+    tables = dict(before.ledger.tables)
+    for name, counts in added.tables.items():
+        merge = merges[name]
+        tables[name] = counting.added_up(tables[name], counts, replaced=merge.replaced_rows)
+        if name in UNKNOWN and merge.added_rows:
+            after = merge.after(getattr(before, name))
+            unknown = counting.unknown_counts(after, UNKNOWN[name])
+            tables[name] = tables[name].model_copy(update={"unknown": unknown})
+    beside = {"re_rated": _re_rated(before, merges), "orphans": _orphans(before, tables, merges)}
+    return {**tables, "ratings": tables["ratings"].model_copy(update=beside)}
+
+
+def _re_rated(before: Lake, merges: Mapping[str, Merge]) -> int:
+    re_rated = before.ledger.tables["ratings"].re_rated or 0
+    if "ratings" not in merges:
+        return re_rated
+    merge = merges["ratings"]
+    return re_rated + merge.added_rows - merge.replaced_rows - merge.new_ids
+
+
+def _orphans(before: Lake, tables: Mapping[str, TableCounts], merges: Mapping[str, Merge]) -> int:
+    """The number of ratings whose user or movie is in no table.
+
+    Those that were there before are counted again only if their user or movie may be known now.
+    """
+    attributes = {
+        name: merges[name].after(getattr(before, name)) if name in merges else getattr(before, name)
+        for name in ("users", "movies")
+    }
+    earlier = before.ledger.tables
+    orphans, have_users = earlier["ratings"].orphans or 0, tables["users"].accepted > 0
+    may_be_known = orphans and any(merges[name].new_ids for name in attributes if name in merges)
+    if may_be_known or have_users != (earlier["users"].accepted > 0):
+        ratings = merges["ratings"].after(before.ratings) if "ratings" in merges else before.ratings
+        return counting.count_orphans(ratings, **attributes, have_users=have_users)
+    if "ratings" not in merges:
+        return orphans
+    return orphans + counting.count_orphans(merges["ratings"].new, **attributes, have_users=have_users)

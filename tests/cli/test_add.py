@@ -1,0 +1,331 @@
+"""Deliveries that add to a lake: again, late, killed, taken back."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from deliveries import START, ml_1m, title, write
+from helpers import Outcome
+from pyspark.sql import Row, SparkSession
+from pyspark.sql import functions as F
+
+from movierate_spark.config import Settings
+from movierate_spark.errors import ConflictError
+from movierate_spark.inputs import merging
+from movierate_spark.progress import Progress
+from movierate_spark.storage import lake as lakes
+from movierate_spark.storage.documents import Ledger
+from movierate_spark.storage.tables import current_files, read_table
+from movierate_spark.workflows import add as adding
+from movierate_spark.workflows.prepare import Preparation, prepare_lake
+
+Movierate = Callable[..., Outcome]
+Add = Callable[[Path, Path], Ledger]
+BASE = [(1, 10, 5, START), (1, 20, 3, START + 9), (2, 10, 4, START + 20)]
+
+
+@pytest.fixture
+def add(spark: SparkSession, settings: Settings, progress: Progress) -> Add:
+    def run(source: Path, target: Path) -> Ledger:
+        preparation = Preparation(source)
+        return adding.add_delivery(spark, settings, progress, preparation=preparation, target=target).ledger
+
+    return run
+
+
+@pytest.fixture
+def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Add:
+    def run(source: Path, target: Path) -> Ledger:
+        preparation = Preparation(source)
+        return prepare_lake(spark, settings, progress, preparation=preparation, target=target).ledger
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the first test that needs a lake of :data:`BASE` leaves it for the others."""
+    return tmp_path_factory.mktemp("small") / "lake"
+
+
+@pytest.fixture
+def target(small: Path, prepare: Add, tmp_path: Path) -> Path:
+    """A lake of :data:`BASE`, of its own for a test."""
+    if not (small / "ledger.json").exists():
+        prepare(ml_1m(small.parent / "input", BASE), small)
+    shutil.copytree(small, tmp_path / "lake")
+    return tmp_path / "lake"
+
+
+def ratings_only(folder: Path, rows: list[tuple[int, int, int, int]]) -> Path:
+    write(folder / "ratings.dat", [f"{u}::{m}::{stars}::{second}" for u, m, stars, second in rows])
+    return folder
+
+
+def content(spark: SparkSession, path: Path) -> dict[str, list[Row]]:
+    """The rows of a lake's tables; of rejected lines all but their file."""
+    ledger, _ = lakes.read_ledger(path)
+    tables = {
+        name: read_table(spark, path / name, schema, version=ledger.versions[name])
+        for name, schema in lakes.schemas.LAKE.items()
+    }
+    return {
+        name: sorted(
+            table.drop("source_file").withColumn("rated_at", F.col("rated_at").cast("long")).collect()
+            if "rated_at" in table.columns
+            else table.drop("source_file").collect(),
+            key=str,
+        )
+        for name, table in tables.items()
+    }
+
+
+def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
+    spark: SparkSession, prepare: Add, add: Add, tmp_path: Path
+) -> None:
+    chance = random.Random(4)
+    # Few users, movies and seconds: many ratings are of the same pair or second, and come late.
+    rows = [
+        (chance.randint(1, 6), chance.randint(1, 5), chance.randint(1, 5), START + chance.randint(0, 9))
+        for _ in range(160)
+    ]
+    lines = [f"{u}::{m}::{stars}::{second}" for u, m, stars, second in rows]
+    lines[60:60] = ["x::1::5::956703932", " ", "1::2::9::956703932"]
+    whole = ml_1m(tmp_path / "whole", [*rows, (7, 6, 5, START)])
+    write(whole / "ratings.dat", lines)
+    users = (whole / "users.dat").read_text().splitlines()
+    movies = (whole / "movies.dat").read_text(encoding="iso-8859-1").splitlines()
+    changed = "3::M::56::3::99999"  # is greater than the line that it replaces
+    parts = [
+        (lines[:40], users[:3], movies[:4]),
+        (lines[40:105], [], movies[4:]),
+        (lines[105:130], [*users[3:5], changed, users[0]], []),
+        (lines[130:], users[5:], movies[2:3]),
+    ]
+    for number, part in enumerate(parts):
+        folder = tmp_path / f"part {number}"
+        for name, given in zip(("ratings", "users", "movies"), part, strict=True):
+            if given:
+                write(folder / f"{name}.dat", given)
+        (add if number else prepare)(folder, tmp_path / "lake")
+    for name in ("ratings", "users", "movies"):
+        given = [line for part in parts for line in part[("ratings", "users", "movies").index(name)]]
+        write(whole / f"{name}.dat", given)
+    expected = prepare(whole, tmp_path / "one")
+    added, _ = lakes.read_ledger(tmp_path / "lake")
+    assert content(spark, tmp_path / "lake") == content(spark, tmp_path / "one")
+    assert added.content()["tables"] == expected.content()["tables"]
+    assert expected.tables["ratings"].superseded > 10
+    assert [sum(each.tables["ratings"].read for each in added.deliveries)] == [163]
+    assert [list(each.tables) for each in added.deliveries][1:] == [
+        ["ratings", "movies"],
+        ["ratings", "users"],
+        ["ratings", "users", "movies"],
+    ]
+
+
+def test_a_delivery_is_added_once_and_said_in_lines(
+    spark: SparkSession, movierate: Movierate, target: Path, tmp_path: Path
+) -> None:
+    day = ratings_only(tmp_path / "day", [(1, 10, 4, START + 99), (2, 10, 2, START + 20)])
+    arguments = ("prepare", "--input", day, "--lake", target, "--add")
+    outcome = movierate(*arguments)
+    assert outcome.status == 0, outcome.err
+    assert "ratings: read 2 = accepted 1 + superseded 1\n" in outcome.out
+    assert outcome.out.endswith(f"lake: {target} (4 ratings, 2 users, 2 movies)\n")
+    ledger, _ = lakes.read_ledger(target)
+    assert (ledger.tables["ratings"].superseded, ledger.tables["ratings"].re_rated) == (1, 1)
+    next_day = ratings_only(tmp_path / "next", [(2, 20, 1, START + 200)])
+    assert movierate("prepare", "--input", next_day, "--lake", target, "--add").status == 0
+    again = movierate(*arguments)
+    assert "unchanged: added from the same files before (--force does it again)\n" in again.out
+    assert lakes.read_ledger(target)[0].versions["ratings"] == 2
+    assert "unchanged" not in movierate(*arguments, "--force").out
+    assert len(content(spark, target)["ratings"]) == 5
+    short = movierate(*arguments, "--expect-rows", "ratings=3")
+    assert (short.status, "2 rows, expected 3" in short.err) == (2, True)
+
+
+def test_a_full_delivery_replaces_all_that_was_added(
+    spark: SparkSession, prepare: Add, add: Add, target: Path, small: Path, tmp_path: Path
+) -> None:
+    before = content(spark, target)
+    add(ratings_only(tmp_path / "day", [(1, 10, 4, START + 99)]), target)
+    ledger = prepare(small.parent / "input", target)
+    assert content(spark, target) == before
+    assert not ledger.deliveries
+    assert ledger.before is not None
+    assert len(ledger.before.deliveries) == 2
+
+
+def test_a_higher_rating_of_the_same_second_replaces_the_lower_one(
+    spark: SparkSession, add: Add, target: Path, tmp_path: Path
+) -> None:
+    ledger = add(ratings_only(tmp_path / "day", [(1, 20, 4, START + 9), (2, 10, 1, START + 20)]), target)
+    ratings = ledger.tables["ratings"]
+    assert (ratings.accepted, ratings.superseded, ratings.re_rated) == (3, 2, 0)
+    assert [(row["user_id"], row["rating"]) for row in content(spark, target)["ratings"]] == [
+        (1, 5.0),
+        (1, 4.0),
+        (2, 4.0),
+    ]
+
+
+def test_orphans_are_counted_against_the_whole_lake(add: Add, target: Path, tmp_path: Path) -> None:
+    day = ratings_only(tmp_path / "day", [(1, 30, 4, START + 50), (9, 10, 4, START + 60)])
+    assert add(day, target).tables["ratings"].orphans == 2
+    write(tmp_path / "films" / "movies.dat", [f"30::{title(30)}::Drama"])
+    films = add(tmp_path / "films", target)
+    assert (films.tables["ratings"].orphans, films.tables["movies"].accepted) == (1, 3)
+    more = ratings_only(tmp_path / "more", [(9, 20, 4, START + 70), (2, 20, 4, START + 80)])
+    assert add(more, target).tables["ratings"].orphans == 2
+
+
+def test_an_empty_day_is_an_empty_delivery(
+    spark: SparkSession, prepare: Add, add: Add, tmp_path: Path
+) -> None:
+    header = "userId,movieId,rating,timestamp"
+    write(tmp_path / "input" / "ratings.csv", [header, f"1,10,4.5,{START}"])
+    write(tmp_path / "input" / "movies.csv", ["movieId,title,genres", "10,Heat (1995),Crime"])
+    prepare(tmp_path / "input", tmp_path / "lake")
+    before = content(spark, tmp_path / "lake")
+    write(tmp_path / "day" / "ratings.csv", [header])
+    ledger = add(tmp_path / "day", tmp_path / "lake")
+    assert content(spark, tmp_path / "lake") == before
+    assert ledger.deliveries[1].tables["ratings"].read == 0
+    assert set(ledger.versions.values()) == {0}
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("step", ["ratings", "rejected", "ledger"])
+def test_a_killed_run_leaves_the_lake_and_can_be_run_again(
+    spark: SparkSession, add: Add, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    day = ml_1m(tmp_path / "day", [(3, 20, 5, START + 7), (1, 20, 5, START + 9), (3, 20, 4, START + 8)])
+    with (day / "ratings.dat").open("a") as ratings:
+        ratings.writelines(f"3::20::4::{START + n}\n" for n in range(50, 70))
+        ratings.write("x::1::1::1\n")
+    before = content(spark, target)
+
+    def killed(*given: Any, **more: Any) -> Any:
+        if step == "ledger":
+            raise Killed
+        version = commit(*given, **more)
+        if given[0].table.name == step:
+            raise Killed
+        return version
+
+    commit = lakes.commit
+    with monkeypatch.context() as patch:
+        patch.setattr(lakes, "replace_json" if step == "ledger" else "commit", killed)
+        with pytest.raises(Killed):
+            add(day, target)
+    assert content(spark, target) == before
+    ledger = add(day, target)
+    ratings = [tuple(row)[:3] for row in content(spark, target)["ratings"]]
+    late = [(3, 20, 4.0)] * 21 + [(3, 20, 5.0)]
+    assert sorted(ratings) == sorted([(1, 10, 5.0), (1, 20, 5.0), (2, 10, 4.0), *late])
+    assert [row["user_id"] for row in content(spark, target)["users"]] == [1, 2, 3]
+    counts = ledger.tables["ratings"]
+    assert (counts.read, counts.accepted, counts.rejected, counts.superseded) == (27, 25, 1, 1)
+    assert len(content(spark, target)["rejected"]) == 1
+
+
+def test_of_two_deliveries_at_once_one_is_added_and_the_other_says_so(
+    spark: SparkSession, add: Add, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ratings_only(tmp_path / "first", [(1, 10, 4, START + 99)])
+    second = ratings_only(tmp_path / "second", [(2, 20, 4, START + 99)])
+    publishing = lakes.publishing
+
+    def overtaken(*given: Any) -> Any:
+        monkeypatch.setattr(lakes, "publishing", publishing)
+        add(second, target)
+        return publishing(*given)
+
+    monkeypatch.setattr(lakes, "publishing", overtaken)
+    with pytest.raises(ConflictError, match="another run has published its"):
+        add(first, target)
+    assert len(content(spark, target)["ratings"]) == 4
+    add(first, target)
+    assert len(content(spark, target)["ratings"]) == 5
+
+
+def test_the_newest_delivery_can_be_undone_while_its_files_are_there(
+    spark: SparkSession, movierate: Movierate, add: Add, target: Path, tmp_path: Path
+) -> None:
+    day = ratings_only(tmp_path / "day", [(1, 20, 5, START + 9), (2, 20, 4, START + 99)])
+    before, ledger = content(spark, target), lakes.read_ledger(target)[0]
+    undo = ("prepare", "--lake", target, "--undo")
+    nothing = movierate(*undo)
+    assert (nothing.status, "nothing to undo" in nothing.err) == (2, True)
+    add(day, target)
+    after = content(spark, target)
+    outcome = movierate(*undo)
+    assert outcome.status == 0, outcome.err
+    assert "ratings: read 3 = accepted 3\n" in outcome.out
+    assert content(spark, target) == before != after
+    assert lakes.read_ledger(target)[0].tables == ledger.tables
+    assert movierate(*undo).status == 2
+    add(day, target)
+    assert content(spark, target) == after
+    gone = lakes.read_ledger(target)[0].before
+    assert gone is not None
+    for name in current_files(target / "ratings", version=gone.versions["ratings"]):
+        (target / "ratings" / name).unlink(missing_ok=True)
+    refused = movierate(*undo)
+    assert (refused.status, "vacuum has removed files" in refused.err) == (2, True)
+    assert content(spark, target) == after
+
+
+def test_many_small_files_are_written_as_one(
+    spark: SparkSession, add: Add, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging, "MOST_SMALL_FILES", 2)
+    files = []
+    for day in range(3):
+        rated = [(3, 10, 4, START + 100 * day), (2, 20, 1 + day, START + 7)]
+        add(ratings_only(tmp_path / f"day {day}", rated), target)
+        files.append(len(current_files(target / "ratings")))
+    assert max(files) <= 3
+    assert files != sorted(files)
+    assert [(row["user_id"], row["rating"]) for row in content(spark, target)["ratings"]][-1] == (3, 4.0)
+    assert len(content(spark, target)["ratings"]) == 3 + 3 + 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--input", "day", "--lake", "none", "--add"], "no lake there"),
+        (["--lake", "lake"], "name the folder of the files"),
+        (["--input", "day", "--lake", "lake", "--undo"], "goes with --lake"),
+        (["--input", "nothing", "--lake", "lake", "--add"], "none of ratings.dat"),
+        (["--input", "day", "--lake", "lake", "--add", "--config", "other.toml"], "other settings"),
+    ],
+)
+def test_what_can_not_be_added_is_refused_in_a_line(
+    movierate: Movierate,
+    target: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    problem: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ratings_only(tmp_path / "day", [(1, 10, 4, START + 99)])
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "other.toml").write_text("[clean]\nage_max = 99\n")
+    ledger = (target / "ledger.json").read_bytes()
+    outcome = movierate("prepare", *arguments)
+    assert outcome.status == 2
+    assert problem in outcome.err
+    assert (target / "ledger.json").read_bytes() == ledger
+    assert not (tmp_path / "none").exists()
