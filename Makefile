@@ -25,14 +25,14 @@ SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf
 demo: setup java
 	$(BIN)/movierate demo
 
-# Two processes run the tests, a file at a time, each with a Spark session of its own. Types and layers are looked at
-# beside them, and what they say comes last.
+# Two processes run the tests, a file at a time (tests/conftest.py), each with a Spark session of its own. Types and
+# layers are looked at beside them, and what they say comes last.
 test: setup java browser $(S3_VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
 	{ $(BIN)/mypy; types=$$?; $(BIN)/lint-imports && exit $$types; } > "$$said" 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --durations=5; tested=$$?; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations=5; tested=$$?; \
 	wait $$beside; linted=$$?; cat "$$said"; \
 	[ $$tested = 0 ] || echo "make: tests failed: see what pytest says above"; \
 	[ $$linted = 0 ] || echo "make: types or layers are wrong: see what mypy and lint-imports say above"; \

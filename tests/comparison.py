@@ -12,6 +12,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql.types import StructType
 
 from movierate_spark import schemas
+from movierate_spark.model.scoring import KEYS
 from movierate_spark.storage.tables import read_table
 
 
@@ -55,6 +56,31 @@ def same_model(one: Path, other: Path) -> None:
     assert first["feature_names"] == second["feature_names"]
     for name in ("coefficients", "calibration", "decision_threshold", "metrics", "baselines"):
         assert first[name] == numbers(second[name]), name
+
+
+def listed(value: object) -> object:
+    """Rows and tuples as lists, inner ones included."""
+    return [listed(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def same_but_fitted(
+    spark: SparkSession, one: Path, other: Path, schema: StructType, *, name: str
+) -> list[tuple[object, ...]]:
+    """Compare rows of two models trained alike: floats within 1e-9, their versions not, all else exactly.
+
+    Returns the first one's rows.
+    """
+    version = schema.names.index("model_version")
+    keys = [place for place, column in enumerate(schema.names) if column in ("run_date", *KEYS)]
+    tables = [
+        sorted(rows(spark, home / name, schema), key=lambda row: [row[place] for place in keys])  # type: ignore[arg-type,return-value]
+        for home in (one, other)
+    ]
+    assert len(tables[0]) == len(tables[1])
+    for row, wanted in zip(*tables, strict=True):
+        found, expected = (listed(each[:version] + each[version + 1 :]) for each in (row, wanted))
+        assert found == numbers(expected)
+    return tables[0]
 
 
 def same_scores(spark: SparkSession, one: Path, other: Path) -> None:

@@ -21,6 +21,22 @@ from movierate_spark.simulation.files import simulate
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
+TOGETHER = {"test_demo.py": "simulated", "test_browser.py": "simulated"}
+"""Files whose tests look at the same run: one process makes it."""
+SLOW = ("test_score.py", "test_jobs.py", "test_history.py", "test_learning.py", "test_quickstart.py")
+SLOW += ("test_privacy.py", "test_recommend.py", "test_add.py", "test_faults.py", *TOGETHER)
+"""Files that begin first, so that no process waits for the other's last file."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Deal whole files to the processes that run the tests."""
+    for item in items:
+        name = item.path.name
+        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, item.path.as_posix())))
+    rank = {name: place for place, name in enumerate(SLOW)}
+    items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+
+
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     """One session for all tests: few shuffle partitions and no compiled queries, as the frames are small."""

@@ -21,9 +21,9 @@ from comparison import (
     local,
     numbers,
     rows,
+    same_but_fitted,
     same_model,
     same_recommendations,
-    same_scores,
 )
 from deliveries import write
 from helpers import ONE_FIT, ROOT
@@ -209,8 +209,7 @@ def test_evaluate_leaves_the_same_metrics(
     homes = (place.fetch("evaluation", tmp_path), here)
     there, wanted = (document(home / "evaluation" / "metrics.json") for home in homes)
     assert there == numbers(wanted)
-    tables = [rows(spark, home / "evaluation" / "predictions", schemas.PREDICTIONS) for home in homes]
-    close(tables, fitted=("p_like",), schema=schemas.PREDICTIONS)
+    same_but_fitted(spark, *homes, schemas.PREDICTIONS, name="evaluation/predictions")
 
 
 def test_score_leaves_the_same_scores_and_reasons(
@@ -218,8 +217,12 @@ def test_score_leaves_the_same_scores_and_reasons(
 ) -> None:
     place.run("scores")
     there = place.fetch("scores", tmp_path)
-    assert len(rows(spark, there / "scores" / "_rejected", schemas.REJECTED_REQUESTS)) == 1
-    same_scores(spark, there, here)
+    rejected = [
+        rows(spark, home / "scores" / "_rejected", schemas.REJECTED_REQUESTS) for home in (there, here)
+    ]
+    assert len(rejected[0]) == 1
+    assert rejected[0] == rejected[1]
+    assert same_but_fitted(spark, there, here, schemas.SCORES, name="scores")
     assert "unchanged" in place.run("scores")
 
 
@@ -228,10 +231,8 @@ def test_a_backfill_leaves_the_same_scores(
 ) -> None:
     said = place.run("backfill")
     assert "3 scored" in said or said.count("scored") >= len(DAYS)
-    homes = (place.fetch("backfill", tmp_path), here)
-    tables = [rows(spark, home / "backfill", schemas.SCORES) for home in homes]
-    assert {row[schemas.SCORES.names.index("run_date")].isoformat() for row in tables[0]} == set(DAYS)  # type: ignore[attr-defined]
-    assert tables[0] == tables[1]
+    found = same_but_fitted(spark, place.fetch("backfill", tmp_path), here, schemas.SCORES, name="backfill")
+    assert {str(row[schemas.SCORES.names.index("run_date")]) for row in found} == set(DAYS)
 
 
 def test_recommend_leaves_the_same_movies(
@@ -338,12 +339,3 @@ def test_vacuum_removes_what_was_never_published(place: Place, tmp_path: Path) -
     assert not lost.exists()
     scores = place.fetch("scores", tmp_path) / "scores"
     assert [file for file in scores.rglob("*.parquet") if "_rejected" not in str(file)]
-
-
-def close(tables: Sequence[list[Any]], *, fitted: Sequence[str], schema: Any) -> None:
-    """Rows that are equal, but for fitted values within 1e-9."""
-    places = [schema.names.index(name) for name in fitted]
-    for one, other in zip(*tables, strict=True):
-        assert [one[place] for place in places] == pytest.approx([other[place] for place in places], abs=1e-9)
-        rest = [[value for i, value in enumerate(row) if i not in places] for row in (one, other)]
-        assert rest[0] == rest[1]
