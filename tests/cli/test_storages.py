@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -245,9 +246,11 @@ def test_recommend_leaves_the_same_movies(
 @pytest.mark.parametrize("name", ["segments", "records"])
 def test_what_only_speaks_says_the_same(place: Place, here: Path, name: str) -> None:
     there, wanted = (told(said) for said in (place.run(name), local(here, *jobs(here)[name])))
-    assert len(there) == len(wanted)
     if name == "segments":
         assert there == wanted
+        return
+    records, others = (re.findall(r"(prepare|train) +(\w+) ", "\n".join(said)) for said in (there, wanted))
+    assert sorted(records) == sorted([*others, ("prepare", "unchanged")])
 
 
 def told(said: str) -> list[str]:
