@@ -6,9 +6,15 @@
 | users           | a user                           | user_id                     |
 | movies          | a movie                          | movie_id                    |
 | rejected        | an input row that broke a rule   | none                        |
+| history         | an event before the state's end  | none                        |
+| movie_totals    | an amount for a movie and group  | none: a key's rows add up   |
+| daily_totals    | an amount for a day              | none: a key's rows add up   |
 | scores          | a readable request of a run date | none: requests may repeat   |
 | predictions     | an evaluated rating              | user_id, movie_id, at       |
 | recommendations | a movie recommended to a user    | user_id, rank               |
+
+The state of a lake is ``history``, ``movie_totals`` and ``daily_totals``
+(:mod:`movierate_spark.features.state`), with the events and sums of :mod:`movierate_spark.features.events`.
 
 Times are UTC. Null means unknown; an unknown genre is an empty array. A user's later rating of a movie, a
 *re-rating*, stays beside the earlier one.
@@ -45,7 +51,29 @@ USERS = _struct(
 )
 MOVIES = _struct(movie_id=LongType(), title=StringType(), year=IntegerType(), genres=ArrayType(StringType()))
 REJECTED = _struct(table=StringType(), rule=StringType(), raw=StringType(), source_file=StringType())
+HISTORY = _struct(
+    user_id=LongType(),
+    movie_id=LongType(),
+    at=TimestampType(),
+    rating=DoubleType(),
+    replaced=DoubleType(),
+    withdrawn_at=TimestampType(),
+    residual=LongType(),
+)
+MOVIE_TOTALS = _struct(
+    movie_id=LongType(),
+    gender=StringType(),
+    age_group=StringType(),
+    occupation=StringType(),
+    n=LongType(),
+    tenths=LongType(),
+    likes=LongType(),
+    squares=LongType(),
+)
+DAILY_TOTALS = _struct(day=DateType(), n=LongType(), tenths=LongType(), likes=LongType())
+STATE = {"history": HISTORY, "movie_totals": MOVIE_TOTALS, "daily_totals": DAILY_TOTALS}
 LAKE = {"ratings": RATINGS, "users": USERS, "movies": MOVIES, "rejected": REJECTED}
+LAKE_AND_STATE = {**LAKE, **STATE}
 
 REASON = _struct(feature=StringType(), contribution=DoubleType())
 SCORES = _struct(

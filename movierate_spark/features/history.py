@@ -13,6 +13,7 @@ a complete Arrow table.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -33,7 +34,16 @@ from pyspark.sql.types import (
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
-from movierate_spark.features.segments import ORDINARY, PLACE, RECENT, TOTALS, Layout, in_segments, layout
+from movierate_spark.features.segments import (
+    BEFORE_ALL,
+    ORDINARY,
+    PLACE,
+    RECENT,
+    TOTALS,
+    Layout,
+    in_segments,
+    layout,
+)
 from movierate_spark.features.task_columns import (
     ROWS_PER_BATCH,
     Columns,
@@ -79,6 +89,7 @@ TASTES = StructType(
         StructField("taste_vector", ArrayType(DoubleType())),
     ]
 )
+DAILY_SUMS = SUMS[:3]
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
 """The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
@@ -86,17 +97,40 @@ SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
 Layouts = Mapping[str, Layout]
 
 
-def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
+@dataclass(frozen=True)
+class Kept:
+    """What :mod:`movierate_spark.features.state` knows of ratings that are not among the rows.
+
+    ``movie_totals`` have movie_id, :data:`GROUPS` and the sums of :data:`SUMS`; the rows of a movie add up.
+    ``events`` are those of the ``users`` (user_id) for whom rows are made, with ``residual``, ``genres`` and
+    ``year``.
+    """
+
+    movie_totals: DataFrame
+    users: DataFrame
+    events: DataFrame
+
+
+def daily_totals(timeline: DataFrame, *, min_rating: float) -> DataFrame:
+    """The sums of :data:`DAILY_SUMS` of the ratings of each ``day`` (UTC)."""
+    dated = timeline.withColumns({"day": F.to_date("at"), **added(min_rating)})
+    return dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in DAILY_SUMS))
+
+
+def with_priors(timeline: DataFrame, *, min_rating: float, before: DataFrame | None = None) -> DataFrame:
     """Add :data:`PRIOR_COLUMNS`: mean rating and like rate of all ratings made before the row's day (UTC).
 
-    On the first day there are no such ratings: the mean is ``min_rating`` and the like rate 0.5.
+    On the first day there are no such ratings: the mean is ``min_rating`` and the like rate 0.5. ``before``
+    are the daily totals of ratings that are not in the timeline.
     """
-    dated = timeline.withColumns({"day": F.to_date("at"), **added(min_rating)})
-    totals = dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in SUMS))
+    totals = daily_totals(timeline, min_rating=min_rating)
+    if before is not None:
+        totals = totals.unionByName(before)
+    by_day = totals.groupBy("day").agg(*(F.sum(name).alias(name) for name in DAILY_SUMS))
     earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
-    n, tenths, likes = (F.sum(name).over(earlier_days) for name in SUMS[:3])
+    n, tenths, likes = (F.sum(name).over(earlier_days) for name in DAILY_SUMS)
     # One like and one other rating more: a like rate of 0 or 1 would have no finite log odds.
-    priors = totals.select(
+    priors = by_day.select(
         "day",
         F.coalesce(tenths / (F.nullif(n, F.lit(0)) * 10), F.lit(float(min_rating))).alias("prior_mean"),
         F.coalesce((likes + 1) / (n + 2), F.lit(0.5)).alias("prior_like_rate"),
@@ -104,35 +138,79 @@ def with_priors(timeline: DataFrame, *, min_rating: float) -> DataFrame:
     return timeline.withColumn("day", F.to_date("at")).join(F.broadcast(priors), "day").drop("day")
 
 
-def layouts(timeline: DataFrame, settings: FeatureSettings) -> Layouts:
+def layouts(timeline: DataFrame, settings: FeatureSettings, *, kept: Kept | None = None) -> Layouts:
     """How the rows are spread over tasks by movie and by user; both counts are Spark actions."""
-    seconds = {"movie_id": F.unix_seconds("at"), "user_id": counts_from()}
+    of_users = timeline if kept is None else _of_users(timeline, kept)
     return {
-        key: layout(
-            timeline.select("user_id", "movie_id", second.alias("second")),
-            key,
+        "movie_id": movie_layout(timeline, settings, totals=kept.movie_totals if kept else None),
+        "user_id": layout(
+            of_users.select("user_id", "movie_id", counts_from().alias("second")),
+            "user_id",
             max_rows=settings.task_max_rows,
-        )
-        for key, second in seconds.items()
+        ),
     }
 
 
+def movie_layout(
+    timeline: DataFrame, settings: FeatureSettings, *, totals: DataFrame | None = None
+) -> Layout:
+    """How the rows, and those of ``totals``, are spread over tasks by movie; a Spark action."""
+    rows = timeline.select("user_id", "movie_id", F.unix_seconds("at").alias("second"))
+    if totals is not None:
+        rows = rows.unionByName(_before_all(totals.select("movie_id")), allowMissingColumns=True)
+    return layout(rows, "movie_id", max_rows=settings.task_max_rows)
+
+
+def with_movie_columns(
+    rows: DataFrame,
+    tasks: Layout,
+    settings: FeatureSettings,
+    *,
+    min_rating: float,
+    totals: DataFrame | None = None,
+) -> DataFrame:
+    """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and attributes.
+
+    ``totals`` are the :attr:`Kept.movie_totals` of ratings that are not in the timeline. With them, it has
+    ``known_residual``, which takes the residual's place where it is not null.
+    """
+    events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
+    if totals is not None:
+        events = events.unionByName(_before_all(totals), allowMissingColumns=True)
+    by_movie = in_segments(events, tasks, within=GROUPS, sums=SUMS)
+    with_movie = add_columns(
+        tasks.spread(by_movie),
+        partial(movie_history, settings=settings),
+        [*MOVIE_COLUMNS, "residual"],
+        keep=_has_time,
+        without=(*PLACE, "second"),
+    )
+    if totals is None:
+        return with_movie
+    residual = F.coalesce("known_residual", "residual")
+    return with_movie.withColumn("residual", residual).drop("known_residual")
+
+
 def with_movie_history(
-    rows: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
+    rows: DataFrame,
+    task_layouts: Layouts,
+    settings: FeatureSettings,
+    *,
+    min_rating: float,
+    kept: Kept | None = None,
 ) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and attributes.
 
-    The rows, with those that carry earlier totals and ratings, lie in the tasks of the pass by user.
+    The rows, with those that carry earlier totals and ratings, lie in the tasks of the pass by user. With
+    ``kept``, they are those of its users.
     """
-    events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
-    by_movie = in_segments(events, task_layouts["movie_id"], within=GROUPS, sums=SUMS)
-    movie_pass = partial(movie_history, settings=settings)
-    with_movie = add_columns(
-        task_layouts["movie_id"].spread(by_movie),
-        movie_pass,
-        [*MOVIE_COLUMNS, "residual"],
-        without=(*PLACE, "second"),
+    totals = kept.movie_totals if kept else None
+    with_movie = with_movie_columns(
+        rows, task_layouts["movie_id"], settings, min_rating=min_rating, totals=totals
     )
+    if kept is not None:
+        earlier_events = kept.events.withColumns(added(min_rating))
+        with_movie = _of_users(with_movie, kept).unionByName(earlier_events, allowMissingColumns=True)
     by_user = in_segments(
         with_movie.withColumn("second", counts_from()),
         task_layouts["user_id"],
@@ -141,6 +219,15 @@ def with_movie_history(
         recent=max(*RECENT_RATINGS, settings.history_max if settings.uses_taste else 0),
     )
     return task_layouts["user_id"].spread(by_user)
+
+
+def _before_all(totals: DataFrame) -> DataFrame:
+    """Totals as rows that are before all others, and have no time of their own."""
+    return totals.withColumn("second", F.lit(BEFORE_ALL))
+
+
+def _of_users(rows: DataFrame, kept: Kept) -> DataFrame:
+    return rows.join(kept.users, "user_id", "left_semi")
 
 
 def with_user_history(
@@ -235,6 +322,11 @@ def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
     stars = np.asarray(rows["rating"].fill_null(0.0))
     residual = np.rint((stars - mean) * RESIDUAL_UNITS).astype(np.int64)
     return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
+
+
+def _has_time(rows: pa.Table) -> NDArray[np.bool_]:
+    """Whether a row is an event or a request, and not a summary of earlier ones."""
+    return is_ordinary(rows) & known(rows, "at")
 
 
 def is_in_result(rows: pa.Table) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 from pyspark.sql import DataFrame
@@ -11,6 +12,7 @@ from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
 from movierate_spark.features.history import layouts, with_movie_history, with_priors, with_user_history
+from movierate_spark.features.state import events_since, kept_for, state_for
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
@@ -41,16 +43,21 @@ def rows_by_user(
     lake: Lake, settings: FeatureSettings, *, min_rating: float, requests: DataFrame | None = None
 ) -> DataFrame:
     """What :func:`complete_rows` needs of :func:`feature_rows`, for use with several tables."""
-    timeline = events(lake.ratings, has_re_ratings=lake.has_re_ratings)
+    state = state_for(lake, settings, requests, min_rating=min_rating)
+    if state is None:
+        timeline = events(lake.ratings, has_re_ratings=lake.has_re_ratings)
+    else:
+        timeline = events_since(lake.ratings, state, has_re_ratings=lake.has_re_ratings)
     if requests is not None:
         marked = requests.withColumn("is_request", F.lit(True))
         timeline = timeline.withColumn("is_request", F.lit(False)).unionByName(
             marked, allowMissingColumns=True
         )
-    task_layouts = layouts(timeline, settings)
-    prior = with_priors(timeline, min_rating=min_rating)
+    kept = kept_for(state, timeline, requests, lake.movies) if state and requests else None
+    task_layouts = layouts(timeline, settings, kept=kept)
+    prior = with_priors(timeline, min_rating=min_rating, before=state.daily_totals if state else None)
     attributed = with_attributes(prior, lake.users, lake.movies)
-    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating)
+    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating, kept=kept)
 
 
 def complete_rows(
@@ -90,7 +97,8 @@ def before(lake: Lake, until: datetime | None) -> Lake:
     """The lake with only the ratings before ``until``; None means all ratings."""
     if until is None:
         return lake
-    return Lake(**{**vars(lake), "ratings": lake.ratings.where(F.col("rated_at") < F.lit(until))})
+    state = lake.state if lake.state and lake.state.until <= until else None
+    return replace(lake, ratings=lake.ratings.where(F.col("rated_at") < F.lit(until)), state=state)
 
 
 def second_after_last(lake: Lake) -> datetime:

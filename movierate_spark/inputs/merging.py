@@ -18,9 +18,6 @@ from movierate_spark.storage.tables import read_files
 FILE = "_file"
 """The column with the name of a row's file, in rows of a table."""
 KEYS = {"ratings": ("user_id", "movie_id", "rated_at"), "users": ("user_id",), "movies": ("movie_id",)}
-MOST_SMALL_FILES = 64
-SMALL_FILE_BYTES = 32 * 2**20
-"""If a table has more files that are smaller, the next delivery is written together with their rows."""
 
 
 @dataclass(frozen=True)
@@ -84,9 +81,7 @@ def merged(name: str, delivered: DataFrame, table: OpenedTable) -> Iterator[Merg
         added, replaced = kept(changes.added), kept(changes.replaced)
         replaced_in = {row[FILE]: row["count"] for row in replaced.groupBy(FILE).count().collect()}
         rewritten = {files[name].name for name in replaced_in}
-        small = {file.name for file in files.values() if file.size < SMALL_FILE_BYTES}
-        if len(small) > MOST_SMALL_FILES:
-            rewritten |= small
+        rewritten |= table.small_files()
         staying = read_files(spark, table.path, schema, rewritten)
         added_rows, new_ids = _rows_and_new_ids(added, present, ids)
         yield Merge(

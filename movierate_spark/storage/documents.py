@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -125,16 +126,32 @@ class DeliveryCounts(Part):
     tables: Mapping[str, TableCounts]
 
 
+class StateSettings(Part):
+    """The settings on which the content of a lake's state depends."""
+
+    min_rating: float
+    shrinkage_movie: float
+
+
+class KeptState(Part):
+    """A lake's state: ``until`` is the midnight (UTC) that ends its last day."""
+
+    until: datetime
+    settings: StateSettings
+
+
 class Ledger(DeliveryCounts, Document):
     """``ledger.json``: a lake's inputs, the counts of their lines, and the versions of its tables.
 
     ``tables`` counts the lines of all deliveries; a row that a later delivery replaces is superseded. The
     other fields of a delivery are those of the last one that was complete. If others were added to it,
-    ``deliveries`` has all of them, oldest first. ``before`` is the ledger that this one replaced.
+    ``deliveries`` has all of them, oldest first. ``before`` is the ledger that this one replaced. ``state``
+    describes the history that is kept; None if none is.
     """
 
     versions: Mapping[str, int]
     deliveries: Sequence[DeliveryCounts] = ()
+    state: KeptState | None = None
     before: Ledger | None = None
 
 

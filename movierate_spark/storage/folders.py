@@ -27,12 +27,14 @@ def lake_to_write(path: Location) -> LakeState:
     Raises:
         InputError: the path is a file, a folder with other content, or has a table with another schema.
     """
-    state = LakeState(tag_of(path / LEDGER), {name: open_table(path / name) for name in schemas.LAKE})
+    state = LakeState(
+        tag_of(path / LEDGER), {name: open_table(path / name) for name in schemas.LAKE_AND_STATE}
+    )
     names = set(entries(path))
-    tables = {name for name in names.intersection(schemas.LAKE) if (path / name).is_dir()}
+    tables = {name for name in names.intersection(schemas.LAKE_AND_STATE) if (path / name).is_dir()}
     check_folder(path, "lake", {LEDGER, *tables})
     for name in tables:
-        _check_table(state.tables[name], "lake", schemas.LAKE[name])
+        _check_table(state.tables[name], "lake", schemas.LAKE_AND_STATE[name])
     return state
 
 

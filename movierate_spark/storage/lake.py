@@ -1,4 +1,4 @@
-"""The lake: four Delta tables, and a ledger that commits them together.
+"""The lake: Delta tables, and a ledger that commits them together.
 
 ``ledger.json`` names the version of each table. It is written last, by an atomic rename. Readers open the
 tables at these versions, so that they see either the complete new delivery or the one before it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from deltalake import CommitProperties
@@ -21,7 +22,7 @@ from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
-from movierate_spark.storage.documents import Ledger, TableCounts, read_document
+from movierate_spark.storage.documents import KeptState, Ledger, StateSettings, TableCounts, read_document
 from movierate_spark.storage.files import files_below, replace_json
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable, open_table
@@ -31,11 +32,22 @@ LEDGER = "ledger.json"
 
 
 @dataclass(frozen=True)
+class State:
+    """The history of every user and movie as of a midnight (UTC), at the versions in the ledger."""
+
+    until: datetime
+    settings: StateSettings
+    history: DataFrame
+    movie_totals: DataFrame
+    daily_totals: DataFrame
+
+
+@dataclass(frozen=True)
 class Lake:
     """A lake whose frames are at the versions in the ledger.
 
     ``ledger_sha256`` is the digest of the bytes from which ``ledger`` was parsed; the file may have been
-    replaced since.
+    replaced since. ``state`` is None if no history is kept.
     """
 
     path: Location
@@ -44,6 +56,7 @@ class Lake:
     ratings: DataFrame
     users: DataFrame
     movies: DataFrame
+    state: State | None = None
 
     @property
     def has_re_ratings(self) -> bool:
@@ -84,11 +97,16 @@ def open_lake(spark: SparkSession, path: Location) -> Lake:
         InputError: there is no lake, or its ledger or a table can't be read.
     """
     ledger, content = read_ledger(path)
-    frames = {
-        name: read_table(spark, path / name, schemas.LAKE[name], version=ledger.versions[name])
-        for name in ("ratings", "users", "movies")
-    }
-    return Lake(path, ledger, sha256(content), **frames)
+
+    def frames(*names: str) -> dict[str, DataFrame]:
+        return {
+            name: read_table(spark, path / name, schemas.LAKE_AND_STATE[name], version=ledger.versions[name])
+            for name in names
+        }
+
+    kept = ledger.state
+    state = State(kept.until, kept.settings, **frames(*schemas.STATE)) if kept else None
+    return Lake(path, ledger, sha256(content), **frames("ratings", "users", "movies"), state=state)
 
 
 def current_ledger(path: Location) -> Ledger | None:
@@ -173,7 +191,7 @@ def undo(path: Location, *, state: LakeState) -> Ledger:
     if not _is_complete(path, before):
         raise InputError(f"{path}: can't be undone: vacuum has removed files of the lake before")
     tables = at_versions(state, before.versions).tables
-    versions = {name: opened.version for name, opened in tables.items()}
+    versions = {name: tables[name].version for name in before.versions}
     _check_newest(path, versions)
     restored = Ledger.model_validate({**before.content(), "versions": versions})
     _publish_ledger(path, restored, to=state)
@@ -185,7 +203,7 @@ def publishing(path: Location, frames: Mapping[str, DataFrame]) -> Iterator[dict
     """Write the tables' files, by table. If the block fails, those that are not published are removed."""
     with ExitStack() as stack:
         yield {
-            name: stack.enter_context(attempt_to_write(frame, path / name, schemas.LAKE[name]))
+            name: stack.enter_context(attempt_to_write(frame, path / name, schemas.LAKE_AND_STATE[name]))
             for name, frame in frames.items()
         }
 
@@ -199,12 +217,13 @@ def publish(
     to: LakeState,
     replacing: Mapping[str, Collection[str]] | None = None,
     before: Ledger | None = None,
+    state: KeptState | None = None,
 ) -> Ledger:
     """Commit the tables, then write the ledger, which makes them visible to readers.
 
-    ``tables`` and ``made_of`` are the ledger's content without the versions. ``to`` is the lake as it was
-    when the run began, and ``before`` its ledger. With ``replacing``, a table's attempt replaces only these
-    of its files, and tables without an attempt stay.
+    ``tables``, ``made_of`` and ``state`` are the ledger's content without the versions. ``to`` is the lake as
+    it was when the run began, and ``before`` its ledger. With ``replacing``, a table's attempt replaces only
+    these of its files, and tables without an attempt stay.
 
     Raises:
         InputError: a table now has another schema.
@@ -217,17 +236,24 @@ def publish(
     for name, attempt in attempts.items():
         staying = [] if replacing is None else to.tables[name].files.get(None, [])
         rows = attempt.rows + sum(each.rows or 0 for each in staying if each.name not in partly[name])
-        if rows != counted[name]:
+        if rows != counted.get(name, rows):
             raise MovierateError(
                 f"{path / name}: {rows} rows written, {counted[name]} counted: did the input change?"
             )
-    versions = {name: table.version for name, table in to.tables.items()}
+    unused = frozenset(schemas.STATE if state is None else ())
+    versions = {
+        name: table.version
+        for name, table in to.tables.items()
+        if table.version is not None and name not in unused
+    }
     for name, attempt in attempts.items():
         versions[name] = commit(attempt, to=to.tables[name], replacing=partly.get(name))
     _check_newest(path, versions)
     content: dict[str, Any] = {**made_of, "tables": tables, "versions": versions}
     if before is not None:  # only the last one: each names what was before it
         content["before"] = {key: value for key, value in before.content().items() if key != "before"}
+    if state is not None:
+        content["state"] = state
     ledger = Ledger.new(**content)
     _publish_ledger(path, ledger, to=to)
     return ledger

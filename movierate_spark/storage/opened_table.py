@@ -18,6 +18,8 @@ from movierate_spark.storage.tables import RUN_DATE, delta_table, is_delta_table
 
 RENAMED = (("predicted", "predicted_liked"), ("liked", "predicted_liked"))
 """Columns (old name, new name) that had another name in version 0.1."""
+MOST_SMALL_FILES = 64
+SMALL_FILE_BYTES = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,12 @@ class OpenedTable:
         ):
             files.setdefault(run_date, []).append(DataFile(unquote(path), size, count))
         return files
+
+    def small_files(self) -> frozenset[str]:
+        """The data files that the next delivery should be written together with, as there are too many."""
+        every = (file for files in self.files.values() for file in files)
+        small = frozenset(file.name for file in every if file.size < SMALL_FILE_BYTES)
+        return small if len(small) > MOST_SMALL_FILES else frozenset()
 
     def state(self, transaction: Transaction, run_date: date | None) -> object:
         """What a commit of this transaction or run date would replace: a later commit changes it."""

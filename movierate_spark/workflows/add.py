@@ -19,6 +19,7 @@ from movierate_spark.storage.documents import DeliveryCounts, Ledger, TableCount
 from movierate_spark.storage.folders import lake_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
+from movierate_spark.workflows.keep_state import state_change
 from movierate_spark.workflows.prepare import (
     UNKNOWN,
     Preparation,
@@ -62,9 +63,9 @@ def add_delivery(
             for name in delivery.paths
         }
         frames = {name: merge.rows for name, merge in merges.items() if merge.added_rows or merge.files}
+        replacing = {name: merge.files for name, merge in merges.items()}
         if any(counts.rejected for counts in read.counts.values()):
             frames["rejected"] = read.frames["rejected"]
-        attempts = stack.enter_context(lake.publishing(target, frames))
         added = DeliveryCounts(
             **given,
             tables={
@@ -72,15 +73,21 @@ def add_delivery(
                 for name, merge in merges.items()
             },
         )
+        tables = _counts_together(before, added, merges)
+        change = state_change(
+            before, merges, state.tables, settings, has_re_ratings=bool(tables["ratings"].re_rated)
+        )
+        attempts = stack.enter_context(lake.publishing(target, {**frames, **change.rows}))
         check_unchanged(delivery, settings, given)
         ledger = lake.publish(
             target,
             attempts,
-            _counts_together(before, added, merges),
+            tables,
             {**_last_complete(before.ledger), "deliveries": [*_deliveries(before.ledger), added]},
             to=state,
-            replacing={name: merges[name].files if name in merges else frozenset() for name in attempts},
+            replacing={"rejected": frozenset(), **replacing, **change.files},
             before=before.ledger,
+            state=change.kept,
         )
         return PreparedLake(ledger, added, is_new=True)
 

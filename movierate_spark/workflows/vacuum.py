@@ -36,7 +36,7 @@ def vacuum_folder(
         return _vacuum_lake(folder, retention_hours=retention_hours, dry_run=dry_run)
     if (folder / bundle.MANIFEST).is_file():
         return _vacuum_model(folder, retention_hours=retention_hours, dry_run=dry_run)
-    if (folder.parent / lake.LEDGER).exists() and folder.name in schemas.LAKE:
+    if (folder.parent / lake.LEDGER).exists() and folder.name in schemas.LAKE_AND_STATE:
         raise InputError(f"{folder}: a lake's table, and {lake.LEDGER} says what must stay: name the lake")
     if not is_delta_table(folder):
         raise InputError(f"{folder}: no lake, model or table lies there")
@@ -68,9 +68,11 @@ def floor_hours(folder: Location) -> float:
 def _vacuum_lake(folder: Location, *, retention_hours: float, dry_run: bool) -> list[Location]:
     versions = json.loads((folder / lake.LEDGER).read_text(encoding="utf-8"))["versions"]
     paths = []
-    for name in schemas.LAKE:
-        table, keep = folder / name, [versions[name]]
-        paths += vacuum_table(table, retention_hours=retention_hours, keep=keep, dry_run=dry_run)
+    for name in schemas.LAKE_AND_STATE:
+        table = folder / name
+        if is_delta_table(table):
+            keep = [versions[name]] if name in versions else []
+            paths += vacuum_table(table, retention_hours=retention_hours, keep=keep, dry_run=dry_run)
     return paths
 
 

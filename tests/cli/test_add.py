@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chispa import assert_df_equality
 from deliveries import START, ml_1m, title, write
 from helpers import Outcome
 from pyspark.sql import Row, SparkSession
@@ -16,10 +20,13 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError
-from movierate_spark.inputs import merging
+from movierate_spark.features.rows import feature_rows
+from movierate_spark.features.state import TOTALS, first_state, summed
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake as lakes
+from movierate_spark.storage import opened_table
 from movierate_spark.storage.documents import Ledger
+from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.tables import current_files, read_table
 from movierate_spark.workflows import add as adding
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
@@ -85,14 +92,44 @@ def content(spark: SparkSession, path: Path) -> dict[str, list[Row]]:
     }
 
 
+def check_state(lake: Lake, settings: Settings) -> None:
+    """Its state is that of all ratings before its end, and gives requests the features that these give."""
+    state = lake.state
+    assert state is not None
+    min_rating = settings.label.min_rating
+    anew = first_state(
+        lake.ratings,
+        lake.users,
+        settings.features,
+        min_rating=min_rating,
+        until=state.until,
+        has_re_ratings=lake.has_re_ratings,
+    )
+    assert_df_equality(state.history, anew["history"], ignore_row_order=True, ignore_nullable=True)
+    for name in TOTALS:
+        rows = (
+            summed(name, each).where("n + tenths + likes > 0") for each in (getattr(state, name), anew[name])
+        )
+        assert_df_equality(*rows, ignore_row_order=True, ignore_nullable=True, allow_nan_equality=True)
+    times = [state.until, state.until + timedelta(days=2)]
+    requests = lake.users.crossJoin(lake.movies.select("movie_id")).select("user_id", "movie_id")
+    requests = requests.withColumn("at", F.explode(F.array(*map(F.lit, times))))
+    features = (
+        feature_rows(each, settings.features, min_rating=min_rating, requests=requests)
+        for each in (lake, replace(lake, state=None))
+    )
+    assert_df_equality(*features, ignore_row_order=True, ignore_column_order=True, ignore_nullable=True)
+
+
+@pytest.mark.parametrize("seconds_apart", [1, 30_000])
 def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
-    spark: SparkSession, prepare: Add, add: Add, tmp_path: Path
+    spark: SparkSession, prepare: Add, add: Add, settings: Settings, tmp_path: Path, seconds_apart: int
 ) -> None:
     chance = random.Random(4)
     # Few users, movies and seconds: many ratings are of the same pair or second, and come late.
     rows = [
-        (chance.randint(1, 6), chance.randint(1, 5), chance.randint(1, 5), START + chance.randint(0, 9))
-        for _ in range(160)
+        (user, chance.randint(1, 5), chance.randint(1, 5), START + seconds_apart * chance.randint(0, 9))
+        for user in chance.choices(range(1, 7), k=160)
     ]
     lines = [f"{u}::{m}::{stars}::{second}" for u, m, stars, second in rows]
     lines[60:60] = ["x::1::5::956703932", " ", "1::2::9::956703932"]
@@ -113,6 +150,8 @@ def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
             if given:
                 write(folder / f"{name}.dat", given)
         (add if number else prepare)(folder, tmp_path / "lake")
+        if number:
+            check_state(lakes.open_lake(spark, tmp_path / "lake"), settings)
     for name in ("ratings", "users", "movies"):
         given = [line for part in parts for line in part[("ratings", "users", "movies").index(name)]]
         write(whole / f"{name}.dat", given)
@@ -120,6 +159,8 @@ def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
     added, _ = lakes.read_ledger(tmp_path / "lake")
     assert content(spark, tmp_path / "lake") == content(spark, tmp_path / "one")
     assert added.content()["tables"] == expected.content()["tables"]
+    assert added.state is not None
+    assert added.state.until == datetime(2000, 4, 25 if seconds_apart == 1 else 29, tzinfo=UTC)
     assert expected.tables["ratings"].superseded > 10
     assert [sum(each.tables["ratings"].read for each in added.deliveries)] == [163]
     assert [list(each.tables) for each in added.deliveries][1:] == [
@@ -289,14 +330,13 @@ def test_the_newest_delivery_can_be_undone_while_its_files_are_there(
 def test_many_small_files_are_written_as_one(
     spark: SparkSession, add: Add, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(merging, "MOST_SMALL_FILES", 2)
+    monkeypatch.setattr(opened_table, "MOST_SMALL_FILES", 2)
     files = []
     for day in range(3):
         rated = [(3, 10, 4, START + 100 * day), (2, 20, 1 + day, START + 7)]
         add(ratings_only(tmp_path / f"day {day}", rated), target)
-        files.append(len(current_files(target / "ratings")))
-    assert max(files) <= 3
-    assert files != sorted(files)
+        files.append(current_files(target / "ratings"))
+    assert [bool(earlier & later) for earlier, later in pairwise(files)] == [True, False]
     assert [(row["user_id"], row["rating"]) for row in content(spark, target)["ratings"]][-1] == (3, 4.0)
     assert len(content(spark, target)["ratings"]) == 3 + 3 + 1
 

@@ -1,0 +1,161 @@
+"""The state of a lake after a delivery was added to it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from movierate_spark import schemas
+from movierate_spark.config import Settings
+from movierate_spark.features import state as states
+from movierate_spark.features.state import state_settings
+from movierate_spark.inputs.merging import FILE, Merge
+from movierate_spark.storage.documents import KeptState
+from movierate_spark.storage.lake import Lake, State
+from movierate_spark.storage.opened_table import DataFile, OpenedTable
+from movierate_spark.storage.tables import read_files
+from movierate_spark.times import utc
+
+DAY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """The state's rows to write by table, the tables' files that they replace, and what they make of it.
+
+    ``kept`` is None if there are no ratings.
+    """
+
+    kept: KeptState | None
+    rows: Mapping[str, DataFrame] = field(default_factory=dict)
+    files: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+
+def state_change(
+    before: Lake,
+    merges: Mapping[str, Merge],
+    tables: Mapping[str, OpenedTable],
+    settings: Settings,
+    *,
+    has_re_ratings: bool,
+) -> StateChange:
+    """Bring the state of ``before`` forward to the midnight before the last rating of the merged lake.
+
+    It is made anew if there was none, or if it was made with other settings. A late delivery takes it back to
+    the midnight before its first rating. ``tables`` are the lake's as they were opened.
+    """
+    ratings, users = (
+        merges[name].after(getattr(before, name)) if name in merges else getattr(before, name)
+        for name in ("ratings", "users")
+    )
+    min_rating = settings.label.min_rating
+    made_with = state_settings(settings.features, min_rating=min_rating)
+    state = before.state if before.state and before.state.settings == made_with else None
+    first, last = _first_and_last(before, state, merges)
+    if last is None:
+        return StateChange(None)
+    until = _midnight(last)
+    kept = KeptState(until=until, settings=made_with)
+    if state is None:
+        first_rows = states.first_state(
+            ratings,
+            users,
+            settings.features,
+            min_rating=min_rating,
+            until=until,
+            has_re_ratings=has_re_ratings,
+        )
+        every = {name: frozenset(file.name for file in _files(tables[name])) for name in first_rows}
+        return StateChange(kept, first_rows, every)
+    since = state.until if first is None else min(state.until, _midnight(first))
+    earlier, changes = _taken_back(before, state, merges, users, since=since)
+    if since < until:
+        new = states.added_since(
+            earlier, ratings, users, settings.features, until=until, has_re_ratings=has_re_ratings
+        )
+        for name, rows in new.items():
+            changes[name] = changes[name].unionByName(rows) if name in changes else rows
+    return _with_files(kept, changes, tables, since=since if since < state.until else None)
+
+
+def _taken_back(
+    before: Lake, state: State, merges: Mapping[str, Merge], users: DataFrame, *, since: datetime
+) -> tuple[State, dict[str, DataFrame]]:
+    """The state as of ``since`` with the users' new groups, and the rows that change its totals to that."""
+    changes: dict[str, DataFrame] = {}
+    if since < state.until:
+        changes = states.taken_back(state, before.users, since=since)
+    earlier = states.rewound(state, changes, since=since)
+    users_merge = merges.get("users")
+    had_orphans = bool(before.ledger.tables["ratings"].orphans)
+    if users_merge and (users_merge.replaced_rows or (users_merge.added_rows and had_orphans)):
+        moved = states.moved(earlier, before.users, users)
+        totals = changes.get("movie_totals")
+        changes["movie_totals"] = moved if totals is None else totals.unionByName(moved)
+        earlier = states.rewound(state, changes, since=since)
+    return earlier, changes
+
+
+def _with_files(
+    kept: KeptState,
+    changes: Mapping[str, DataFrame],
+    tables: Mapping[str, OpenedTable],
+    *,
+    since: datetime | None,
+) -> StateChange:
+    """Add the rows of files that are written again: small ones, and of events that ``since`` takes back."""
+    rows, files = {}, {}
+    for name, changed in changes.items():
+        schema = schemas.STATE[name]
+        rewritten = tables[name].small_files()
+        if name == "history" and since is not None:
+            rewritten |= _files_since(changed, tables[name], since)
+        old = read_files(changed.sparkSession, tables[name].path, schema, rewritten)
+        if name == "history" and since is not None:
+            old = old.where(~states.counts_since(since))
+        both = changed.select(*schema.names).unionByName(old)
+        if rewritten and name in states.TOTALS:
+            both = states.summed(name, both)
+        rows[name], files[name] = both, frozenset(rewritten)
+    return StateChange(kept, rows, files)
+
+
+def _files_since(changed: DataFrame, history: OpenedTable, since: datetime) -> frozenset[str]:
+    """The files of the history with events that count from ``since`` on."""
+    paths = {file.name.rpartition("/")[2]: file.name for file in _files(history)}
+    events = read_files(
+        changed.sparkSession, history.path, schemas.HISTORY, list(paths.values()), file_column=FILE
+    )
+    found = events.where(states.counts_since(since)).select(FILE).distinct().collect()
+    return frozenset(paths[row[FILE]] for row in found)
+
+
+def _files(table: OpenedTable) -> list[DataFile]:
+    return table.files.get(None, [])
+
+
+def _first_and_last(
+    before: Lake, state: State | None, merges: Mapping[str, Merge]
+) -> tuple[datetime | None, datetime | None]:
+    """The times of the first added rating and of the last rating of all."""
+    earlier = before.ratings
+    if state is not None:
+        earlier = earlier.where(F.col("rated_at") >= F.lit(state.until))
+    second = F.unix_seconds("rated_at")
+    found = earlier.agg(F.max(second).alias("last")).head()
+    seconds = [found["last"]] if found else []
+    first = None
+    if "ratings" in merges:
+        row = merges["ratings"].added.agg(F.min(second).alias("first"), F.max(second).alias("last")).head()
+        first = row["first"] if row else None
+        seconds.append(row["last"] if row else None)
+    last = max((second for second in seconds if second is not None), default=None)
+    return (None if first is None else utc(first)), (None if last is None else utc(last))
+
+
+def _midnight(time: datetime) -> datetime:
+    return time.replace(hour=0, minute=0, second=0, microsecond=0)
