@@ -63,9 +63,18 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 	@mv $@.part $@ && touch $@
 
 # How long each job takes on a million ratings: half an hour. Compare with another revision: make bench AGAINST=main.
-bench: setup java
-	$(BIN)/python tests/benchmarks.py $(if $(AGAINST),--against $(AGAINST)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
-	  $(if $(RATINGS),--ratings $(RATINGS))
+# A night on logs of several sizes: make bench BENCH=nights. Beside peers: BENCH="peers models", BENCH="peers history".
+BENCH := jobs
+PEERS_VENV := .venv-peers
+bench: setup java $(if $(filter peers,$(BENCH)),$(PEERS_VENV)/.installed)
+	$(BIN)/python tests/benchmarks/$(firstword $(BENCH)).py $(wordlist 2,9,$(BENCH)) \
+	  $(if $(filter peers,$(BENCH)),--python $(PEERS_VENV)/bin/python) $(if $(AGAINST),--against $(AGAINST)) \
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach n,$(RATINGS),--ratings $(n)) $(if $(OUT),--out $(OUT))
+
+$(PEERS_VENV)/.installed: tests/peers-requirements.txt | setup
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 # README's results beside the published ones, from a copy of MovieLens: make movielens DATA=ml-1m. Ten minutes for 1M.
 movielens: setup java

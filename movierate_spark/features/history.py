@@ -140,7 +140,10 @@ def with_priors(timeline: DataFrame, *, min_rating: float, before: DataFrame | N
 
 def layouts(timeline: DataFrame, settings: FeatureSettings, *, kept: Kept | None = None) -> Layouts:
     """How the rows are spread over tasks by movie and by user; both counts are Spark actions."""
-    of_users = timeline if kept is None else _of_users(timeline, kept)
+    columns = ["user_id", "movie_id", "at", "withdrawn_at"]
+    of_users = timeline.select(*columns)
+    if kept is not None:
+        of_users = _of_users(of_users, kept).unionByName(kept.events.select(*columns))
     return {
         "movie_id": movie_layout(timeline, settings, totals=kept.movie_totals if kept else None),
         "user_id": layout(

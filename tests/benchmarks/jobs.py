@@ -12,18 +12,16 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from processes import ROOT, movierate
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).parent.parent
-COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
 SEED = 1
 DAY = "2010-01-01"
 JOBS = ("prepare", "explore", "train", "evaluate", "score", "recommend")
@@ -42,21 +40,6 @@ def arguments(job: str, delivery: Path, requests: Path, home: Path) -> list[str]
         "recommend": (*lake, *model, "--out", home / "best", "--top", 10),
     }
     return [job, *map(str, options[job])]
-
-
-def seconds(tree: Path, given: Sequence[str]) -> float:
-    """How long a command of the package in ``tree`` takes, with the interpreter's and Spark's start."""
-    began = time.perf_counter()
-    run = subprocess.run(
-        [sys.executable, "-c", COMMAND, *given],
-        env={**os.environ, "PYTHONPATH": str(tree)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if run.returncode:
-        raise SystemExit(f"bench: {' '.join(given)}: {run.stderr}")
-    return time.perf_counter() - began
 
 
 @contextmanager
@@ -91,7 +74,7 @@ def measure(
         for job in JOBS:
             for number, name in numbered:
                 given = arguments(job, delivery, requests, below / f"{round_}-{number}")
-                taken = seconds(trees[name], given)
+                taken = movierate(*given, tree=trees[name]).seconds
                 sys.stderr.write(f"round {round_ + 1} of {rounds}: {job} {name} {taken:.1f} s\n")
                 found[job][name].append(taken)
     return found
@@ -123,8 +106,7 @@ def main(
     with tempfile.TemporaryDirectory() as folder, revisions(against, Path(folder)) as trees:
         home = Path(folder)
         delivery, asked = home / "input", home / "requests.csv"
-        given = ("simulate", "--out", str(delivery), "--ratings", str(ratings), "--seed", str(SEED))
-        seconds(ROOT, given)
+        movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)
         write_requests(asked, requests, users=ratings // 160, movies=4000)
         found = measure(trees, delivery, asked, home, rounds)
     show(found, f"{ratings} ratings, {requests} requests, {os.cpu_count()} cores, median of {rounds}")

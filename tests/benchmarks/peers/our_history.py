@@ -1,0 +1,16 @@
+"""As-of history of every rating with this package: our_history.py LAKE OUT."""
+
+import sys
+
+from pyspark.sql import functions as F
+
+from movierate_spark import local_session, open_lake
+from movierate_spark.config import load_settings
+from movierate_spark.features.history import COLUMNS
+from movierate_spark.features.rows import feature_rows
+
+lake, out = sys.argv[1:]
+spark = local_session()
+settings = load_settings()
+rows = feature_rows(open_lake(spark, lake), settings.features, min_rating=settings.label.min_rating)
+rows.select("user_id", "movie_id", F.unix_seconds("at").alias("t"), *COLUMNS).write.parquet(out)

@@ -1,0 +1,81 @@
+"""How long a command takes, and how much memory its processes hold at most."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
+INTERVAL_S = 0.5
+
+
+@dataclass
+class Usage:
+    """Seconds of a command, with the interpreter's and Spark's start, and its peak memory in MB by kind.
+
+    The kinds are ``driver``, ``jvm`` and ``workers``: what is resident, shared pages counted in each process.
+    """
+
+    seconds: float = 0.0
+    peak_mb: dict[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Usage) -> Usage:
+        """One after the other."""
+        kinds = {**self.peak_mb, **other.peak_mb}
+        peaks = {kind: max(self.peak_mb.get(kind, 0), other.peak_mb.get(kind, 0)) for kind in kinds}
+        return Usage(self.seconds + other.seconds, peaks)
+
+
+def movierate(*given: object, tree: Path = ROOT, environment: Mapping[str, str] | None = None) -> Usage:
+    """Run a job of the package in ``tree``."""
+    variables = {"PYTHONPATH": str(tree), **(environment or {})}
+    return run([sys.executable, "-c", COMMAND, *map(str, given)], environment=variables)
+
+
+def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Usage:
+    """Run a command that must succeed."""
+    usage, ended = Usage(), threading.Event()
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    watching = threading.Thread(target=_watch, args=(process.pid, usage, ended))
+    watching.start()
+    said, _ = process.communicate()
+    usage.seconds = time.perf_counter() - began
+    ended.set()
+    watching.join()
+    if process.returncode:
+        raise SystemExit(f"bench: {' '.join(command)}: {said}")
+    return usage
+
+
+def _watch(pid: int, usage: Usage, ended: threading.Event) -> None:
+    while not ended.wait(INTERVAL_S):
+        try:
+            driver = psutil.Process(pid)
+            processes = [driver, *driver.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        now: dict[str, int] = {}
+        for process in processes:
+            try:
+                kind = "driver" if process == driver else "jvm" if process.name() == "java" else "workers"
+                now[kind] = now.get(kind, 0) + process.memory_info().rss // 2**20
+            except psutil.NoSuchProcess:
+                continue
+        for kind, held in now.items():
+            usage.peak_mb[kind] = max(held, usage.peak_mb.get(kind, 0))
