@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         recommend,
         simulate,
         train,
+        undo,
     )
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "recommend",
     "simulate",
     "train",
+    "undo",
 ]
 _HOMES = {
     "Bundle": "movierate_spark.model.bundle",

@@ -16,8 +16,10 @@ from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulation.files import simulate as simulate_files
 from movierate_spark.storage.documents import Metrics
+from movierate_spark.storage.folders import lake_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.lake import open_lake as open_lake_at
+from movierate_spark.storage.lake import undo as undo_delivery
 from movierate_spark.storage.locations import Location, RemotePath, location_of
 from movierate_spark.storage.tables import read_table
 from movierate_spark.times import parse_time
@@ -92,6 +94,18 @@ def prepare(
     preparation = Preparation(location_of(source), format_name, dict(expect_rows or {}), force)
     work = add_delivery if add else prepare_lake
     work(spark, settings or load_settings(), _silent(), preparation=preparation, target=location_of(lake))
+    return open_lake(spark, lake)
+
+
+def undo(spark: SparkSession, lake: StrPath) -> Lake:
+    """Go back to the lake before its newest delivery, and open it. Other deliveries can follow it.
+
+    Raises:
+        InputError: there is no lake, nothing was there before, or ``vacuum`` has removed its files.
+        ConflictError: another run has published a lake meanwhile.
+    """
+    target = location_of(lake)
+    undo_delivery(target, state=lake_to_write(target))
     return open_lake(spark, lake)
 
 

@@ -18,6 +18,7 @@ from helpers import Outcome
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
+import movierate_spark as mr
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError
 from movierate_spark.features.rows import feature_rows, rows_by_user
@@ -321,6 +322,8 @@ def test_the_newest_delivery_can_be_undone_while_its_files_are_there(
     assert content(spark, target) == before != after
     assert lakes.read_ledger(target)[0].tables == ledger.tables
     assert movierate(*undo).status == 2
+    add(day, target)
+    assert mr.undo(spark, target).ledger.tables == ledger.tables
     add(day, target)
     assert content(spark, target) == after
     gone = lakes.read_ledger(target)[0].before
