@@ -29,6 +29,10 @@ host is the master: `local[4]`, `yarn`, `spark://host:7077` or `k8s://https://ho
 `apache-airflow-providers-cncf-kubernetes`). `properties_file` is your copy of `conf/yarn.conf`,
 `conf/standalone.conf` or `conf/kubernetes.conf`; leave it out with a local master.
 
+`prepare` replaces the lake by the delivery in `input`. If deliveries hold only what is new, set
+`DELIVERIES_ADD` in this file: then `input` has a folder for each run date, such as `2026-03-02`, and
+`prepare --add` adds it to the lake. Prepare the first lake by hand.
+
 The driver runs on the worker (client mode), so that the task gets the job's output and exit status.
 
 ## The run date
@@ -67,6 +71,7 @@ from airflow.providers.standard.operators.latest_only import LatestOnlyOperator
 from airflow.sdk import DAG, CronTriggerTimetable
 
 FIRST_RUN_DATE = datetime(2026, 1, 1, tzinfo=UTC)
+DELIVERIES_ADD = False
 RETRY_DELAY = timedelta(minutes=15)
 
 
@@ -75,7 +80,9 @@ def setting(name: str) -> str:
     return f"{{{{ var.json.movierate.{name} }}}}"
 
 
-def job(name: str, options: Mapping[str, str], *, does: str, priority: int = 1) -> SparkSubmitOperator:
+def job(
+    name: str, options: Mapping[str, str], *flags: str, does: str, priority: int = 1
+) -> SparkSubmitOperator:
     """A task that submits ``jobs/NAME.py`` with these options."""
     return SparkSubmitOperator(
         task_id=name,
@@ -84,7 +91,7 @@ def job(name: str, options: Mapping[str, str], *, does: str, priority: int = 1) 
         conn_id="movierate_spark",
         name=f"movierate {name} {{{{ ds }}}}",
         application=f"{setting('home')}/jobs/{name}.py",
-        application_args=[word for option in options.items() for word in option],
+        application_args=[*(word for option in options.items() for word in option), *flags],
         # Logs: the job's own lines instead of Spark's. A properties file may still set other Java options.
         conf={
             "spark.driver.defaultJavaOptions": (
@@ -111,7 +118,8 @@ with DAG(
     model = {"--model": setting("model")}
     prepare = job(
         "prepare",
-        {"--input": setting("input"), **lake},
+        {"--input": setting("input") + ("/{{ ds }}" if DELIVERIES_ADD else ""), **lake},
+        *(["--add"] if DELIVERIES_ADD else []),
         does="Prepares the lake from the newest delivery.",
     )
     score = job(

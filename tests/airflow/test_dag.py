@@ -99,6 +99,16 @@ def called(
     return split
 
 
+def test_a_delivery_for_each_date_is_added_if_the_file_says_so(tmp_path: Path) -> None:
+    text = (DAGS / "movierate_nightly.py").read_text()
+    assert "\nDELIVERIES_ADD = False\n" in text
+    adding = text.replace("\nDELIVERIES_ADD = False\n", "\nDELIVERIES_ADD = True\n")
+    (tmp_path / "movierate_nightly.py").write_text(adding)
+    prepare = DagBag(tmp_path).dags["movierate_nightly"].get_task("prepare")
+    source, lake = "{{ var.json.movierate.input }}/{{ ds }}", "{{ var.json.movierate.lake }}"
+    assert prepare.application_args == ["--input", source, "--lake", lake, "--add"]
+
+
 def test_every_date_is_run_and_caught_up_one_after_the_other(dag: DAG) -> None:
     assert dag.schedule == CronTriggerTimetable("0 3 * * *", timezone="UTC")
     assert dag.catchup
