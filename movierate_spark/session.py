@@ -169,6 +169,11 @@ def submitted_properties() -> dict[str, str]:
     return dict(SparkConf().getAll())
 
 
+def is_driver_on_cluster() -> bool:
+    """Whether ``spark-submit`` started this driver on the cluster, in cluster mode."""
+    return submitted_properties().get("spark.submit.deployMode") == "cluster"
+
+
 def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int) -> dict[str, str]:
     """The property for the memory that an executor needs beside its heap; empty if it is set already.
 

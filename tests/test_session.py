@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ import pytest
 from pyspark.serializers import ChunkedStream
 from pyspark.sql import SparkSession
 
-from movierate_spark import spark_internals
+from movierate_spark import session, spark_internals
+from movierate_spark.cli import main
+from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 from movierate_spark.session import (
     SPARK_VERSIONS,
@@ -145,3 +149,23 @@ def test_spark_must_be_of_the_version_of_pyspark(monkeypatch: pytest.MonkeyPatch
         assert spark_problem(other) == (
             f"Spark {other} can't run the jobs: they need one of {', '.join(SPARK_VERSIONS)}"
         )
+
+
+@pytest.mark.parametrize(("mode", "starts"), [("client", 0), ("cluster", 1)])
+def test_a_job_without_spark_starts_it_where_its_driver_runs_on_the_cluster(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: str, starts: int
+) -> None:
+    """YARN ends a driver that has started no session as failed."""
+    started = []
+
+    @contextmanager
+    def spark(self: Run) -> Iterator[None]:
+        started.append(self.command)
+        yield
+
+    monkeypatch.setattr(Run, "profile", "cluster")
+    monkeypatch.setattr(Run, "spark", spark)
+    monkeypatch.setattr(session, "submitted_properties", lambda: {"spark.submit.deployMode": mode})
+    with pytest.raises(SystemExit) as ended:
+        main(["runs", str(tmp_path)], profile="cluster")
+    assert (ended.value.code, started) == (0, ["runs"] * starts)

@@ -83,7 +83,7 @@ def _undo(run: Run, target: Location) -> None:
     from movierate_spark.storage import lake as lakes
     from movierate_spark.storage.folders import lake_to_write
 
-    with run.recorded(target) as record:
+    with run.without_spark(), run.recorded(target) as record:
         ledger = lakes.undo(target, state=lake_to_write(target))
         record.inputs = {"undo": True}
         record.outputs = {"versions": ledger.versions}

@@ -55,6 +55,21 @@ class Run:
         finally:
             session.stop()
 
+    @contextmanager
+    def without_spark(self) -> Iterator[None]:
+        """A run that needs no Spark session.
+
+        If the driver runs on the cluster, one is started all the same: YARN ends a driver without a session as
+        failed.
+        """
+        from movierate_spark import session as sessions
+
+        if self.profile == "cluster" and sessions.is_driver_on_cluster():
+            with self.spark():
+                yield
+        else:
+            yield
+
     @cached_property
     def _properties(self) -> dict[str, str]:
         """Spark's properties.

@@ -28,10 +28,12 @@ def runs(
     from movierate_spark.progress import plain_console
     from movierate_spark.storage.run_records import read_records
 
-    records = read_records(Run("runs", config).locations(*folders))
-    console = plain_console(soft_wrap=True)
-    if as_json:
-        for stored in records:
-            console.print(json.dumps(stored.record.content() | {"where": stored.folder}))
-    else:
-        show_runs(console, records)
+    run = Run("runs", config)
+    locations, console = run.locations(*folders), plain_console(soft_wrap=True)
+    with run.without_spark():
+        records = read_records(locations)
+        if as_json:
+            for stored in records:
+                console.print(json.dumps(stored.record.content() | {"where": stored.folder}))
+        else:
+            show_runs(console, records)

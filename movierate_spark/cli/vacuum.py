@@ -38,18 +38,19 @@ def vacuum(
 
     if not math.isfinite(retention_hours):
         raise InputError(f"{retention_hours}: give a number of hours", argument="retention_hours")
-    console = plain_console(soft_wrap=True)
-    for folder in Run("vacuum", config).locations(*folders):
-        removed = vacuum_folder(
-            folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
-        )
-        for path in removed if dry_run else ():
-            console.print(str(path))
-        floor = floor_hours(folder)
-        if retention_hours < floor and not even_recent:
-            console.print(
-                f"{folder}: files younger than {floor:g} hours stay, as a running job may use them"
-                " (--even-recent removes them)"
+    run, console = Run("vacuum", config), plain_console(soft_wrap=True)
+    with run.without_spark():
+        for folder in run.locations(*folders):
+            removed = vacuum_folder(
+                folder, retention_hours=retention_hours, even_recent=even_recent, dry_run=dry_run
             )
-        what = "would be removed" if dry_run else "removed"
-        console.print(f"{folder}: {len(removed)} files or folders {what}")
+            for path in removed if dry_run else ():
+                console.print(str(path))
+            floor = floor_hours(folder)
+            if retention_hours < floor and not even_recent:
+                console.print(
+                    f"{folder}: files younger than {floor:g} hours stay, as a running job may use them"
+                    " (--even-recent removes them)"
+                )
+            what = "would be removed" if dry_run else "removed"
+            console.print(f"{folder}: {len(removed)} files or folders {what}")
