@@ -168,4 +168,4 @@ def test_a_job_without_spark_starts_it_where_its_driver_runs_on_the_cluster(
     monkeypatch.setattr(session, "submitted_properties", lambda: {"spark.submit.deployMode": mode})
     with pytest.raises(SystemExit) as ended:
         main(["runs", str(tmp_path)], profile="cluster")
-    assert (ended.value.code, started) == (0, ["runs"] * starts)
+    assert (ended.value.code, started) == (2, ["runs"] * starts)  # nothing has run there

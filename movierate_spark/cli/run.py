@@ -59,7 +59,7 @@ class Run:
     def without_spark(self) -> Iterator[None]:
         """A run that needs no Spark session.
 
-        If the driver runs on the cluster, one is started all the same: YARN ends a driver without a session as
+        If the driver runs on the cluster, one is started all the same: YARN calls a driver without a session
         failed.
         """
         from movierate_spark import session as sessions
