@@ -38,11 +38,11 @@ test: setup java browser $(S3_VENV)/.installed
 	[ $$linted = 0 ] || echo "make: types or layers are wrong: see what mypy and lint-imports say above"; \
 	exit $$((tested || linted))
 
-# Killed runs, a cluster that loses executors, full disks: 40 minutes.
+# Killed runs, a cluster that loses executors, full disks: an hour.
 faults: setup java dist
 	$(BIN)/python -m pytest -m faults --durations=5
 
-# On real servers on this machine: Hadoop's YARN and HDFS, and one like S3. The first time, Maven fetches 85 MB of jars.
+# On real servers on this machine: Hadoop's YARN and HDFS, and one like S3: 50 minutes. Maven fetches 85 MB of jars.
 cluster-test: setup java $(JARS) $(S3_VENV)/.installed dist
 	$(BIN)/python -m pytest -m cluster --durations=5
 
