@@ -53,7 +53,9 @@ def rows_by_user(
         timeline = timeline.withColumn("is_request", F.lit(False)).unionByName(
             marked, allowMissingColumns=True
         )
-    kept = kept_for(state, timeline, requests, lake.movies) if state and requests else None
+    kept = None
+    if state is not None and requests is not None:
+        kept = kept_for(state, timeline, requests, lake.movies)
     task_layouts = layouts(timeline, settings, kept=kept)
     prior = with_priors(timeline, min_rating=min_rating, before=state.daily_totals if state else None)
     attributed = with_attributes(prior, lake.users, lake.movies)

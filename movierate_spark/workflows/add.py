@@ -1,4 +1,4 @@
-"""prepare --add: a delivery of what is new, on top of a lake."""
+"""A delivery of what is new, on top of a lake."""
 
 from __future__ import annotations
 
