@@ -123,8 +123,8 @@ copy (
     from with_user w left join genre using (user_id, movie_id, t)
     {
     " ".join(
-        f"left join with_user before_{last} on before_{last}.user_id = w.user_id"
-        f" and before_{last}.place = w.user_n - {last}"
+        f"left join (select user_id, place, running from with_user) before_{last}"
+        f" on before_{last}.user_id = w.user_id and before_{last}.place = w.user_n - {last}"
         for last in (5, 20, 50)
     )
 }
