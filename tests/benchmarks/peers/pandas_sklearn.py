@@ -41,7 +41,7 @@ def regression(penalty: float, l1_ratio: float, size: int) -> LogisticRegression
     """Spark's objective: the mean loss, where scikit-learn takes the sum."""
     options = {"C": 1 / (penalty * size), "max_iter": 50}
     if l1_ratio:
-        options |= {"solver": "saga", "penalty": "elasticnet", "l1_ratio": l1_ratio}
+        options |= {"solver": "saga", "l1_ratio": l1_ratio}
     return LogisticRegression(**options)
 
 
