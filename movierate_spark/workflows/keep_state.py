@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
@@ -19,8 +19,6 @@ from movierate_spark.storage.lake import Lake, State
 from movierate_spark.storage.opened_table import DataFile, OpenedTable
 from movierate_spark.storage.tables import read_files
 from movierate_spark.times import utc
-
-DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
