@@ -32,7 +32,7 @@ test: setup java browser $(S3_VENV)/.installed
 	$(BIN)/ruff format --check .
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
 	{ $(BIN)/mypy; types=$$?; $(BIN)/lint-imports && exit $$types; } > "$$said" 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations=5; tested=$$?; \
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=5; tested=$$?; \
 	wait $$beside; linted=$$?; cat "$$said"; \
 	[ $$tested = 0 ] || echo "make: tests failed: see what pytest says above"; \
 	[ $$linted = 0 ] || echo "make: types or layers are wrong: see what mypy and lint-imports say above"; \

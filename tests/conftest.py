@@ -11,6 +11,8 @@ from deliveries import ml_1m
 from helpers import BASE_ONLY, COMPILED, FAST, HOSTILE_TITLES, INTERPRETED, Outcome, Simulated, T
 from pyspark.sql import SparkSession
 from rich.console import Console
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from movierate_spark import cli, session
 from movierate_spark.config import Settings, load_settings
@@ -28,11 +30,23 @@ SLOW += ("test_privacy.py", "test_recommend.py", "test_add.py", "test_faults.py"
 """Files that begin first, so that no process waits for the other's last file."""
 
 
+class WholeFiles(LoadFileScheduling):
+    """Deals whole files to the processes that run the tests, so that what a file shares is made once.
+
+    Groups of pytest-xdist would do, but have no effect with pytest 9.2 (pytest-dev/pytest-xdist#1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return TOGETHER.get(Path(file).name, file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling:
+    return WholeFiles(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Deal whole files to the processes that run the tests."""
-    for item in items:
-        name = item.path.name
-        item.add_marker(pytest.mark.xdist_group(TOGETHER.get(name, item.path.as_posix())))
     rank = {name: place for place, name in enumerate(SLOW)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
 
