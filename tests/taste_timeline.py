@@ -14,7 +14,6 @@ from timelines import DAY, Row, options, timeline
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.history import (
-    RESIDUAL_UNITS,
     layouts,
     with_levels,
     with_movie_history,
@@ -22,6 +21,7 @@ from movierate_spark.features.history import (
     with_user_history,
 )
 from movierate_spark.features.learning import learn
+from movierate_spark.features.task_history import RESIDUAL_UNITS
 from movierate_spark.features.taste_tables import TasteTables
 
 LAST, KEPT = 8, 5

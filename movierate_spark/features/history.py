@@ -12,14 +12,12 @@ a complete Arrow table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import (
@@ -32,55 +30,24 @@ from pyspark.sql.types import (
 )
 
 from movierate_spark.config import FeatureSettings
-from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
-from movierate_spark.features.segments import (
-    BEFORE_ALL,
-    ORDINARY,
-    PLACE,
-    RECENT,
-    TOTALS,
-    Layout,
-    in_segments,
-    layout,
+from movierate_spark.features.segments import BEFORE_ALL, ORDINARY, PLACE, Layout, in_segments, layout
+from movierate_spark.features.task_columns import ROWS_PER_BATCH, add_columns, complete
+from movierate_spark.features.task_history import (
+    GROUPS,
+    MOVIE_COLUMNS,
+    RECENT_RATINGS,
+    USER_COLUMNS,
+    has_time,
+    is_in_result,
+    levels,
+    movie_history,
+    tastes_of_requests,
+    user_history,
 )
-from movierate_spark.features.task_columns import (
-    ROWS_PER_BATCH,
-    Columns,
-    add_columns,
-    codes,
-    complete,
-    genres_of,
-    groups,
-    histories,
-    integers,
-    is_ordinary,
-    known,
-)
-from movierate_spark.features.taste import SIMILAR_RATINGS, TASTE_COLUMNS, TaskRows, taste_history, tastes
+from movierate_spark.features.taste import SIMILAR_RATINGS, TASTE_COLUMNS
 from movierate_spark.features.taste_tables import TasteTables
 
-GROUPS = ("gender", "age_group", "occupation")
-RECENT_RATINGS = (5, 20, 50)
-MOVIE_COLUMNS = (
-    "movie_count",
-    "movie_mean",
-    "movie_like_rate",
-    "movie_spread",
-    *(f"{group}_movie" for group in GROUPS),
-)
-USER_COLUMNS = (
-    "user_count",
-    "user_mean",
-    "user_like_rate",
-    "user_spread",
-    "user_residual",
-    *(f"user_recent_{last}" for last in RECENT_RATINGS),
-    "user_genre",
-    "user_decade",
-)
-PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
-COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
 TASTES = StructType(
     [
         StructField("user_id", LongType()),
@@ -90,15 +57,11 @@ TASTES = StructType(
     ]
 )
 DAILY_SUMS = SUMS[:3]
-RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
-SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
-"""The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
-
 Layouts = Mapping[str, Layout]
 
 
 @dataclass(frozen=True)
-class Kept:
+class EarlierHistory:
     """What :mod:`movierate_spark.features.state` knows of ratings that are not among the rows.
 
     ``movie_totals`` have movie_id, :data:`GROUPS` and the sums of :data:`SUMS`; the rows of a movie add up.
@@ -117,16 +80,16 @@ def daily_totals(timeline: DataFrame, *, min_rating: float) -> DataFrame:
     return dated.groupBy("day").agg(*(F.sum(name).alias(name) for name in DAILY_SUMS))
 
 
-def with_priors(timeline: DataFrame, *, min_rating: float, before: DataFrame | None = None) -> DataFrame:
+def with_priors(timeline: DataFrame, *, min_rating: float, totals: DataFrame | None = None) -> DataFrame:
     """Add :data:`PRIOR_COLUMNS`: mean rating and like rate of all ratings made before the row's day (UTC).
 
-    On the first day there are no such ratings: the mean is ``min_rating`` and the like rate 0.5. ``before``
+    On the first day there are no such ratings: the mean is ``min_rating`` and the like rate 0.5. ``totals``
     are the daily totals of ratings that are not in the timeline.
     """
-    totals = daily_totals(timeline, min_rating=min_rating)
-    if before is not None:
-        totals = totals.unionByName(before)
-    by_day = totals.groupBy("day").agg(*(F.sum(name).alias(name) for name in DAILY_SUMS))
+    daily = daily_totals(timeline, min_rating=min_rating)
+    if totals is not None:
+        daily = daily.unionByName(totals)
+    by_day = daily.groupBy("day").agg(*(F.sum(name).alias(name) for name in DAILY_SUMS))
     earlier_days = Window.orderBy("day").rowsBetween(Window.unboundedPreceding, -1)
     n, tenths, likes = (F.sum(name).over(earlier_days) for name in DAILY_SUMS)
     # One like and one other rating more: a like rate of 0 or 1 would have no finite log odds.
@@ -138,14 +101,16 @@ def with_priors(timeline: DataFrame, *, min_rating: float, before: DataFrame | N
     return timeline.withColumn("day", F.to_date("at")).join(F.broadcast(priors), "day").drop("day")
 
 
-def layouts(timeline: DataFrame, settings: FeatureSettings, *, kept: Kept | None = None) -> Layouts:
+def layouts(
+    timeline: DataFrame, settings: FeatureSettings, *, before: EarlierHistory | None = None
+) -> Layouts:
     """How the rows are spread over tasks by movie and by user; both counts are Spark actions."""
     columns = ["user_id", "movie_id", "at", "withdrawn_at"]
     of_users = timeline.select(*columns)
-    if kept is not None:
-        of_users = _of_users(of_users, kept).unionByName(kept.events.select(*columns))
+    if before is not None:
+        of_users = _of_users(of_users, before).unionByName(before.events.select(*columns))
     return {
-        "movie_id": movie_layout(timeline, settings, totals=kept.movie_totals if kept else None),
+        "movie_id": movie_layout(timeline, settings, totals=before.movie_totals if before else None),
         "user_id": layout(
             of_users.select("user_id", "movie_id", counts_from().alias("second")),
             "user_id",
@@ -174,8 +139,8 @@ def with_movie_columns(
 ) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and attributes.
 
-    ``totals`` are the :attr:`Kept.movie_totals` of ratings that are not in the timeline. With them, it has
-    ``known_residual``, which takes the residual's place where it is not null.
+    ``totals`` are those of :class:`EarlierHistory`. With them, the timeline has ``known_residual``: where it is
+    not null, it takes the residual's place.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
     if totals is not None:
@@ -185,7 +150,7 @@ def with_movie_columns(
         tasks.spread(by_movie),
         partial(movie_history, settings=settings),
         [*MOVIE_COLUMNS, "residual"],
-        keep=_has_time,
+        keep=has_time,
         without=(*PLACE, "second"),
     )
     if totals is None:
@@ -200,20 +165,20 @@ def with_movie_history(
     settings: FeatureSettings,
     *,
     min_rating: float,
-    kept: Kept | None = None,
+    before: EarlierHistory | None = None,
 ) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and attributes.
 
     The rows, with those that carry earlier totals and ratings, lie in the tasks of the pass by user. With
-    ``kept``, they are those of its users.
+    ``before``, they are those of its users.
     """
-    totals = kept.movie_totals if kept else None
+    totals = before.movie_totals if before else None
     with_movie = with_movie_columns(
         rows, task_layouts["movie_id"], settings, min_rating=min_rating, totals=totals
     )
-    if kept is not None:
-        earlier_events = kept.events.withColumns(added(min_rating))
-        with_movie = _of_users(with_movie, kept).unionByName(earlier_events, allowMissingColumns=True)
+    if before is not None:
+        earlier_events = before.events.withColumns(added(min_rating))
+        with_movie = _of_users(with_movie, before).unionByName(earlier_events, allowMissingColumns=True)
     by_user = in_segments(
         with_movie.withColumn("second", counts_from()),
         task_layouts["user_id"],
@@ -229,8 +194,8 @@ def _before_all(totals: DataFrame) -> DataFrame:
     return totals.withColumn("second", F.lit(BEFORE_ALL))
 
 
-def _of_users(rows: DataFrame, kept: Kept) -> DataFrame:
-    return rows.join(kept.users, "user_id", "left_semi")
+def _of_users(rows: DataFrame, before: EarlierHistory) -> DataFrame:
+    return rows.join(before.users, "user_id", "left_semi")
 
 
 def with_user_history(
@@ -299,157 +264,6 @@ def tastes_as_of(
     function = partial(tastes_of_requests, settings=settings, tables=tables, block=block, movie_id=movie_id)
     task = partial(_tastes_task, function=function)
     return rows.where(~is_other).select(*columns, "n", "residual").mapInArrow(task, TASTES)
-
-
-# ---- one task's rows ----------------------------------------------------------------------------
-
-
-def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
-    """:data:`MOVIE_COLUMNS` and ``residual``, in units of 1 / :data:`RESIDUAL_UNITS` stars (0 for a request).
-
-    A withdrawal's residual is the negative of that of the rating that it withdraws.
-    """
-    movie = histories(rows, "movie_id")
-    second = integers(rows, "second")
-    past = earlier(movie, second)
-    sums = [integers(rows, name) for name in SUMS]
-    n, tenths = sums[:2]
-    columns = _means("movie", past, rows, sums, shrinkage=settings.shrinkage_movie)
-    mean = columns["movie_mean"]
-    for group in GROUPS:
-        people = earlier(groups(movie, codes(rows, group)), second)
-        stars, count = people.totals(tenths) / 10, people.totals(n)
-        above = (stars - count * mean) / (count + settings.shrinkage_group)
-        columns[f"{group}_movie"] = np.where(known(rows, group), above, 0.0)
-    is_rating, is_withdrawal = known(rows, "rating"), known(rows, "withdrawn_at")
-    stars = np.asarray(rows["rating"].fill_null(0.0))
-    residual = np.rint((stars - mean) * RESIDUAL_UNITS).astype(np.int64)
-    return columns | {"residual": np.where(is_rating, np.where(is_withdrawal, -residual, residual), 0)}
-
-
-def _has_time(rows: pa.Table) -> NDArray[np.bool_]:
-    """Whether a row is an event or a request, and not a summary of earlier ones."""
-    return is_ordinary(rows) & known(rows, "at")
-
-
-def is_in_result(rows: pa.Table) -> NDArray[np.bool_]:
-    """Whether :func:`with_user_history` has the row in its result."""
-    is_result = is_ordinary(rows) & ~known(rows, "withdrawn_at")
-    if "is_request" in rows.column_names:
-        is_result &= np.asarray(rows["is_request"].fill_null(False))
-    return is_result
-
-
-def user_history(
-    rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None, shares: int = 0
-) -> Columns:
-    """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
-    user = histories(rows, "user_id")
-    second = integers(rows, "second")
-    past = earlier(user, second, integers(rows, "movie_id"))
-    *sums, residual = _without_recent(rows, [*SUMS, "residual"])
-    n = sums[0]
-    columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
-    level = _level(past, n, residual, settings)
-    columns["user_residual"] = level
-    recent = _recent(rows, past, user)
-    for last in RECENT_RATINGS:
-        ratings, above = recent.totals(integers(rows, "residual"), last=last)
-        columns[f"user_recent_{last}"] = above / RESIDUAL_UNITS / (ratings + settings.shrinkage_user)
-
-    def taste(group: Ints, row: Ints | slice) -> Floats:
-        """The user's mean residual for one kind of movie minus that for all movies, shrunk towards 0."""
-        same_kind = earlier(group, second[row])
-        ratings = same_kind.totals(n[row])
-        stars = same_kind.totals(residual[row]) / RESIDUAL_UNITS
-        return np.asarray((stars - ratings * level[row]) / (ratings + settings.shrinkage_taste))
-
-    decade = np.floor_divide(integers(rows, "year"), 10)
-    by_decade = taste(groups(user, decade), slice(None))
-    columns["user_decade"] = np.where(known(rows, "year"), by_decade, 0.0)
-    row, genre = genres_of(rows)
-    by_genre = taste(groups(user[row], genre), row)
-    genres = np.bincount(row, minlength=rows.num_rows)
-    summed = np.bincount(row, weights=by_genre, minlength=rows.num_rows)
-    columns["user_genre"] = summed / np.maximum(genres, 1)
-    if tables:
-        task_rows = _task_rows(rows, user, level, past.totals(n), is_in_result(rows))
-        columns |= taste_history(task_rows, recent, tables, last=settings.history_max, shares=shares)
-    return columns
-
-
-def tastes_of_requests(
-    rows: pa.Table, settings: FeatureSettings, tables: TasteTables, *, block: int, movie_id: int
-) -> pa.Table:
-    """The table of :func:`tastes_as_of`."""
-    user = histories(rows, "user_id")
-    past = earlier(user, integers(rows, "second"), integers(rows, "movie_id"))
-    n, residual = _without_recent(rows, ["n", "residual"])
-    is_request = (integers(rows, "kind") == ORDINARY) & (integers(rows, "movie_id") == movie_id)
-    task_rows = _task_rows(rows, user, _level(past, n, residual, settings), past.totals(n), is_request)
-    recent, learnt = _recent(rows, past, user), tables.of_block(block)
-    found = tastes(task_rows, recent, tables, learnt, last=settings.history_max)
-    offset = found.offset.astype(np.int32)
-    vectors = np.arange(len(found.row) + 1, dtype=np.int32) * found.vector.shape[1]
-    return pa.table(
-        {
-            "user_id": rows["user_id"].take(pa.array(found.row)),
-            "taste_movies": pa.ListArray.from_arrays(offset, pa.array(found.movie, pa.int32())),
-            "taste_residuals": pa.ListArray.from_arrays(offset, found.residual),
-            "taste_vector": pa.ListArray.from_arrays(vectors, found.vector.ravel()),
-        }
-    )
-
-
-def levels(rows: pa.Table, settings: FeatureSettings) -> Columns:
-    """``user_residual`` alone, as :func:`user_history` has it."""
-    past = earlier(histories(rows, "user_id"), integers(rows, "second"))
-    n, residual = _without_recent(rows, ["n", "residual"])
-    return {"user_residual": _level(past, n, residual, settings)}
-
-
-def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) -> Floats:
-    """The user's mean residual before each row, in stars, shrunk towards 0."""
-    return past.totals(residual) / RESIDUAL_UNITS / (past.totals(n) + settings.shrinkage_user)
-
-
-def _without_recent(rows: pa.Table, names: Sequence[str]) -> list[Ints]:
-    """Columns to sum up, with 0 in a segment's earlier ratings, as its totals hold these, too."""
-    is_recent = integers(rows, "kind") == RECENT
-    return [np.where(is_recent, 0, integers(rows, name)) for name in names]
-
-
-def _recent(rows: pa.Table, past: Earlier, user: Ints) -> Recent:
-    """The ratings in each row's past, also those that a segment gets from earlier ones."""
-    is_rating = known(rows, "rating") & ~known(rows, "withdrawn_at") & (integers(rows, "kind") != TOTALS)
-    return past.recent(is_rating, groups(user, codes(rows, "movie_id")))
-
-
-def _task_rows(
-    rows: pa.Table, user: Ints, level: Floats, count: Ints, is_scored: NDArray[np.bool_]
-) -> TaskRows:
-    return TaskRows(
-        user=user,
-        movie_id=integers(rows, "movie_id"),
-        second=integers(rows, "second"),
-        rating=np.asarray(rows["rating"].fill_null(0.0)),
-        residual=integers(rows, "residual") / RESIDUAL_UNITS,
-        level=level,
-        count=count,
-        is_scored=is_scored,
-    )
-
-
-def _means(side: str, past: Earlier, rows: pa.Table, sums: Sequence[Ints], *, shrinkage: float) -> Columns:
-    count, tenths, likes, squares = (past.totals(values) for values in sums)
-    prior_mean, prior_like_rate = (np.asarray(rows[name].fill_null(0.0)) for name in PRIOR_COLUMNS)
-    about_mean = squares / 100 - np.square(tenths / 10) / np.maximum(count, 1)
-    return {
-        f"{side}_count": count,
-        f"{side}_mean": shrunk(tenths / 10, count, prior=prior_mean, shrinkage=shrinkage),
-        f"{side}_like_rate": shrunk(likes, count, prior=prior_like_rate, shrinkage=shrinkage),
-        f"{side}_spread": np.sqrt(shrunk(about_mean, count, prior=SPREAD_PRIOR, shrinkage=SPREAD_SHRINKAGE)),
-    }
 
 
 def _tastes_task(

@@ -12,7 +12,7 @@ from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
 from movierate_spark.features.history import layouts, with_movie_history, with_priors, with_user_history
-from movierate_spark.features.state import events_since, kept_for, state_for
+from movierate_spark.features.state import events_since, history_before, state_for
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
@@ -53,13 +53,13 @@ def rows_by_user(
         timeline = timeline.withColumn("is_request", F.lit(False)).unionByName(
             marked, allowMissingColumns=True
         )
-    kept = None
+    before = None
     if state is not None and requests is not None:
-        kept = kept_for(state, timeline, requests, lake.movies)
-    task_layouts = layouts(timeline, settings, kept=kept)
-    prior = with_priors(timeline, min_rating=min_rating, before=state.daily_totals if state else None)
+        before = history_before(state, timeline, requests, lake.movies)
+    task_layouts = layouts(timeline, settings, before=before)
+    prior = with_priors(timeline, min_rating=min_rating, totals=state.daily_totals if state else None)
     attributed = with_attributes(prior, lake.users, lake.movies)
-    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating, kept=kept)
+    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating, before=before)
 
 
 def complete_rows(

@@ -13,10 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import zip_longest
 
 import pyarrow as pa
-from pyspark.sql import Column, DataFrame, SparkSession, Window
+from pyspark.sql import Column, DataFrame, Row, SparkSession, Window
 from pyspark.sql import functions as F
 from pyspark.sql.window import WindowSpec
 
@@ -27,21 +27,23 @@ PLACE = ("segment", "part", "kind", "task")
 """What :func:`in_segments` adds to events."""
 SECONDS_PER_HOUR = 3600
 BEFORE_ALL = -(2**62)  # the second of summary totals: before any rating
+AFTER_ALL = 2**62
 BUCKETS = 4096
 LEAST_ROWS = 100_000  # a task with fewer rows costs more than it saves
+
+Unit = tuple[int, int, int]
+"""Key, segment and part."""
 
 
 @dataclass(frozen=True)
 class Segments:
-    """How the rows of heavy keys are split.
+    """How the rows of heavy keys are split: a few rows for each task.
 
-    ``hours`` (key, hour, segment) are hours that lie in one segment. ``seconds`` (key, second, segment,
-    parts) are the seconds of larger hours. ``units`` (key, segment, part, task) are never split between
-    tasks.
+    ``borders`` (key, start, end, segment, parts): the segment of the seconds ``start`` <= second < ``end``.
+    ``units`` (key, segment, part, task) are never split between tasks.
     """
 
-    hours: DataFrame
-    seconds: DataFrame
+    borders: DataFrame
     units: DataFrame
 
 
@@ -74,21 +76,21 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
     counts = rows.groupBy(key).count()
     bucket_count, light, has_heavy = _light_buckets(counts, key, half=half, max_rows=max_rows)
     spark = rows.sparkSession
-    heavy_sizes: list[tuple[tuple[int, int, int], int]] = []
+    unit_sizes: dict[Unit, int] = {}
     if has_heavy:
-        hours, seconds = _pieces(rows, counts.where(F.col("count") > half).select(key), key, half)
-        heavy_sizes = _unit_sizes(rows, hours, seconds, key)
-    total = sum(size for _, size in light) + sum(size for _, size in heavy_sizes)
+        segments = _segments(rows, counts.where(F.col("count") > half).select(key), key, half)
+        borders = _borders(spark, segments, key)
+        unit_sizes = _unit_sizes(rows, segments, borders, key)
+    sizes = [*(size for _, size in light), *unit_sizes.values()]
     partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    capacity = min(max_rows, max(LEAST_ROWS, math.ceil(total / partitions)))
-    tasks = pack([size for _, size in (*light, *heavy_sizes)], capacity=capacity)
+    tasks = pack(sizes, capacity=min(max_rows, max(LEAST_ROWS, math.ceil(sum(sizes) / partitions))))
     count, heavy, buckets = max(tasks, default=0) + 1, None, None
     if count > 1:
-        buckets = _table(spark, ("bucket", "task"), [(bucket,) for bucket, _ in light], tasks[: len(light)])
+        rows_of_buckets = [(bucket, task) for (bucket, _), task in zip(light, tasks, strict=False)]
+        buckets = _table(spark, ("bucket", "task"), rows_of_buckets)
     if has_heavy:
-        units = [unit for unit, _ in heavy_sizes]
-        placed = _table(spark, (key, "segment", "part", "task"), units, tasks[len(light) :])
-        heavy = Segments(hours.drop("count"), seconds.drop("count"), placed)
+        rows_of_units = [(*unit, task) for unit, task in zip(unit_sizes, tasks[len(light) :], strict=True)]
+        heavy = Segments(borders, _table(spark, (key, "segment", "part", "task"), rows_of_units))
     return Layout(key, count, bucket_count, buckets, heavy)
 
 
@@ -113,8 +115,8 @@ def _bucket(key: str, bucket_count: int) -> Column:
     return F.pmod(F.xxhash64(key), F.lit(bucket_count))
 
 
-def _pieces(rows: DataFrame, heavy_keys: DataFrame, key: str, half: int) -> tuple[DataFrame, DataFrame]:
-    """The hours and seconds of :class:`Segments` with their ``count`` of rows.
+def _segments(rows: DataFrame, heavy_keys: DataFrame, key: str, half: int) -> list[Row]:
+    """The segments of heavy keys: key, segment, ``start``, ``parts`` and ``rows``, by key and start.
 
     A new segment begins after every ``half`` rows. No hour or second in it has more than ``half`` rows, so
     that a segment has at most twice as many. A second with more than ``half`` rows is a segment of its own,
@@ -131,46 +133,43 @@ def _pieces(rows: DataFrame, heavy_keys: DataFrame, key: str, half: int) -> tupl
         .count()
     )
     pieces = by_hour.where(~is_large).unionByName(by_second, allowMissingColumns=True)
-    parts = F.when(is_large, F.ceil(F.col("count") / half)).otherwise(F.lit(1))
     start = F.coalesce(F.col("second"), F.col("hour") * SECONDS_PER_HOUR)
-    before = Window.partitionBy(key).orderBy(start).rowsBetween(Window.unboundedPreceding, -1)
+    parts = F.when(is_large, F.ceil(F.col("count") / half)).otherwise(F.lit(1))
+    before = Window.partitionBy(key).orderBy("start").rowsBetween(Window.unboundedPreceding, -1)
     alone = (F.col("parts") > 1).cast("long")
     rows_before = F.coalesce(F.sum((1 - alone) * F.col("count")).over(before), F.lit(0))
     alone_before = F.coalesce(F.sum(alone).over(before), F.lit(0))
     segment = F.floor(rows_before / half) + 2 * alone_before + alone
-    cut = pieces.withColumn("parts", parts).withColumn("segment", segment)
-    return (
-        cut.where(F.col("second").isNull()).select(key, "hour", "segment", "count"),
-        cut.where(F.col("second").isNotNull()).select(key, "second", "segment", "parts", "count"),
-    )
+    cut = pieces.withColumns({"start": start, "parts": parts}).withColumn("segment", segment)
+    least = F.min("start").alias("start"), F.max("parts").alias("parts"), F.sum("count").alias("rows")
+    return sorted(cut.groupBy(key, "segment").agg(*least).collect(), key=lambda row: (row[key], row["start"]))
 
 
-def _unit_sizes(
-    rows: DataFrame, hours: DataFrame, seconds: DataFrame, key: str
-) -> list[tuple[tuple[int, int, int], int]]:
-    """Each unit (key, segment, part) of heavy keys and its rows: a few numbers for each task."""
-    unsplit_seconds = seconds.where(F.col("parts") == 1).select(key, "segment", "count")
-    in_parts = seconds.where(F.col("parts") > 1).drop("count")
-    split_rows = rows.join(F.broadcast(in_parts), [key, "second"]).withColumn("part", _part())
-    unsplit = (
-        hours.select(key, "segment", "count")
-        .unionByName(unsplit_seconds)
-        .withColumn("part", F.lit(0).cast("long"))
-    )
-    counted = unsplit.unionByName(split_rows.groupBy(key, "segment", "part").count())
-    sizes = counted.groupBy(key, "segment", "part").agg(F.sum("count").alias("rows"))
-    return sorted(((row[key], row["segment"], row["part"]), row["rows"]) for row in sizes.collect())
+def _borders(spark: SparkSession, segments: Sequence[Row], key: str) -> DataFrame:
+    ends = [
+        after["start"] if after is not None and after[key] == row[key] else AFTER_ALL
+        for row, after in zip_longest(segments, segments[1:])
+    ]
+    rows = [
+        (row[key], row["start"], end, row["segment"], row["parts"])
+        for row, end in zip(segments, ends, strict=True)
+    ]
+    return _table(spark, (key, "start", "end", "segment", "parts"), rows)
 
 
-def _part() -> Column:
-    return F.pmod(F.xxhash64("user_id", "movie_id"), F.col("parts"))
+def _unit_sizes(rows: DataFrame, segments: Sequence[Row], borders: DataFrame, key: str) -> dict[Unit, int]:
+    """How many rows each unit of a heavy key has, in a fixed order."""
+    sizes = {(row[key], row["segment"], 0): row["rows"] for row in segments if row["parts"] == 1}
+    if len(sizes) < len(segments):
+        in_parts = _located(rows, borders.where("parts > 1"), key).where("is_heavy")
+        counted = in_parts.groupBy(key, "segment", "part").agg(F.count("*").alias("rows")).collect()
+        sizes |= {(row[key], row["segment"], row["part"]): row["rows"] for row in counted}
+    return dict(sorted(sizes.items()))
 
 
-def _table(
-    spark: SparkSession, names: Sequence[str], keys: Sequence[tuple[int, ...]], tasks: Sequence[int]
-) -> DataFrame:
-    """Keys and their tasks as a small frame; as literals of a query, keys would appear in event logs."""
-    columns: list[Any] = [*zip(*keys, strict=True), tasks] if keys else [[] for _ in names]
+def _table(spark: SparkSession, names: Sequence[str], rows: Sequence[tuple[int, ...]]) -> DataFrame:
+    """Whole numbers as a small frame; as literals of a query, keys would appear in event logs."""
+    columns = zip(*rows, strict=True) if rows else ([] for _ in names)
     arrays = {name: pa.array(values, pa.int64()) for name, values in zip(names, columns, strict=True)}
     return spark.createDataFrame(pa.table(arrays))
 
@@ -193,7 +192,7 @@ def in_segments(
     if heavy is None:
         unsplit = {"segment": F.lit(0).cast("long"), "part": F.lit(0).cast("long"), "task": F.lit(None)}
         return _with_task(ordinary.withColumns(unsplit), layout)
-    located = _located(ordinary, heavy, key)
+    located = _located(ordinary, heavy.borders, key)
     heavy_events = located.where("is_heavy")
     later = heavy.units.select(key, F.col("segment").alias("later"), F.col("part").alias("in_part"))
     later = F.broadcast(later)
@@ -215,22 +214,22 @@ def _with_task(rows: DataFrame, layout: Layout) -> DataFrame:
     return placed.withColumn("task", task).drop("bucket", "of_bucket")
 
 
-def _located(events: DataFrame, heavy: Segments, key: str) -> DataFrame:
-    """Add ``is_heavy``, ``segment`` and ``part``; segment and part are 0 for keys that are not heavy."""
-    of_hour = heavy.hours.withColumnRenamed("segment", "of_hour")
-    of_second = heavy.seconds.withColumnRenamed("segment", "of_second")
+def _located(events: DataFrame, borders: DataFrame, key: str) -> DataFrame:
+    """Add ``is_heavy``, ``segment`` and ``part``; segment and part are 0 where there is no border."""
+    of_key = F.broadcast(borders.withColumnRenamed(key, "of_key"))
+    is_within = (F.col("second") >= F.col("start")) & (F.col("second") < F.col("end"))
+    part = F.pmod(F.xxhash64("user_id", "movie_id"), F.col("parts"))
+    zero = F.lit(0).cast("long")
     return (
-        events.withColumn("hour", _hour())
-        .join(F.broadcast(of_hour), [key, "hour"], "left")
-        .join(F.broadcast(of_second), [key, "second"], "left")
+        events.join(of_key, (F.col(key) == F.col("of_key")) & is_within, "left")
         .withColumns(
             {
-                "is_heavy": F.coalesce("of_hour", "of_second").isNotNull(),
-                "segment": F.coalesce("of_hour", "of_second", F.lit(0).cast("long")),
-                "part": F.coalesce(F.when(F.col("parts") > 1, _part()), F.lit(0).cast("long")),
+                "is_heavy": F.col("of_key").isNotNull(),
+                "segment": F.coalesce("segment", zero),
+                "part": F.coalesce(F.when(F.col("parts") > 1, part), zero),
             }
         )
-        .drop("hour", "of_hour", "of_second", "parts")
+        .drop("of_key", "start", "end", "parts")
     )
 
 

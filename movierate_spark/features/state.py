@@ -21,13 +21,13 @@ from movierate_spark.errors import MovierateWarning
 from movierate_spark.features.events import SUMS, added, counts_from, events
 from movierate_spark.features.history import (
     DAILY_SUMS,
-    GROUPS,
-    Kept,
+    EarlierHistory,
     daily_totals,
     movie_layout,
     with_movie_columns,
     with_priors,
 )
+from movierate_spark.features.task_history import GROUPS
 from movierate_spark.storage.documents import StateSettings
 from movierate_spark.storage.lake import Lake, State
 
@@ -94,12 +94,14 @@ def events_since(ratings: DataFrame, state: State, *, has_re_ratings: bool) -> D
     return since.join(known, [*PAIR, "at"], "left")
 
 
-def kept_for(state: State, timeline: DataFrame, requests: DataFrame, movies: DataFrame) -> Kept:
+def history_before(
+    state: State, timeline: DataFrame, requests: DataFrame, movies: DataFrame
+) -> EarlierHistory:
     """What the state knows of the timeline's movies and of the users of the requests."""
     users = requests.select("user_id").distinct()
     of_users = state.history.join(users, "user_id", "left_semi")
     attributed = of_users.join(movies.select("movie_id", "genres", "year"), "movie_id", "left")
-    return Kept(_movie_totals_of(state, timeline), users, attributed)
+    return EarlierHistory(_movie_totals_of(state, timeline), users, attributed)
 
 
 def _movie_totals_of(state: State, timeline: DataFrame) -> DataFrame:
@@ -142,7 +144,7 @@ def added_since(
     new = ratings.where(F.col("rated_at") < F.lit(until))
     timeline = events_since(new, state, has_re_ratings=has_re_ratings)
     totals = _movie_totals_of(state, timeline)
-    dated = with_priors(timeline, min_rating=min_rating, before=state.daily_totals)
+    dated = with_priors(timeline, min_rating=min_rating, totals=state.daily_totals)
     with_movie = with_movie_columns(
         dated.join(users, "user_id", "left"),
         movie_layout(timeline, settings, totals=totals),

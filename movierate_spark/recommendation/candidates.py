@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.features.history import GROUPS
+from movierate_spark.features.task_history import GROUPS
 
 NOBODY = -1
 

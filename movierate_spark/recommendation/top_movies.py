@@ -21,8 +21,9 @@ from pyspark import Broadcast
 from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StructField, StructType
 
-from movierate_spark.features.history import GROUPS, TASTES
+from movierate_spark.features.history import TASTES
 from movierate_spark.features.lookback import Indices
+from movierate_spark.features.task_history import GROUPS
 from movierate_spark.features.taste_tables import BlockTables
 from movierate_spark.recommendation.candidates import Floats, MovieSide
 from movierate_spark.recommendation.taste import MovieTaste, TasteCoefficients, UserTaste, added_by_taste

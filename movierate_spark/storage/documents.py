@@ -133,7 +133,7 @@ class StateSettings(Part):
     shrinkage_movie: float
 
 
-class KeptState(Part):
+class StateEntry(Part):
     """A lake's state: ``until`` is the midnight (UTC) that ends its last day."""
 
     until: datetime
@@ -151,7 +151,7 @@ class Ledger(DeliveryCounts, Document):
 
     versions: Mapping[str, int]
     deliveries: Sequence[DeliveryCounts] = ()
-    state: KeptState | None = None
+    state: StateEntry | None = None
     before: Ledger | None = None
 
 

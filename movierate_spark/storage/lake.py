@@ -22,7 +22,7 @@ from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import sha256
-from movierate_spark.storage.documents import KeptState, Ledger, StateSettings, TableCounts, read_document
+from movierate_spark.storage.documents import Ledger, StateEntry, StateSettings, TableCounts, read_document
 from movierate_spark.storage.files import files_below, replace_json
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable, open_table
@@ -217,7 +217,7 @@ def publish(
     to: LakeState,
     replacing: Mapping[str, Collection[str]] | None = None,
     before: Ledger | None = None,
-    state: KeptState | None = None,
+    state: StateEntry | None = None,
 ) -> Ledger:
     """Commit the tables, then write the ledger, which makes them visible to readers.
 

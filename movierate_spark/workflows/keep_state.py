@@ -14,7 +14,7 @@ from movierate_spark.config import Settings
 from movierate_spark.features import state as states
 from movierate_spark.features.state import state_settings
 from movierate_spark.inputs.merging import FILE, Merge
-from movierate_spark.storage.documents import KeptState
+from movierate_spark.storage.documents import StateEntry
 from movierate_spark.storage.lake import Lake, State
 from movierate_spark.storage.opened_table import DataFile, OpenedTable
 from movierate_spark.storage.tables import read_files
@@ -28,7 +28,7 @@ class StateChange:
     ``kept`` is None if there are no ratings.
     """
 
-    kept: KeptState | None
+    kept: StateEntry | None
     rows: Mapping[str, DataFrame] = field(default_factory=dict)
     files: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ def state_change(
     if last is None:
         return StateChange(None)
     until = _midnight(last)
-    kept = KeptState(until=until, settings=made_with)
+    kept = StateEntry(until=until, settings=made_with)
     if state is None:
         first_rows = states.first_state(
             ratings,
@@ -99,7 +99,7 @@ def _taken_back(
 
 
 def _with_files(
-    kept: KeptState,
+    kept: StateEntry,
     changes: Mapping[str, DataFrame],
     tables: Mapping[str, OpenedTable],
     *,

@@ -19,8 +19,9 @@ from movierate_spark import schemas
 from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.factors import RANK
-from movierate_spark.features.history import GROUPS, tastes_as_of
+from movierate_spark.features.history import tastes_as_of
 from movierate_spark.features.rows import before, complete_rows, rows_by_user, second_after_last
+from movierate_spark.features.task_history import GROUPS
 from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model.bundle import Bundle

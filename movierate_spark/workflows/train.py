@@ -18,7 +18,7 @@ from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
 from movierate_spark.evaluation.segments import measure
 from movierate_spark.evaluation.threshold import best_threshold
-from movierate_spark.features.history import RESIDUAL_UNITS, with_levels
+from movierate_spark.features.history import with_levels
 from movierate_spark.features.learning import learn
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
@@ -29,6 +29,7 @@ from movierate_spark.features.rows import (
     of_sampled_users,
     rows_by_user,
 )
+from movierate_spark.features.task_history import RESIDUAL_UNITS
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model import bundle as bundles
 from movierate_spark.model import cross_validation as train

@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.features.history import GROUPS
+from movierate_spark.features.task_history import GROUPS
 from movierate_spark.model.bundle import open_bundle
 from movierate_spark.recommendation.candidates import Probes
 from movierate_spark.storage.lake import open_lake

@@ -16,18 +16,15 @@ from timelines import DAY, GENRES, Row, options, timeline
 from movierate_spark.features.events import SUMS, added, counts_from
 from movierate_spark.features.factors import RANK, first_vectors
 from movierate_spark.features.history import (
-    MOVIE_COLUMNS,
-    USER_COLUMNS,
     layouts,
-    movie_history,
     tastes_as_of,
-    user_history,
     with_movie_history,
     with_priors,
     with_user_history,
 )
 from movierate_spark.features.neighbours import neighbours
 from movierate_spark.features.segments import ORDINARY, in_segments, layout
+from movierate_spark.features.task_history import MOVIE_COLUMNS, USER_COLUMNS, movie_history, user_history
 from movierate_spark.features.taste_tables import BlockTables, broadcast_tables, with_unknown
 
 

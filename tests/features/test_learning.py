@@ -27,10 +27,10 @@ from timelines import DAY, Row
 
 from movierate_spark.features import factors, learning
 from movierate_spark.features.earlier import Floats, Ints, next_of_same
-from movierate_spark.features.history import RESIDUAL_UNITS
 from movierate_spark.features.lookback import lookback
 from movierate_spark.features.neighbours import top, weights
 from movierate_spark.features.pairs import add_block, deviations, no_pairs
+from movierate_spark.features.task_history import RESIDUAL_UNITS
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.features.time_blocks import time_block
 

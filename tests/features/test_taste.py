@@ -8,9 +8,9 @@ import pytest
 from taste_timeline import END, LAST, UNKNOWN, Study, cells, vectors
 
 from movierate_spark.features.factors import RANK, RIDGE_USER
-from movierate_spark.features.history import RESIDUAL_UNITS
 from movierate_spark.features.neighbours import DOUBT
 from movierate_spark.features.pairs import DEVIATION_UNITS
+from movierate_spark.features.task_history import RESIDUAL_UNITS
 
 TASTE = ["user_neighbours", "user_factors"]
 

@@ -12,9 +12,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
-from movierate_spark.features.history import COLUMNS
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
+from movierate_spark.features.task_history import COLUMNS
 from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.transformers import (
     CalendarCycles,

@@ -6,8 +6,8 @@ from pyspark.sql import functions as F
 
 from movierate_spark import local_session, open_lake
 from movierate_spark.config import load_settings
-from movierate_spark.features.history import COLUMNS
 from movierate_spark.features.rows import feature_rows
+from movierate_spark.features.task_history import COLUMNS
 
 lake, out = sys.argv[1:]
 spark = local_session()
