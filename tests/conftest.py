@@ -23,10 +23,16 @@ from movierate_spark.simulation.files import simulate
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
-TOGETHER = {"test_demo.py": "simulated", "test_browser.py": "simulated"}
+TOGETHER = {
+    "test_demo.py": "simulated",
+    "test_browser.py": "simulated",
+    "test_plans.py": "lake with a state",
+    "test_state.py": "lake with a state",
+}
 """Files whose tests look at the same run: one process makes it."""
 SLOW = ("test_score.py", "test_jobs.py", "test_history.py", "test_learning.py", "test_quickstart.py")
-SLOW += ("test_privacy.py", "test_recommend.py", "test_add.py", "test_faults.py", *TOGETHER)
+SLOW += ("test_privacy.py", "test_recommend.py", "test_add.py", "test_faults.py")
+SLOW += tuple(TOGETHER)
 """Files that begin first, so that no process waits for the other's last file."""
 
 

@@ -139,7 +139,7 @@ def with_movie_columns(
 ) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and attributes.
 
-    ``totals`` are those of :class:`EarlierHistory`. With them, the timeline has ``known_residual``: where it is
+    ``totals`` are those of :class:`EarlierHistory`. With them, there is ``known_residual``: if it is
     not null, it takes the residual's place.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})

@@ -6,10 +6,8 @@ import re
 from dataclasses import replace
 
 import pytest
-from deliveries import START, ml_1m, write
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 
-import movierate_spark as mr
 from movierate_spark.config import Settings
 from movierate_spark.features.rows import feature_rows
 from movierate_spark.storage.lake import Lake
@@ -17,18 +15,6 @@ from movierate_spark.storage.lake import Lake
 DAY = 86_400
 ROW_BY_ROW = ("BatchEvalPython", "ArrowEvalPython", "FlatMapGroupsInPandas", "FlatMapCoGroupsInPandas")
 EVERY_PAIR = ("CartesianProduct", "BroadcastNestedLoopJoin")
-
-
-@pytest.fixture(scope="module")
-def lake(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Lake:
-    """A lake with re-ratings and a state."""
-    home = tmp_path_factory.mktemp("plans")
-    rated = [
-        (user, movie, 1 + (user + movie) % 5, START + DAY * user) for user in (1, 2) for movie in (10, 20)
-    ]
-    mr.prepare(spark, ml_1m(home / "input", rated), home / "lake")
-    write(home / "day" / "ratings.dat", [f"1::10::1::{START + 3 * DAY}", f"2::20::2::{START + 4 * DAY}"])
-    return mr.prepare(spark, home / "day", home / "lake", add=True)
 
 
 def plan(rows: DataFrame) -> str:
