@@ -17,6 +17,7 @@ from movierate_spark.storage.run_records import read_records
 EXAMPLES = Path(__file__).parent / "examples"
 KINDS = {
     "ledger.json": Ledger,
+    "ledger_with_state.json": Ledger,
     "bundle.json": Manifest,
     "metrics.json": Metrics,
     "run_record.json": RunRecord,
