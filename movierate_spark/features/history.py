@@ -139,8 +139,8 @@ def with_movie_columns(
 ) -> DataFrame:
     """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and attributes.
 
-    ``totals`` are those of :class:`EarlierHistory`. With them, there is ``known_residual``: if it is
-    not null, it takes the residual's place.
+    ``totals`` are :class:`EarlierHistory`'s ``movie_totals``. With them, the timeline has the column
+    ``known_residual``: where it is not null, it is the residual.
     """
     events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
     if totals is not None:

@@ -86,7 +86,9 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
     tasks = pack(sizes, capacity=min(max_rows, max(LEAST_ROWS, math.ceil(sum(sizes) / partitions))))
     count, heavy, buckets = max(tasks, default=0) + 1, None, None
     if count > 1:
-        rows_of_buckets = [(bucket, task) for (bucket, _), task in zip(light, tasks, strict=False)]
+        rows_of_buckets = [
+            (bucket, task) for (bucket, _), task in zip(light, tasks[: len(light)], strict=True)
+        ]
         buckets = _table(spark, ("bucket", "task"), rows_of_buckets)
     if has_heavy:
         rows_of_units = [(*unit, task) for unit, task in zip(unit_sizes, tasks[len(light) :], strict=True)]
