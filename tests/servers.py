@@ -45,7 +45,6 @@ YARN = {
     "yarn.nodemanager.pmem-check-enabled": "true",
     "yarn.nodemanager.vmem-check-enabled": "false",
     "yarn.nodemanager.disk-health-checker.enable": "false",
-    "yarn.resourcemanager.am.max-attempts": "1",
     "yarn.scheduler.minimum-allocation-mb": "128",
     "yarn.scheduler.capacity.root.queues": "default",
     "yarn.scheduler.capacity.root.default.capacity": "100",

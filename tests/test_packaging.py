@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
 
+import pytest
 from helpers import ROOT
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
@@ -53,6 +55,24 @@ def test_constraints_name_exact_versions_of_everything_that_is_needed() -> None:
         versions = [version for name, version in exact if name == need.name]
         assert versions, need.name
         assert [version for version in versions if version not in need.specifier] == [], need.name
+
+
+def test_the_init_script_for_databricks_installs_everything_but_pyspark() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    command = re.search(
+        r"--constraint constraints.txt (.*\\\n.*)\n", (ROOT / "docs" / "cluster.md").read_text()
+    )
+    assert command is not None
+    installed = command[1].replace("\\\n", "").split()
+    assert installed == sorted({Requirement(line).name for line in project["dependencies"]} - {"pyspark"})
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not there")
+def test_systemd_finds_nothing_wrong_with_the_units() -> None:
+    units = sorted((ROOT / "conf" / "systemd").iterdir())
+    assert [unit.name for unit in units] == ["movierate.service", "movierate.timer"]
+    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
 def test_the_spark_that_the_jobs_need_is_the_pyspark_that_may_be_installed() -> None:

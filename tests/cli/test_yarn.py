@@ -101,7 +101,7 @@ def test_in_cluster_mode_the_driver_does_so_too(
     assert done.stdout == ""
 
 
-def test_in_cluster_mode_a_failure_is_seen_from_outside(
+def test_in_cluster_mode_a_failure_is_seen_from_outside_and_not_run_again(
     cluster: MiniCluster, on_yarn: dict[str, str], job: Path
 ) -> None:
     done = cluster.submit(job, "/failed", "on purpose", properties=on_yarn | CLUSTER)
@@ -109,3 +109,4 @@ def test_in_cluster_mode_a_failure_is_seen_from_outside(
     assert done.returncode == 1, done.stderr
     assert application["finalStatus"] == "FAILED"
     assert any("ValueError: on purpose" in text for text in cluster.logs(application["id"]).values())
+    assert application["currentAppAttemptId"].endswith("_000001")  # YARN's default is a second attempt
