@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from deliveries import ml_1m
-from helpers import BASE_ONLY, COMPILED, FAST, HOSTILE_TITLES, INTERPRETED, Outcome, Simulated, T
+from helpers import BASE_ONLY, COMPILED, FAST, HOSTILE_TITLES, INTERPRETED, Movierate, Outcome, Simulated, T
 from pyspark.sql import SparkSession
 from rich.console import Console
 from xdist.remote import Producer
@@ -24,15 +24,21 @@ os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
 TOGETHER = {
+    "test_jobs.py": "home",
+    "test_scores.py": "home",
+    "test_recommend.py": "home",
+    "test_bundles.py": "home",
+    "test_api.py": "home",
     "test_demo.py": "simulated",
     "test_browser.py": "simulated",
     "test_plans.py": "lake with a state",
     "test_state.py": "lake with a state",
 }
 """Files whose tests look at the same run: one process makes it."""
-SLOW = ("test_score.py", "test_jobs.py", "test_history.py", "test_learning.py", "test_quickstart.py")
-SLOW += ("test_privacy.py", "test_recommend.py", "test_add.py", "test_faults.py")
-SLOW += tuple(TOGETHER)
+SLOW = ("test_jobs.py", "test_scores.py", "test_recommend.py", "test_bundles.py", "test_api.py")
+SLOW += ("test_score.py", "test_requests.py", "test_history.py", "test_learning.py", "test_quickstart.py")
+SLOW += ("test_privacy.py", "test_add.py", "test_faults.py", "test_bad_input.py")
+SLOW += ("test_demo.py", "test_browser.py", "test_plans.py", "test_state.py")
 """Files that begin first, so that no process waits for the other's last file."""
 
 
@@ -93,7 +99,7 @@ def progress() -> Progress:
 @pytest.fixture
 def movierate(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Outcome]:
+) -> Movierate:
     """Run a command in this process, on the tests' session instead of one of its own."""
 
     class Shared:
@@ -124,7 +130,7 @@ def simulations() -> dict[str, Simulated]:
 @pytest.fixture
 def simulated(
     spark: SparkSession,
-    movierate: Callable[..., Outcome],
+    movierate: Movierate,
     simulations: dict[str, Simulated],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Simulated:
@@ -165,18 +171,30 @@ def fast(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def homes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the first test that needs a lake and a bundle leaves them for the others."""
-    return tmp_path_factory.mktemp("trained")
+    return tmp_path_factory.mktemp("homes")
 
 
 @pytest.fixture
-def home(trained: Path, movierate: Callable[..., Outcome], fast: Path) -> Path:
-    if not (trained / "model" / "bundle.json").exists():
-        ml_1m(trained / "input")
-        assert movierate("prepare", "--input", trained / "input", "--lake", trained / "lake").status == 0
-        outcome = movierate(
-            "train", "--lake", trained / "lake", "--model", trained / "model", "--until", T, "--config", fast
-        )
-        assert outcome.status == 0, outcome.err
-    return trained
+def home(homes: Path, movierate: Movierate) -> Path:
+    """A delivery, its lake, and a model with all its features."""
+    return _trained(homes / "whole", movierate, FAST)
+
+
+@pytest.fixture
+def plain_home(homes: Path, movierate: Movierate) -> Path:
+    """The same with a model that knows no history: it is trained, and scores, in a third of the time."""
+    return _trained(homes / "plain", movierate, BASE_ONLY)
+
+
+def _trained(home: Path, movierate: Movierate, settings: str) -> Path:
+    if not (home / "model" / "bundle.json").exists():
+        ml_1m(home / "input")
+        (home / "settings.toml").write_text(settings)
+        lake = ("--lake", home / "lake")
+        model = ("--model", home / "model", "--until", T, "--config", home / "settings.toml")
+        for command in (("prepare", "--input", home / "input", *lake), ("train", *lake, *model)):
+            outcome = movierate(*command)
+            assert outcome.status == 0, outcome.err
+    return home

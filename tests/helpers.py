@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from deliveries import START
+from pyspark.sql import Row, SparkSession
 
+from movierate_spark import schemas
 from movierate_spark.session import local_properties
+from movierate_spark.storage.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -42,6 +45,30 @@ class Outcome:
     status: int
     out: str
     err: str
+
+
+Movierate = Callable[..., Outcome]
+"""Runs a command in the process of the tests."""
+RUN_DATE = "2000-12-31"
+
+
+def score(movierate: Movierate, home: Path, requested: object, scores: Path, *more: object) -> Outcome:
+    """Score with the lake and the model of a home; for :data:`RUN_DATE`, if no date is given."""
+    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", requested)
+    days = more if {"--from", "--run-date"} & {*more} else ("--run-date", RUN_DATE, *more)
+    return movierate("score", *inputs, "--scores", scores, *days)
+
+
+def one_line(outcome: Outcome) -> str:
+    """What a command says that was refused."""
+    assert outcome.status == 2, outcome
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert "Traceback" not in outcome.err
+    return outcome.err
+
+
+def read_scores(spark: SparkSession, scores: Path) -> list[Row]:
+    return read_table(spark, scores, schemas.SCORES).sort("run_date", "user_id", "movie_id").collect()
 
 
 ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"

@@ -6,14 +6,13 @@ import json
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from deliveries import write
-from helpers import Outcome, T
+from helpers import Movierate, T
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -42,7 +41,7 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 
 def test_predict_gives_the_scores_of_the_command(
-    spark: SparkSession, movierate: Callable[..., Outcome], home: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
 ) -> None:
     lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
     pairs = spark.createDataFrame(

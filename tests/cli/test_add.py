@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from chispa import assert_df_equality
 from deliveries import START, ml_1m, title, write
-from helpers import Outcome
+from helpers import Movierate
 from pyspark.sql import Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -32,7 +32,6 @@ from movierate_spark.storage.tables import current_files, read_table
 from movierate_spark.workflows import add as adding
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
 
-Movierate = Callable[..., Outcome]
 Add = Callable[[Path, Path], Ledger]
 BASE = [(1, 10, 5, START), (1, 20, 3, START + 9), (2, 10, 4, START + 20)]
 

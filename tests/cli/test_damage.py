@@ -6,19 +6,24 @@ import gzip
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from deliveries import write
-from helpers import Outcome
+from helpers import Movierate, Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.storage.tables import current_files, is_delta_table, read_table
 
 DAY = "2000-12-31"
-Movierate = Callable[..., Outcome]
+
+
+@pytest.fixture
+def home(plain_home: Path) -> Path:
+    """What is tested here is the same for every model: the one that scores fastest will do."""
+    return plain_home
 
 
 def score(movierate: Movierate, lake: Path, model: Path, requested: Path, scores: Path) -> Outcome:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from helpers import ONE_FIT, ROOT, Outcome, Simulated
+from helpers import ONE_FIT, ROOT, Movierate, Simulated
 from pyspark.sql import DataFrame, Row, SparkSession
 from pyspark.sql import functions as F
 
@@ -37,7 +36,7 @@ def movielens_1m() -> Path:
 
 @pytest.mark.usefixtures("compiled")
 def test_movielens_1m_is_accounted_for_and_the_model_beats_always_like(
-    spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
+    spark: SparkSession, movierate: Movierate, tmp_path: Path
 ) -> None:
     source = movielens_1m()
     (tmp_path / "one.toml").write_text(f"{ONE_FIT}refit = false\n")

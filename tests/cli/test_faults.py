@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 from deliveries import write
 from deltalake import DeltaTable
-from helpers import INTERPRETED, SHORT_LIVED, Outcome
+from helpers import INTERPRETED, SHORT_LIVED, Movierate
 from killing import killed_at
 from pyspark.sql import SparkSession
 
@@ -37,6 +37,12 @@ def settings_file(tmp_path: Path) -> Path:
         f'"spark.sql.shuffle.partitions" = "2"\n{properties}\n'
     )
     return tmp_path / "small.toml"
+
+
+@pytest.fixture
+def home(plain_home: Path) -> Path:
+    """What is tested here is the same for every model: the one that scores fastest will do."""
+    return plain_home
 
 
 def arguments(home: Path, requests: object, scores: Path, config: Path, days: Sequence[object]) -> list[str]:
@@ -80,7 +86,7 @@ STEPS = [
 @pytest.mark.parametrize(("step", "published"), STEPS)
 def test_a_run_killed_while_publishing_leaves_the_old_scores_and_can_be_run_again(
     spark: SparkSession,
-    movierate: Callable[..., Outcome],
+    movierate: Movierate,
     home: Path,
     settings_file: Path,
     tmp_path: Path,
@@ -165,7 +171,7 @@ def killed_after(dates: int, *, delay: float, given: Sequence[str], scores: Path
 @pytest.mark.faults
 def test_a_backfill_killed_three_times_ends_with_the_rows_of_one_clean_run(
     spark: SparkSession,
-    movierate: Callable[..., Outcome],
+    movierate: Movierate,
     home: Path,
     settings_file: Path,
     tmp_path: Path,

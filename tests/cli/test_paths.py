@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 from deliveries import START, ml_1m, write
-from helpers import BASE_ONLY, Outcome
+from helpers import BASE_ONLY, Movierate, Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.storage import lake
 from movierate_spark.storage.tables import current_files, read_table
 
-Movierate = Callable[..., Outcome]
 HOSTILE = "br[1] Jürgen {a}%41"
 
 

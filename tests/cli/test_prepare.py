@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from deliveries import START, csv_without_users, ml_1m, ml_100k, write
 from deltalake import DeltaTable
-from helpers import Outcome, listing
+from helpers import Movierate, listing
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -39,6 +39,12 @@ def prepare(spark: SparkSession, settings: Settings, progress: Progress) -> Prep
         ).ledger
 
     return run
+
+
+@pytest.fixture
+def home(plain_home: Path) -> Path:
+    """Only its input and its lake are used."""
+    return plain_home
 
 
 @pytest.fixture
@@ -85,7 +91,7 @@ def test_missing_attributes_are_counted_and_their_rows_stay(prepare: Prepare, tm
 
 
 def test_a_re_rating_stays_beside_the_earlier_one_and_is_counted(
-    spark: SparkSession, movierate: Callable[..., Outcome], tmp_path: Path
+    spark: SparkSession, movierate: Movierate, tmp_path: Path
 ) -> None:
     rows = [(1, 10, 5, START), (1, 10, 2, START + 9), (1, 10, 3, START + 9), (2, 10, 4, START)]
     lake_ = ("--lake", tmp_path / "lake")
@@ -260,7 +266,7 @@ def test_any_bytes_add_up_without_an_exception(
 
 
 def test_the_same_delivery_twice_is_prepared_once(
-    movierate: Callable[..., Outcome], target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    movierate: Movierate, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lake, late = target, tmp_path / "late"
     arguments = ("prepare", "--input", ml_1m(tmp_path / "input"), "--lake", lake)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,7 @@ from typing import Any, cast
 import pytest
 from deliveries import tiny_rows, write
 from deltalake import DeltaTable
-from helpers import Outcome, T, listing
+from helpers import Movierate, Outcome, T, listing
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -25,8 +24,6 @@ from movierate_spark.recommendation.candidates import Probes
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import recommend as recommending
-
-Movierate = Callable[..., Outcome]
 
 
 def recommend(movierate: Movierate, home: Path, out: Path, *more: object) -> Outcome:

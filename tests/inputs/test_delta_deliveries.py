@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import struct
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 from deliveries import START
 from deltalake import DeltaTable, Schema, write_deltalake
 from deltalake.transaction import AddAction, create_table_with_add_actions
-from helpers import Outcome
+from helpers import Movierate
 from pyspark.sql import SparkSession
 from pyspark.sql.types import LongType, StructField, StructType
 
@@ -28,7 +27,6 @@ from movierate_spark.storage import lake
 from movierate_spark.storage.digests import digest_of
 from movierate_spark.storage.tables import current_files, log_entries, read_table
 
-Movierate = Callable[..., Outcome]
 X = StructType([StructField("x", LongType())])
 
 
@@ -99,11 +97,11 @@ def requests_by_day(folder: Path, days: dict[str, tuple[int, int]], *, is_hive: 
 
 @pytest.mark.parametrize("is_hive", [True, False])
 def test_requests_in_a_table_that_is_partitioned_by_run_date_belong_to_their_date(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path, is_hive: bool
+    spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path, is_hive: bool
 ) -> None:
     days = {"2000-12-01": (1, 2), "2000-12-02": (3, 4)}
     source = requests_by_day(tmp_path / "requests", days, is_hive=is_hive)
-    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", source)
+    inputs = ("--lake", plain_home / "lake", "--model", plain_home / "model", "--requests", source)
     dates = ("--from", "2000-12-01", "--to", "2000-12-03")
     outcome = movierate("score", *inputs, "--scores", tmp_path / "scores", *dates)
     assert outcome.status == 0, outcome.err

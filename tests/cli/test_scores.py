@@ -1,0 +1,134 @@
+"""What a score is: of which requests, as of when, and for which reasons."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from deliveries import write
+from helpers import Movierate, read_scores, score
+from pyspark.sql import SparkSession
+
+from movierate_spark import schemas
+from movierate_spark.model import bundle as bundles
+from movierate_spark.storage.tables import read_table
+
+
+def test_every_readable_request_is_scored_and_the_others_are_kept(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    lines = ["user_id,movie_id,at", "1,2,", "1,2,", "999999,2,", "1,888888,2000-12-01", "7,7,956700000"]
+    lines += ["", "x,2,", "1,,", "1,2,tomorrow", "1,2,978300760000", "1,2"]
+    write(tmp_path / "requests.csv", lines)
+    outcome = score(movierate, home, tmp_path / "requests.csv", tmp_path / "scores")
+    assert "requests: read 10 = scored 5 + rejected 5\n" in outcome.out, outcome.err
+    rows = read_table(spark, tmp_path / "scores", schemas.SCORES).sort("user_id", "movie_id").collect()
+    assert [(r["user_id"], r["movie_id"], r["user_known"], r["movie_known"]) for r in rows] == [
+        (1, 2, True, True),
+        (1, 2, True, True),
+        (1, 888888, True, False),
+        (7, 7, False, False),
+        (999999, 2, False, True),
+    ]
+    assert all(0 < row["p_like"] < 1 for row in rows)
+    assert {str(row["run_date"]) for row in rows} == {"2000-12-31"}
+    assert rows[0]["at"].isoformat().startswith("2000-12-31")
+    rejected = read_table(spark, tmp_path / "scores" / "_rejected", schemas.REJECTED_REQUESTS)
+    assert {(row["rule"], row["raw"]) for row in rejected.collect()} == {
+        ("user_id", "x,2,"),
+        ("movie_id", "1,,"),
+        ("at", "1,2,tomorrow"),
+        ("at", "1,2,978300760000"),
+        ("field_count", "1,2"),
+    }
+
+
+def test_users_are_given_different_movies_first(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    pairs = [f"{user},{movie}" for user in range(1, 9) for movie in range(1, 31)]
+    write(tmp_path / "requests.csv", ["user_id,movie_id", *pairs])
+    score(movierate, home, tmp_path / "requests.csv", tmp_path / "scores")
+    rows = read_table(spark, tmp_path / "scores", schemas.SCORES).sort("p_like", ascending=False).collect()
+    first = {user: [row["movie_id"] for row in rows if row["user_id"] == user][:10] for user in range(1, 9)}
+    assert len({frozenset(movies) for movies in first.values()}) > 4
+
+
+def test_scores_do_not_depend_on_partitions_nor_on_the_other_requests(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    write(tmp_path / "few.csv", ["user_id,movie_id", *(f"{u},{u % 9 + 1}" for u in range(1, 20))])
+    write(
+        tmp_path / "many.csv", ["user_id,movie_id", *(f"{u},{m}" for u in range(1, 45) for m in range(1, 12))]
+    )
+    found = []
+    before = spark.conf.get("spark.sql.shuffle.partitions") or "4"
+    for partitions, requests in (("1", "few"), ("8", "many")):
+        spark.conf.set("spark.sql.shuffle.partitions", partitions)
+        score(movierate, home, tmp_path / f"{requests}.csv", tmp_path / f"scores{partitions}")
+        rows = read_table(spark, tmp_path / f"scores{partitions}", schemas.SCORES).collect()
+        found.append({(row["user_id"], row["movie_id"]): row["logit"] for row in rows})
+    spark.conf.set("spark.sql.shuffle.partitions", before)
+    assert found[0] == {key: found[1][key] for key in found[0]}
+
+
+def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    folder, scores = tmp_path / "requests", tmp_path / "scores"
+    for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
+        write(folder / f"{day}.csv", ["user_id,movie_id", "1,2", "2,3"])
+    write(folder / "2000-06-02.csv", ["user,movie", "1,2"])
+    dates = ("--from", "2000-05-31", "--to", "2000-06-02")
+    outcome = score(movierate, home, folder / "{date}.csv", scores, *dates)
+    assert outcome.status == 2
+    assert f"2000-05-31: no delivery at {folder}/2000-05-31.csv\n" in outcome.out
+    assert "2000-06-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
+    assert f"2000-06-02: refused: {folder}/2000-06-02.csv: missing column(s)" in outcome.out
+    assert outcome.out.endswith("3 run dates: 1 no delivery, 1 refused, 1 scored\n")
+    assert "1 of 3 run dates were refused: 2000-06-02" in outcome.err
+    (folder / "2000-06-02.csv").unlink()
+    year = ("--from", "2000-06-01", "--to", "2000-12-31")
+    resumed = score(movierate, home, folder / "{date}.csv", scores, *year)
+    assert resumed.status == 0, resumed.err
+    assert "2000-06-01: unchanged" in resumed.out
+    assert resumed.out.count(": no delivery at") == 214 - 3
+    for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
+        one = tmp_path / f"one-{day}"
+        inputs = ("--lake", home / "lake", "--model", home / "model", "--scores", one)
+        movierate("score", *inputs, "--requests", folder / f"{day}.csv", "--run-date", day)
+        of_day = [row for row in read_scores(spark, scores) if str(row["run_date"]) == day]
+        assert of_day == read_scores(spark, one)
+
+
+def test_each_score_is_the_sum_of_its_reasons(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    pairs = [f"{user},{movie}" for user in (1, 2, 3, 999_999) for movie in (1, 2, 888_888)]
+    write(tmp_path / "requests.csv", ["user_id,movie_id", *pairs])
+    assert score(movierate, home, tmp_path / "requests.csv", tmp_path / "five").status == 0
+    found = read_scores(spark, tmp_path / "five")
+    for row in found:
+        names = [reason["feature"] for reason in row["reasons"]]
+        sizes = [abs(reason["contribution"]) for reason in row["reasons"][:-1]]
+        assert len(names) == len(set(names)) == 6
+        assert names[-1] == "other"
+        assert sizes == sorted(sizes, reverse=True)
+        assert sum(reason["contribution"] for reason in row["reasons"]) == pytest.approx(
+            row["logit"], abs=1e-9
+        )
+    bundle = bundles.open_bundle(home / "model")
+    intercept = bundle.model.intercept
+    sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
+    assert any(source.startswith("user: ") for source in sources)
+    assert any(source.startswith("because you rated ") for source in sources)
+    assert len(sources) < len(bundle.manifest.feature_names)
+    score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
+    whole = read_scores(spark, tmp_path / "all")
+    for row, short in zip(whole, found, strict=True):
+        told = {reason["feature"]: reason["contribution"] for reason in row["reasons"]}
+        assert row["logit"] == short["logit"]
+        assert all(told[name] == value for name, value in short["reasons"][:-1])
+        assert told["other"] == pytest.approx(intercept, abs=1e-9)
+    score(movierate, home, tmp_path / "requests.csv", tmp_path / "none", "--reasons", 0)
+    assert [row["reasons"] for row in read_scores(spark, tmp_path / "none")] == [[]] * len(found)
