@@ -108,5 +108,7 @@ def test_in_cluster_mode_a_failure_is_seen_from_outside_and_not_run_again(
     application = cluster.applications()[0]
     assert done.returncode == 1, done.stderr
     assert application["finalStatus"] == "FAILED"
-    assert any("ValueError: on purpose" in text for text in cluster.logs(application["id"]).values())
-    assert application["currentAppAttemptId"].endswith("_000001")  # YARN's default is a second attempt
+    logs = cluster.logs(application["id"])
+    assert any("ValueError: on purpose" in text for text in logs.values())
+    attempts = {container.split("_")[3] for container in logs}
+    assert attempts == {"01"}  # YARN itself would make a second one
