@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 from deliveries import ml_1m
-from helpers import BASE_ONLY, COMPILED, FAST, HOSTILE_TITLES, INTERPRETED, Movierate, Outcome, Simulated, T
+from helpers import (
+    BASE_ONLY,
+    COMPILED,
+    FAST,
+    HOSTILE_TITLES,
+    INTERPRETED,
+    PLAIN,
+    Movierate,
+    Outcome,
+    Simulated,
+    T,
+)
 from pyspark.sql import SparkSession
 from rich.console import Console
 from xdist.remote import Producer
@@ -185,7 +196,7 @@ def home(homes: Path, movierate: Movierate) -> Path:
 @pytest.fixture
 def plain_home(homes: Path, movierate: Movierate) -> Path:
     """The same with a model that knows no history: it is trained, and scores, in a third of the time."""
-    return _trained(homes / "plain", movierate, BASE_ONLY)
+    return _trained(homes / "plain", movierate, PLAIN)
 
 
 def _trained(home: Path, movierate: Movierate, settings: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,13 @@ Movierate = Callable[..., Outcome]
 RUN_DATE = "2000-12-31"
 
 
+def lake_and_model(home: Path) -> tuple[object, ...]:
+    return "--lake", home / "lake", "--model", home / "model"
+
+
 def score(movierate: Movierate, home: Path, requested: object, scores: Path, *more: object) -> Outcome:
     """Score with the lake and the model of a home; for :data:`RUN_DATE`, if no date is given."""
-    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", requested)
+    inputs = (*lake_and_model(home), "--requests", requested)
     days = more if {"--from", "--run-date"} & {*more} else ("--run-date", RUN_DATE, *more)
     return movierate("score", *inputs, "--scores", scores, *days)
 
@@ -71,9 +76,15 @@ def read_scores(spark: SparkSession, scores: Path) -> list[Row]:
     return read_table(spark, scores, schemas.SCORES).sort("run_date", "user_id", "movie_id").collect()
 
 
+def run_records(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(file.read_text()) for file in sorted((folder / "_runs").glob("*.json"))]
+
+
 ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"
 
 BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
+
+PLAIN = f"{ONE_FIT}[features]\nhistory = false\n"
 
 HOSTILE_TITLES = (
     "<script>alert(1)</script> (1999)",

@@ -103,13 +103,13 @@ def test_taste_is_not_used_where_ids_mean_other_movies(spark: SparkSession, home
 
 
 def test_each_job_is_a_call_that_prints_nothing(
-    spark: SparkSession, home: Path, fast: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, plain_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    settings = mr.load_settings([fast])
+    settings = mr.load_settings([plain_home / "settings.toml"])
     truth = mr.simulate(spark, str(tmp_path / "made"), ratings=1_000, seed=2)
     assert json.loads((tmp_path / "made" / "truth.json").read_text()) == truth
     assert (truth["seed"], truth["sizes"]["ratings"], truth["re_ratings"]) == (2, 1_000, 0)
-    lake = mr.prepare(spark, str(home / "input"), str(tmp_path / "lake"), expect_rows={"ratings": 800})
+    lake = mr.prepare(spark, str(plain_home / "input"), str(tmp_path / "lake"), expect_rows={"ratings": 800})
     assert lake.ratings.count() == 800
     bundle = mr.train(lake, str(tmp_path / "model"), until=T, settings=settings)
     assert mr.load_bundle(str(tmp_path / "model")).version == bundle.version

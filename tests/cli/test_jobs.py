@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import csv_without_users, ml_1m, ml_100k, write
-from helpers import BASE_ONLY, FAST, INTERPRETED, ROOT, SHORT_LIVED, Movierate, T, listing
+from helpers import FAST, INTERPRETED, PLAIN, ROOT, SHORT_LIVED, Movierate, T, listing
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -28,7 +28,7 @@ from movierate_spark.workflows import evaluate as evaluation
 
 
 # Without users, history has no groups. Another layout alone changes no feature: there, a plain model will do.
-@pytest.mark.parametrize(("make", "settings"), [(ml_100k, BASE_ONLY), (csv_without_users, FAST)])
+@pytest.mark.parametrize(("make", "settings"), [(ml_100k, PLAIN), (csv_without_users, FAST)])
 def test_the_jobs_work_unchanged_on_the_other_layouts(
     movierate: Movierate, tmp_path: Path, make: Callable[[Path], Path], settings: str
 ) -> None:
@@ -64,21 +64,28 @@ def test_the_jobs_work_unchanged_on_the_other_layouts(
 
 
 def test_predictions_are_one_row_per_rating_from_since_on(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
-    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    common = (
+        "--lake",
+        plain_home / "lake",
+        "--model",
+        plain_home / "model",
+        "--since",
+        T,
+        "--out",
+        tmp_path / "e",
+    )
     movierate("evaluate", *common)
     every = read_table(spark, tmp_path / "e" / "predictions", schemas.PREDICTIONS)
-    late = [
-        row for row in (home / "input" / "ratings.dat").read_text().split() if int(row.split("::")[3]) >= T
-    ]
+    late = [row for row in lines if int(row.split("::")[3]) >= T]
     assert every.count() == len(late)
     assert json.loads((tmp_path / "e" / "metrics.json").read_text())["predictions_version"] == 0
     movierate("evaluate", *common, "--min-user-history", 5)
     some = read_table(spark, tmp_path / "e" / "predictions", schemas.PREDICTIONS)
-    users = {row.split("::")[0] for row in (home / "input" / "ratings.dat").read_text().split()}
+    users = {row.split("::")[0] for row in lines}
     early = dict.fromkeys(users, 0)
-    for row in (home / "input" / "ratings.dat").read_text().split():
+    for row in lines:
         early[row.split("::")[0]] += int(row.split("::")[3]) < T
     assert some.count() == len(late) - sum(max(0, 5 - n) for n in early.values())
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
@@ -86,11 +93,20 @@ def test_predictions_are_one_row_per_rating_from_since_on(
 
 
 def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
-    movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluation._predictions_table
     monkeypatch.setattr(evaluation, "_predictions_table", lambda *given: whole(*given).limit(3))
-    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    common = (
+        "--lake",
+        plain_home / "lake",
+        "--model",
+        plain_home / "model",
+        "--since",
+        T,
+        "--out",
+        tmp_path / "e",
+    )
     outcome = movierate("evaluate", *common)
     assert outcome.status == 1
     assert "predictions: 3 predictions written, " in outcome.err

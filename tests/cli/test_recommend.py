@@ -67,42 +67,44 @@ def test_recommendations_are_the_best_unseen_of_all_scored_pairs(
 
 
 def test_the_same_inputs_are_left_alone_while_the_rows_are_there_and_filters_hold(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "some.toml").write_text(
         '[recommend]\nmin_support = 5\ngenres = ["Film-Noir"]\nyear_min = 1940\n'
     )
     options = ("--top", 3, "--config", tmp_path / "some.toml")
-    assert recommend(movierate, home, tmp_path / "best", *options).status == 0
+    assert recommend(movierate, plain_home, tmp_path / "best", *options).status == 0
     found = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).select("movie_id").distinct()
     ids = {row["movie_id"] for row in found.collect()}
     assert ids
     assert all(movie % 4 == 3 and 1930 + 2 * movie >= 1940 for movie in ids)
-    again = recommend(movierate, home, tmp_path / "best", *options)
+    again = recommend(movierate, plain_home, tmp_path / "best", *options)
     assert "unchanged: made from the same inputs before (--force does it again)\n" in again.out
     assert DeltaTable(str(tmp_path / "best")).version() == 0
-    assert recommend(movierate, home, tmp_path / "best", *options, "--force").status == 0
+    assert recommend(movierate, plain_home, tmp_path / "best", *options, "--force").status == 0
     assert DeltaTable(str(tmp_path / "best")).version() == 1
     whole = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).count()
     DeltaTable(str(tmp_path / "best")).delete("user_id = 1")
-    assert f"{whole} recommendations\n" in recommend(movierate, home, tmp_path / "best", *options).out
+    assert f"{whole} recommendations\n" in recommend(movierate, plain_home, tmp_path / "best", *options).out
     assert DeltaTable(str(tmp_path / "best")).version() == 3
     (tmp_path / "none.toml").write_text("[recommend]\nyear_min = 2999\n")
-    refused = recommend(movierate, home, tmp_path / "new", "--top", 3, "--config", tmp_path / "none.toml")
+    refused = recommend(
+        movierate, plain_home, tmp_path / "new", "--top", 3, "--config", tmp_path / "none.toml"
+    )
     assert refused.status == 2
     assert "no movie may be recommended" in refused.err
     assert not (tmp_path / "new").exists()
 
 
 def test_a_scores_table_is_no_place_for_recommendations(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
     write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2"])
-    inputs = ("--lake", home / "lake", "--model", home / "model")
+    inputs = ("--lake", plain_home / "lake", "--model", plain_home / "model")
     day = ("--requests", tmp_path / "requests.csv", "--run-date", "2000-12-31")
     assert movierate("score", *inputs, *day, "--scores", tmp_path / "scores").status == 0
     before = listing(tmp_path)
-    outcome = recommend(movierate, home, tmp_path / "scores", "--top", 2)
+    outcome = recommend(movierate, plain_home, tmp_path / "scores", "--top", 2)
     assert outcome.status == 2
     assert f"--out {tmp_path}/scores: a table of (user_id bigint, movie_id bigint, " in outcome.err
     assert "expected one of (user_id bigint, rank int, movie_id bigint" in outcome.err
@@ -113,13 +115,13 @@ def test_a_scores_table_is_no_place_for_recommendations(
 
 @pytest.mark.parametrize("lost", ["rank = 1", "rank = 3", "user_id = 7"])
 def test_recommendations_of_which_rows_are_lost_are_not_published(
-    movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
+    movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
     best = recommending._best
     monkeypatch.setattr(
         recommending, "_best", lambda *given, **named: best(*given, **named).where(f"not ({lost})")
     )
-    outcome = recommend(movierate, home, tmp_path / "best", "--top", 3)
+    outcome = recommend(movierate, plain_home, tmp_path / "best", "--top", 3)
     assert outcome.status == 1
     wrong = 1 if lost == "user_id = 7" else 40
     assert f"best: {wrong} users would not get as many recommendations as there are for them" in outcome.err

@@ -7,12 +7,11 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from deliveries import START, ml_1m, write
+from deliveries import write
 from deltalake import DeltaTable
-from helpers import RUN_DATE, Movierate, read_scores, score
+from helpers import RUN_DATE, Movierate, read_scores, run_records, score
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
@@ -26,10 +25,6 @@ from movierate_spark.workflows import score as scoring
 def home(plain_home: Path) -> Path:
     """What is published, and when, is the same for every model: the one that scores fastest will do."""
     return plain_home
-
-
-def records(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(file.read_text()) for file in sorted((folder / "_runs").glob("*.json"))]
 
 
 @pytest.fixture(scope="module")
@@ -125,46 +120,9 @@ def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
     assert slower.err.count("\n") == 1
     assert "another run has published run date 2000-12-31 meanwhile; this one changed nothing" in slower.err
     assert [(row["user_id"], row["movie_id"]) for row in read_scores(spark, scores)] == [(7, 8)]
-    assert sorted(record["outcome"] for record in records(scores)) == ["conflict", "done"]
+    assert sorted(record["outcome"] for record in run_records(scores)) == ["conflict", "done"]
     assert score(movierate, home, asked, scores).status == 0
     assert len(read_scores(spark, scores)) == 2
-
-
-def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
-    spark: SparkSession,
-    movierate: Movierate,
-    home: Path,
-    asked: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    new, scores, fresh = tmp_path / "new", tmp_path / "scores", tmp_path / "fresh"
-    for part in ("lake", "model"):
-        shutil.copytree(home / part, new / part)
-    ratings = [(user, movie, 5, START) for user in range(1, 41) for movie in (2, 4)]
-    delivered = ("prepare", "--input", ml_1m(tmp_path / "input", ratings), "--lake", new / "lake")
-    check = scoring.table_to_write
-
-    def overtaken(*arguments: Any, **more: Any) -> Any:
-        monkeypatch.setattr(scoring, "table_to_write", check)
-        assert movierate(*delivered).status == 0
-        with (new / "model" / "bundle.json").open("a") as manifest:
-            manifest.write("\n")
-        return check(*arguments, **more)
-
-    before = {name: (new / name).read_bytes() for name in ("lake/ledger.json", "model/bundle.json")}
-    monkeypatch.setattr(scoring, "table_to_write", overtaken)
-    assert score(movierate, new, asked, scores).status == 0
-    old = read_scores(spark, scores)
-    (record,) = records(scores)
-    read = {name: hashlib.sha256(content).hexdigest() for name, content in before.items()}
-    assert record["inputs"]["ledger_sha256"] == read["lake/ledger.json"]
-    assert record["inputs"]["lake_versions"]["ratings"] == 0
-    assert record["inputs"]["bundle_sha256"] == read["model/bundle.json"]
-    again = score(movierate, new, asked, scores)
-    assert "unchanged" not in again.out
-    assert score(movierate, new, asked, fresh).status == 0
-    assert read_scores(spark, scores) == read_scores(spark, fresh) != old
 
 
 def test_each_run_leaves_a_record_and_a_refused_one_none(
@@ -174,7 +132,7 @@ def test_each_run_leaves_a_record_and_a_refused_one_none(
     score(movierate, home, asked, scores)
     score(movierate, home, asked, scores)
     score(movierate, home, tmp_path / "none.csv", scores)
-    done, unchanged = records(scores)
+    done, unchanged = run_records(scores)
     assert (done["outcome"], unchanged["outcome"]) == ("done", "unchanged")
     assert done["run_date"] == RUN_DATE
     assert done["counts"] == {"requests": {"read": 3, "scored": 2, "rejected": 1}}

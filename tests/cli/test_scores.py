@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
-from deliveries import write
-from helpers import Movierate, read_scores, score
+from deliveries import START, ml_1m, write
+from helpers import Movierate, read_scores, run_records, score
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.model import bundle as bundles
 from movierate_spark.storage.tables import read_table
+from movierate_spark.workflows import score as scoring
 
 
 def test_every_readable_request_is_scored_and_the_others_are_kept(
@@ -132,3 +136,40 @@ def test_each_score_is_the_sum_of_its_reasons(
         assert told["other"] == pytest.approx(intercept, abs=1e-9)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "none", "--reasons", 0)
     assert [row["reasons"] for row in read_scores(spark, tmp_path / "none")] == [[]] * len(found)
+
+
+def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
+    spark: SparkSession,
+    movierate: Movierate,
+    home: Path,
+    asked: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    new, scores, fresh = tmp_path / "new", tmp_path / "scores", tmp_path / "fresh"
+    for part in ("lake", "model"):
+        shutil.copytree(home / part, new / part)
+    ratings = [(user, movie, 5, START) for user in range(1, 41) for movie in (2, 4)]
+    delivered = ("prepare", "--input", ml_1m(tmp_path / "input", ratings), "--lake", new / "lake")
+    check = scoring.table_to_write
+
+    def overtaken(*arguments: Any, **more: Any) -> Any:
+        monkeypatch.setattr(scoring, "table_to_write", check)
+        assert movierate(*delivered).status == 0
+        with (new / "model" / "bundle.json").open("a") as manifest:
+            manifest.write("\n")
+        return check(*arguments, **more)
+
+    before = {name: (new / name).read_bytes() for name in ("lake/ledger.json", "model/bundle.json")}
+    monkeypatch.setattr(scoring, "table_to_write", overtaken)
+    assert score(movierate, new, asked, scores).status == 0
+    old = read_scores(spark, scores)
+    (record,) = run_records(scores)
+    read = {name: hashlib.sha256(content).hexdigest() for name, content in before.items()}
+    assert record["inputs"]["ledger_sha256"] == read["lake/ledger.json"]
+    assert record["inputs"]["lake_versions"]["ratings"] == 0
+    assert record["inputs"]["bundle_sha256"] == read["model/bundle.json"]
+    again = score(movierate, new, asked, scores)
+    assert "unchanged" not in again.out
+    assert score(movierate, new, asked, fresh).status == 0
+    assert read_scores(spark, scores) == read_scores(spark, fresh) != old
