@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import csv_without_users, ml_1m, ml_100k, write
-from helpers import FAST, INTERPRETED, PLAIN, ROOT, SHORT_LIVED, Movierate, T, listing
+from helpers import FAST, INTERPRETED, PLAIN, ROOT, SHORT_LIVED, Movierate, T, lake_and_model, listing
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -66,18 +66,10 @@ def test_the_jobs_work_unchanged_on_the_other_layouts(
 def test_predictions_are_one_row_per_rating_from_since_on(
     spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
-    common = (
-        "--lake",
-        plain_home / "lake",
-        "--model",
-        plain_home / "model",
-        "--since",
-        T,
-        "--out",
-        tmp_path / "e",
-    )
+    common = (*lake_and_model(plain_home), "--since", T, "--out", tmp_path / "e")
     movierate("evaluate", *common)
     every = read_table(spark, tmp_path / "e" / "predictions", schemas.PREDICTIONS)
+    lines = (plain_home / "input" / "ratings.dat").read_text().split()
     late = [row for row in lines if int(row.split("::")[3]) >= T]
     assert every.count() == len(late)
     assert json.loads((tmp_path / "e" / "metrics.json").read_text())["predictions_version"] == 0
@@ -97,16 +89,7 @@ def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
 ) -> None:
     whole = evaluation._predictions_table
     monkeypatch.setattr(evaluation, "_predictions_table", lambda *given: whole(*given).limit(3))
-    common = (
-        "--lake",
-        plain_home / "lake",
-        "--model",
-        plain_home / "model",
-        "--since",
-        T,
-        "--out",
-        tmp_path / "e",
-    )
+    common = (*lake_and_model(plain_home), "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common)
     assert outcome.status == 1
     assert "predictions: 3 predictions written, " in outcome.err
