@@ -19,24 +19,30 @@ ENVIRONMENT := $(or $(ENVIRONMENT_$(SPARK)),$(error SPARK=$(SPARK): give cluster
 JARS := .jars/minicluster .jars/s3a
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test faults cluster-test bench movielens pictures dist airflow-test constraints lint setup java browser
-.PHONY: clean
+.PHONY: demo test end-to-end faults cluster-test bench movielens pictures dist airflow-test constraints lint setup
+.PHONY: java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
 
-# Two processes run the tests, a file at a time (tests/conftest.py), each with a Spark session of its own. Types and
-# layers are looked at beside them, and what they say comes last.
-test: setup java browser $(S3_VENV)/.installed
+# Two processes run the tests, a file at a time (tests/conftest.py), each with a Spark session of its own.
+PYTEST := $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=5
+
+# Types and layers are looked at beside the tests, and what they say comes last.
+test: setup java $(S3_VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@said=$$(mktemp); trap 'rm -f "$$said"' EXIT; trap 'exit 130' INT TERM; \
 	{ $(BIN)/mypy; types=$$?; $(BIN)/lint-imports && exit $$types; } > "$$said" 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder --durations=5; tested=$$?; \
+	$(PYTEST); tested=$$?; \
 	wait $$beside; linted=$$?; cat "$$said"; \
 	[ $$tested = 0 ] || echo "make: tests failed: see what pytest says above"; \
 	[ $$linted = 0 ] || echo "make: types or layers are wrong: see what mypy and lint-imports say above"; \
 	exit $$((tested || linted))
+
+# Whole runs: several commands one after the other, the notebook, the reports in a browser: ten minutes.
+end-to-end: setup java browser
+	$(PYTEST) -m end_to_end
 
 # Killed runs, a cluster that loses executors, full disks: an hour.
 faults: setup java dist

@@ -121,7 +121,7 @@ def check_state(lake: Lake, settings: Settings) -> None:
     assert_df_equality(*features, ignore_row_order=True, ignore_column_order=True, ignore_nullable=True)
 
 
-@pytest.mark.parametrize("seconds_apart", [1, 30_000])
+@pytest.mark.parametrize("seconds_apart", [1, pytest.param(30_000, marks=pytest.mark.end_to_end)])
 def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
     spark: SparkSession, prepare: Add, add: Add, settings: Settings, tmp_path: Path, seconds_apart: int
 ) -> None:

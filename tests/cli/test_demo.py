@@ -17,6 +17,8 @@ from movierate_spark.config import load_settings
 from movierate_spark.features.rows import feature_rows
 from movierate_spark.storage.lake import open_lake
 
+pytestmark = pytest.mark.end_to_end
+
 
 def test_base_features_come_close_to_the_best_that_they_could_do(simulated: Simulated) -> None:
     metrics = json.loads((simulated.folder / "evaluation" / "metrics.json").read_text())

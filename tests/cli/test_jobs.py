@@ -28,6 +28,7 @@ from movierate_spark.workflows import evaluate as evaluation
 
 
 # Without users, history has no groups. Another layout alone changes no feature: there, a plain model will do.
+@pytest.mark.end_to_end
 @pytest.mark.parametrize(("make", "settings"), [(ml_100k, PLAIN), (csv_without_users, FAST)])
 def test_the_jobs_work_unchanged_on_the_other_layouts(
     movierate: Movierate, tmp_path: Path, make: Callable[[Path], Path], settings: str
@@ -96,6 +97,7 @@ def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
     assert not (tmp_path / "e").exists()
 
 
+@pytest.mark.end_to_end
 def test_a_model_is_compared_with_another_on_the_same_ratings(
     movierate: Movierate, home: Path, fast: Path, tmp_path: Path
 ) -> None:
@@ -161,6 +163,7 @@ def test_models_that_mean_different_things_by_liked_are_not_compared(
     assert not (tmp_path / "e").exists()
 
 
+@pytest.mark.end_to_end
 def test_training_again_at_another_partitioning_swaps_the_manifest_for_the_same_model(
     spark: SparkSession, movierate: Movierate, home: Path, fast: Path, tmp_path: Path
 ) -> None:
@@ -185,6 +188,7 @@ def test_training_again_at_another_partitioning_swaps_the_manifest_for_the_same_
     assert coefficients[0] == pytest.approx(coefficients[1], abs=1e-9)
 
 
+@pytest.mark.end_to_end
 def test_a_long_log_is_fitted_on_a_sample_of_users_with_the_history_of_everybody(
     spark: SparkSession, movierate: Movierate, home: Path, fast: Path, tmp_path: Path
 ) -> None:
@@ -273,6 +277,7 @@ def test_doctor_finds_this_machine_fine(movierate: Movierate) -> None:
     assert "fine  Java: " in outcome.out
 
 
+@pytest.mark.end_to_end
 def test_spark_submit_trains_like_the_command_line(plain_home: Path, tmp_path: Path) -> None:
     properties = INTERPRETED | SHORT_LIVED | {"spark.sql.shuffle.partitions": "4"}
     given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]

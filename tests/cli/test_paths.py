@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import pytest
 from deliveries import START, ml_1m, write
 from helpers import BASE_ONLY, Movierate, Outcome
 from pyspark.sql import SparkSession
@@ -17,6 +18,7 @@ from movierate_spark.storage.tables import current_files, read_table
 HOSTILE = "br[1] Jürgen {a}%41"
 
 
+@pytest.mark.end_to_end
 def test_every_job_works_below_a_folder_with_a_hostile_name(
     spark: SparkSession, movierate: Movierate, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def commands() -> Iterator[str]:
     yield "runs lake model scores exploration evaluation best"
 
 
+@pytest.mark.end_to_end
 def test_every_job_has_read_the_canarys_rows(left: Path) -> None:
     said = (left / "out").read_text()
     statuses = [line.split()[1:3] for line in said.splitlines() if line.startswith("status ")]
@@ -95,6 +96,7 @@ def test_every_job_has_read_the_canarys_rows(left: Path) -> None:
     assert traces(file for file in (left / "best").rglob("*.parquet"))
 
 
+@pytest.mark.end_to_end
 def test_no_log_record_report_or_model_knows_the_canary(left: Path) -> None:
     inputs = {"own.toml", "commands", "requests.csv", "requests-bad.csv"}
     files = [

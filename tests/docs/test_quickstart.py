@@ -64,12 +64,14 @@ def test_it_is_kept_without_outputs() -> None:
     assert [cell.id for cell in code if cell.outputs or cell.execution_count is not None] == []
 
 
+@pytest.mark.end_to_end
 def test_every_cell_runs_and_none_complains(shown: dict[str, str]) -> None:
     assert list(shown) == CODE_CELLS
     assert [name for name, text in shown.items() if re.search("^stderr: ", text, re.MULTILINE)] == []
     assert (shown["start"], shown["end"]) == ("", "")
 
 
+@pytest.mark.end_to_end
 def test_predictions_are_probabilities_with_reasons(shown: dict[str, str]) -> None:
     answers = re.findall(r"user (\d+) likes movie (\d+) with probability (\S+)", shown["predict"])
     assert [pair for *pair, _ in answers] == [["1", "10"], ["1", "20"], ["2", "10"], ["999999", "10"]]
@@ -78,6 +80,7 @@ def test_predictions_are_probabilities_with_reasons(shown: dict[str, str]) -> No
     assert len(re.findall(r"^    [+-]\d+\.\d\d \w", shown["predict"], re.MULTILINE)) == 4 * 4
 
 
+@pytest.mark.end_to_end
 def test_the_chart_has_a_dot_for_each_tenth_of_the_ratings_and_needs_no_network(
     shown: dict[str, str],
 ) -> None:
@@ -91,6 +94,7 @@ def test_the_chart_has_a_dot_for_each_tenth_of_the_ratings_and_needs_no_network(
     assert re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=", chart) == []
 
 
+@pytest.mark.end_to_end
 def test_nothing_is_left_behind(shown: dict[str, str], folder: Path) -> None:
     del shown
     assert list((folder / "work").iterdir()) == []

@@ -11,6 +11,7 @@ from chromium import CHROMIUM, DRAWN, chromium
 from helpers import HOSTILE_TITLES, Simulated
 from playwright.sync_api import Browser, Page
 
+pytestmark = pytest.mark.end_to_end
 WIDTHS = {"phone": 390, "desktop": 1280}
 FEWEST_CHARTS = {"exploration": 16, "evaluation": 9}
 REPORTS = tuple(FEWEST_CHARTS)
