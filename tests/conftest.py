@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from io import StringIO
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pytest
 from deliveries import ml_1m
@@ -20,6 +20,7 @@ from helpers import (
     Simulated,
     T,
 )
+from pyspark.ml import PipelineModel
 from pyspark.sql import SparkSession
 from rich.console import Console
 from xdist.remote import Producer
@@ -27,6 +28,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from movierate_spark import cli, session
 from movierate_spark.config import Settings, load_settings
+from movierate_spark.model.bundle_files import is_version
 from movierate_spark.progress import Progress
 from movierate_spark.session import build_session, local_properties
 from movierate_spark.simulation.files import simulate
@@ -82,6 +84,25 @@ def spark() -> Iterator[SparkSession]:
     session = build_session("tests", properties)
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pipelines() -> Iterator[None]:
+    """A version of a bundle never changes: Spark's jobs that load its pipeline run once."""
+    loaded: dict[str, PipelineModel] = {}
+    load = PipelineModel.load
+
+    def load_once(path: str) -> PipelineModel:
+        version = PurePath(path).parent.name
+        if not is_version(version):
+            return load(path)
+        if version not in loaded:
+            loaded[version] = load(path)
+        return loaded[version]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PipelineModel, "load", load_once)
+        yield
 
 
 @pytest.fixture
