@@ -102,6 +102,7 @@ def test_taste_is_not_used_where_ids_mean_other_movies(spark: SparkSession, home
     assert tuple(rows.head() or ()) == (0.0, 0.0, 800)
 
 
+@pytest.mark.end_to_end
 def test_each_job_is_a_call_that_prints_nothing(
     spark: SparkSession, plain_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -246,7 +246,10 @@ class Killed(BaseException):
     pass
 
 
-@pytest.mark.parametrize("step", ["ratings", "rejected", "ledger"])
+@pytest.mark.parametrize(
+    "step",
+    [*(pytest.param(name, marks=pytest.mark.end_to_end) for name in ("ratings", "rejected")), "ledger"],
+)
 def test_a_killed_run_leaves_the_lake_and_can_be_run_again(
     spark: SparkSession, add: Add, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

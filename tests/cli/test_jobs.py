@@ -141,9 +141,9 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
 
 
 def test_the_second_model_is_named_when_it_is_not_there(
-    movierate: Movierate, home: Path, tmp_path: Path
+    movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
-    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    common = (*lake_and_model(plain_home), "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common, "--against", tmp_path / "none")
     assert outcome.status == 2
     assert "--against" in outcome.err
@@ -151,12 +151,12 @@ def test_the_second_model_is_named_when_it_is_not_there(
 
 
 def test_models_that_mean_different_things_by_liked_are_not_compared(
-    movierate: Movierate, home: Path, tmp_path: Path
+    movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
-    shutil.copytree(home / "model", tmp_path / "other")
+    shutil.copytree(plain_home / "model", tmp_path / "other")
     manifest = json.loads((tmp_path / "other" / "bundle.json").read_text())
     (tmp_path / "other" / "bundle.json").write_text(json.dumps({**manifest, "label": {"min_rating": 3.0}}))
-    common = ("--lake", home / "lake", "--model", home / "model", "--since", T, "--out", tmp_path / "e")
+    common = (*lake_and_model(plain_home), "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common, "--against", tmp_path / "other")
     assert outcome.status == 2
     assert "it calls 3 stars liked, " in outcome.err
@@ -217,12 +217,14 @@ def test_a_long_log_is_fitted_on_a_sample_of_users_with_the_history_of_everybody
 AS_IT_IS = ("[/b]", "[bold]baker[/bold]", ":smile: [x]")
 
 
-def test_an_occupation_is_shown_as_it_is_written(movierate: Movierate, home: Path, tmp_path: Path) -> None:
+def test_an_occupation_is_shown_as_it_is_written(
+    movierate: Movierate, plain_home: Path, tmp_path: Path
+) -> None:
     csv_without_users(tmp_path / "input")
     users = [f"{user},{'MF'[user % 2]},25,{AS_IT_IS[user % 3]},10000" for user in range(1, 41)]
     write(tmp_path / "input" / "users.csv", ["userId,gender,age,occupation,zip", *users], encoding="utf-8")
     assert movierate("prepare", "--input", tmp_path / "input", "--lake", tmp_path / "lake").status == 0
-    shown = movierate("audience", "--lake", tmp_path / "lake", "--model", home / "model", "--movie", 5)
+    shown = movierate("audience", "--lake", tmp_path / "lake", "--model", plain_home / "model", "--movie", 5)
     assert shown.status == 0, shown.err
     cells = [line.split("│")[2].strip() for line in shown.out.splitlines() if "│ occupation " in line]
     assert sorted(cells) == sorted(AS_IT_IS)
@@ -231,7 +233,7 @@ def test_an_occupation_is_shown_as_it_is_written(movierate: Movierate, home: Pat
 @pytest.mark.parametrize("variable", ["NO_COLOR", "FORCE_COLOR"])  # the latter makes any output a terminal
 def test_a_path_is_shown_as_it_is_written(
     movierate: Movierate,
-    home: Path,
+    plain_home: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     variable: str,
@@ -239,7 +241,7 @@ def test_a_path_is_shown_as_it_is_written(
     monkeypatch.setenv(variable, "1")
     monkeypatch.setenv("COLUMNS", "300")
     out = tmp_path / "data[" / "old] :smile:"
-    explored = movierate("explore", "--lake", home / "lake", "--out", out)
+    explored = movierate("explore", "--lake", plain_home / "lake", "--out", out)
     assert (explored.status, explored.err) == (0, "")
     assert f"write {out}: " in explored.out
     assert f"report: {out}/report.html\n" in explored.out

@@ -30,7 +30,13 @@ def recommend(movierate: Movierate, home: Path, out: Path, *more: object) -> Out
     return movierate("recommend", "--lake", home / "lake", "--model", home / "model", "--out", out, *more)
 
 
-@pytest.mark.parametrize("at", ["2000-07-15T00:00:00+00:00", "2000-10-15T00:00:00+00:00"])
+@pytest.mark.parametrize(
+    "at",
+    [
+        pytest.param("2000-07-15T00:00:00+00:00", marks=pytest.mark.end_to_end),
+        "2000-10-15T00:00:00+00:00",
+    ],
+)
 def test_recommendations_are_the_best_unseen_of_all_scored_pairs(
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path, at: str
 ) -> None:
