@@ -88,7 +88,7 @@ def spark() -> Iterator[SparkSession]:
 
 @pytest.fixture(scope="session", autouse=True)
 def pipelines() -> Iterator[None]:
-    """A version of a bundle never changes: Spark's jobs that load its pipeline run once."""
+    """Loads the pipeline of each version of a bundle once: it never changes, and takes several Spark jobs."""
     loaded: dict[str, PipelineModel] = {}
     load = PipelineModel.load
 

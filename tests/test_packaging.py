@@ -72,7 +72,8 @@ def test_systemd_finds_nothing_wrong_with_the_units() -> None:
     units = sorted((ROOT / "conf" / "systemd").iterdir())
     assert [unit.name for unit in units] == ["movierate.service", "movierate.timer"]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    said = done.stdout + done.stderr  # the machine's own units may be in it
+    assert (done.returncode, [line for line in said.splitlines() if "movierate" in line]) == (0, [])
 
 
 def test_the_spark_that_the_jobs_need_is_the_pyspark_that_may_be_installed() -> None:
