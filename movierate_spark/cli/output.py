@@ -17,6 +17,7 @@ from movierate_spark.storage.documents import (
     Against,
     DeliveryCounts,
     Figures,
+    Ledger,
     Measurement,
     Metrics,
     RunRecord,
@@ -44,6 +45,13 @@ def ledger_lines(ledger: DeliveryCounts) -> Iterator[str]:
         unknown = ", ".join(f"{column} {n}" for column, n in counts.unknown.items() if n)
         beside += f"; unknown: {unknown}" if unknown else ""
         yield f"{name}: read {counts.read} = {' + '.join(parts)}{beside}"
+
+
+def held_line(ledger: Ledger) -> str:
+    """What a lake holds. Orphans are how swapped columns and another lake's ratings show."""
+    held = ", ".join(f"{counts.accepted} {name}" for name, counts in ledger.tables.items())
+    orphans = ledger.tables["ratings"].orphans
+    return held + (f"; orphans {orphans}" if orphans else "")
 
 
 def scored_lines(outcomes: Iterable[RunDateOutcome]) -> Iterator[str]:

@@ -46,7 +46,7 @@ def prepare(
         raise typer.BadParameter("goes with --lake and --config only", param_hint="--undo")
     if not undo and source is None:
         raise typer.BadParameter("name the folder of the files", param_hint="--input")
-    from movierate_spark.cli.output import ledger_lines
+    from movierate_spark.cli.output import held_line, ledger_lines
     from movierate_spark.inputs.delivery import find_delivery
     from movierate_spark.storage.lake import read_ledger
     from movierate_spark.workflows.add import add_delivery
@@ -74,8 +74,7 @@ def prepare(
     if not prepared.is_new:
         what = "added" if add else "prepared"
         run.say(f"unchanged: {what} from the same files before (--force does it again)")
-    held = ", ".join(f"{counts.accepted} {name}" for name, counts in prepared.ledger.tables.items())
-    run.say(f"lake: {lake}" + (f" ({held})" if add else ""))
+    run.say(f"lake: {lake}" + (f" ({held_line(prepared.ledger)})" if add else ""))
 
 
 def _undo(run: Run, target: Location) -> None:

@@ -181,8 +181,9 @@ def test_a_delivery_is_added_once_and_said_in_lines(
     assert outcome.out.endswith(f"lake: {target} (4 ratings, 2 users, 2 movies)\n")
     ledger, _ = lakes.read_ledger(target)
     assert (ledger.tables["ratings"].superseded, ledger.tables["ratings"].re_rated) == (1, 1)
-    next_day = ratings_only(tmp_path / "next", [(2, 20, 1, START + 200)])
-    assert movierate("prepare", "--input", next_day, "--lake", target, "--add").status == 0
+    swapped = ratings_only(tmp_path / "next", [(20, 2, 1, START + 200)])
+    next_day = movierate("prepare", "--input", swapped, "--lake", target, "--add")
+    assert next_day.out.endswith(f"lake: {target} (5 ratings, 2 users, 2 movies; orphans 1)\n")
     again = movierate(*arguments)
     assert "unchanged: added from the same files before (--force does it again)\n" in again.out
     assert lakes.read_ledger(target)[0].versions["ratings"] == 2
