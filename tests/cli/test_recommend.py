@@ -135,17 +135,17 @@ def test_recommendations_of_which_rows_are_lost_are_not_published(
 
 
 def test_recommendations_from_an_old_lake_are_replaced_for_a_new_one(
-    movierate: Movierate, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, check = tmp_path / "new", recommending.table_to_write
     for part in ("lake", "model"):
-        shutil.copytree(home / part, new / part)
+        shutil.copytree(plain_home / part, new / part)
     ledger = new / "lake" / "ledger.json"
     read = hashlib.sha256(ledger.read_bytes()).hexdigest()
 
     def overtaken(*arguments: Any, **more: Any) -> Any:
         monkeypatch.setattr(recommending, "table_to_write", check)
-        prepared = movierate("prepare", "--input", home / "input", "--lake", new / "lake", "--force")
+        prepared = movierate("prepare", "--input", plain_home / "input", "--lake", new / "lake", "--force")
         assert prepared.status == 0
         return check(*arguments, **more)
 
