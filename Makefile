@@ -69,7 +69,8 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 	@mv $@.part $@ && touch $@
 
 # How long each job takes on a million ratings: half an hour. Compare with another revision: make bench AGAINST=main.
-# A night on logs of several sizes: make bench BENCH=nights. Beside peers: BENCH="peers models", BENCH="peers history".
+# BENCH=nights: a night on logs of several sizes; BENCH=scale: each job on several sizes; BENCH=executors: one and two.
+# Beside peers: BENCH="peers models", and history, fits or recommendations. RATINGS="1000000 10000000" are the sizes.
 BENCH := jobs
 PEERS_VENV := .venv-peers
 bench: setup java $(if $(filter peers,$(BENCH)),$(PEERS_VENV)/.installed)

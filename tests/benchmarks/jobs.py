@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from processes import ROOT, movierate
+from processes import ROOT, movierate, write_figures
 from rich.console import Console
 from rich.table import Table
 
@@ -101,6 +101,7 @@ def main(
     ratings: Annotated[int, typer.Option(min=1000, help="How many ratings are simulated.")] = 1_000_000,
     requests: Annotated[int, typer.Option(min=1, help="How many requests are scored.")] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Time the jobs on simulated ratings."""
     with tempfile.TemporaryDirectory() as folder, revisions(against, Path(folder)) as trees:
@@ -110,6 +111,7 @@ def main(
         write_requests(asked, requests, users=ratings // 160, movies=4000)
         found = measure(trees, delivery, asked, home, rounds)
     show(found, f"{ratings} ratings, {requests} requests, {os.cpu_count()} cores, median of {rounds}")
+    write_figures(out, ratings=ratings, requests=requests, seconds=found)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,7 @@ What it takes is stated apart.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import random
 import shutil
 import statistics
@@ -20,7 +18,7 @@ from typing import Annotated
 import numpy as np
 import pandas as pd
 import typer
-from processes import Usage, movierate
+from processes import Usage, movierate, write_figures
 from rich.console import Console
 from rich.table import Table
 
@@ -145,13 +143,7 @@ def main(
                     found[size][name].append(usage)
                     sys.stderr.write(f"round {number} of {rounds}: {size} {name} {usage.seconds:.1f} s\n")
     show(found, first, rounds)
-    if out is not None:
-        described = {"machine": platform.platform(), "cores": os.cpu_count(), "requests": requests}
-        figures = {
-            size: {name: [vars(usage) for usage in usages] for name, usages in rounds_.items()}
-            for size, rounds_ in found.items()
-        }
-        out.write_text(json.dumps({**described, "nights": figures}, indent=2) + "\n")
+    write_figures(out, requests=requests, nights=found, first_delivery=first)
 
 
 if __name__ == "__main__":

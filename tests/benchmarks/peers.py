@@ -6,9 +6,7 @@ have an environment of their own (``tests/peers-requirements.txt``).
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import statistics
 import sys
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from processes import Usage, movierate, run
+from processes import Usage, movierate, run, write_figures
 from rich.console import Console
 from rich.table import Table
 
@@ -36,7 +34,7 @@ TEXTBOOK = {
 Runs = Mapping[str, Callable[[Path], Usage]]
 
 
-def models(delivery: Path, python: str) -> Runs:
+def models(delivery: Path, _: Path, python: str) -> Runs:
     """From files to a model and its metrics."""
 
     def ours(out: Path, **environment: str) -> Usage:
@@ -49,31 +47,57 @@ def models(delivery: Path, python: str) -> Runs:
     return {
         "ours as it comes": ours,
         "ours with the textbook's columns, folds and grid": lambda out: ours(out, **TEXTBOOK),
-        "textbook PySpark": lambda out: run(
-            [sys.executable, str(PEERS / "textbook.py"), str(delivery), str(out)]
-        ),
-        "pandas and scikit-learn": lambda _: run([python, str(PEERS / "pandas_sklearn.py"), str(delivery)]),
+        "textbook PySpark": lambda out: script(sys.executable, "textbook", delivery, out),
+        "pandas and scikit-learn": lambda _: script(python, "pandas_sklearn", delivery),
     }
 
 
-def history(lake: Path, python: str) -> Runs:
+def history(delivery: Path, below: Path, python: str) -> Runs:
     """From a lake's Parquet files to Parquet files with the history of every rating."""
-    cores = str(os.cpu_count())
+    lake = prepared(delivery, below)
     return {
-        "ours": lambda out: run(
-            [sys.executable, str(PEERS / "our_history.py"), str(lake), str(out / "rows")]
-        ),
-        "DuckDB": lambda out: run(
-            [
-                python,
-                str(PEERS / "duckdb_history.py"),
-                str(lake),
-                str(out / "rows.parquet"),
-                cores,
-                *SHRINKAGES,
-            ]
+        "ours": lambda out: script(sys.executable, "our_history", lake, out / "rows"),
+        "DuckDB": lambda out: script(
+            python, "duckdb_history", lake, out / "rows.parquet", os.cpu_count(), *SHRINKAGES
         ),
     }
+
+
+def fits(delivery: Path, below: Path, python: str) -> Runs:
+    """One logistic regression, and the grid with its folds, on the same vectors in Parquet files."""
+    lake, model, vectors = prepared(delivery, below), below / "model", below / "vectors"
+    movierate("train", "--lake", lake, "--model", model)
+    script(sys.executable, "our_vectors", lake, model, vectors)
+    return {
+        "ours": lambda _: script(sys.executable, "our_fits", vectors),
+        "scikit-learn": lambda _: script(python, "sklearn_fits", vectors),
+    }
+
+
+def recommendations(delivery: Path, below: Path, _: str) -> Runs:
+    """The best ten movies for every user from a model that is there, to a table."""
+    lake, model, als = prepared(delivery, below), below / "model", below / "als"
+    movierate("train", "--lake", lake, "--model", model)
+    script(sys.executable, "als", "fit", lake, als)
+    ours = ("recommend", "--lake", lake, "--model", model, "--top", 10)
+    return {
+        "ours": lambda out: movierate(*ours, "--out", out / "best"),
+        "Spark ALS": lambda out: script(sys.executable, "als", "recommend", als, out / "best"),
+    }
+
+
+COMPARISONS = {each.__name__: each for each in (models, history, fits, recommendations)}
+
+
+def prepared(delivery: Path, below: Path) -> Path:
+    """The lake of the delivery."""
+    movierate("prepare", "--input", delivery, "--lake", below / "lake")
+    return below / "lake"
+
+
+def script(python: str, name: str, *arguments: object) -> Usage:
+    """Run a file of ``peers/``."""
+    return run([python, str(PEERS / f"{name}.py"), *map(str, arguments)])
 
 
 def measure(runs: Runs, below: Path, rounds: int) -> dict[str, list[Usage]]:
@@ -90,12 +114,12 @@ def measure(runs: Runs, below: Path, rounds: int) -> dict[str, list[Usage]]:
 
 
 def show(found: Mapping[str, list[Usage]], title: str) -> None:
-    """Seconds and peak memory of each, and its time as a multiple of the first's within a round."""
+    """Seconds and peak memory of each, its time as a multiple of the first's within a round, its figures."""
     table = Table(title=title)
-    table.add_column("")
-    for column in ("seconds", "peak MB", "times the first"):
-        table.add_column(column, justify="right")
     first = next(iter(found.values()))
+    table.add_column("")
+    for column in ("seconds", "peak MB", "times the first", *first[0].figures):
+        table.add_column(column, justify="right")
     for name, usages in found.items():
         ratios = [usage.seconds / other.seconds for usage, other in zip(usages, first, strict=True)]
         table.add_row(
@@ -103,12 +127,16 @@ def show(found: Mapping[str, list[Usage]], title: str) -> None:
             f"{statistics.median(usage.seconds for usage in usages):.1f}",
             str(max(sum(usage.peak_mb.values()) for usage in usages)),
             f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})",
+            *(
+                f"{statistics.median(usage.figures[name] for usage in usages):.6g}"
+                for name in first[0].figures
+            ),
         )
     Console().print(table)
 
 
 def main(
-    what: Annotated[str, typer.Argument(help="models or history.")],
+    what: Annotated[str, typer.Argument(help=f"One of {', '.join(COMPARISONS)}.")],
     python: Annotated[str, typer.Option(help="The interpreter of the peers' environment.")],
     ratings: Annotated[int, typer.Option(min=1000)] = 1_000_000,
     rounds: Annotated[int, typer.Option(min=1)] = 3,
@@ -119,19 +147,13 @@ def main(
 ) -> None:
     """Time this package and its peers."""
     with tempfile.TemporaryDirectory() as folder:
-        delivery, lake = data or Path(folder) / "input", Path(folder) / "lake"
+        delivery = data or Path(folder) / "input"
         if data is None:
             movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)
-        if what == "history":
-            movierate("prepare", "--input", delivery, "--lake", lake)
-        runs = history(lake, python) if what == "history" else models(delivery, python)
-        found = measure(runs, Path(folder), rounds)
+        found = measure(COMPARISONS[what](delivery, Path(folder), python), Path(folder), rounds)
     size = data.name if data else f"{ratings:,} ratings"
     show(found, f"{what}, {size}, {os.cpu_count()} cores, median of {rounds}")
-    if out is not None:
-        described = {"machine": platform.platform(), "cores": os.cpu_count(), "data": size}
-        figures = {name: [vars(usage) for usage in usages] for name, usages in found.items()}
-        out.write_text(json.dumps({**described, what: figures}, indent=2) + "\n")
+    write_figures(out, data=size, **{what: found})
 
 
 if __name__ == "__main__":

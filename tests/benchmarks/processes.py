@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -10,8 +12,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
+import pyspark
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
@@ -23,16 +27,32 @@ class Usage:
     """Seconds of a command, with the interpreter's and Spark's start, and its peak memory in MB by kind.
 
     The kinds are ``driver``, ``jvm`` and ``workers``: what is resident, shared pages counted in each process.
+    ``figures`` are what the command measures itself, and prints as JSON in its last line.
     """
 
     seconds: float = 0.0
     peak_mb: dict[str, int] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Usage) -> Usage:
         """One after the other."""
         kinds = {**self.peak_mb, **other.peak_mb}
         peaks = {kind: max(self.peak_mb.get(kind, 0), other.peak_mb.get(kind, 0)) for kind in kinds}
-        return Usage(self.seconds + other.seconds, peaks)
+        return Usage(self.seconds + other.seconds, peaks, {**self.figures, **other.figures})
+
+
+def write_figures(path: Path | None, **figures: Any) -> None:
+    """Write figures with the machine that they are of as JSON, if a path is given; a usage as its fields."""
+    if path is None:
+        return
+    machine = {
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "python": platform.python_version(),
+        "pyspark": pyspark.__version__,
+    }
+    path.write_text(json.dumps({"machine": machine, **figures}, indent=2, default=vars) + "\n")
 
 
 def movierate(*given: object, tree: Path = ROOT, environment: Mapping[str, str] | None = None) -> Usage:
@@ -60,6 +80,8 @@ def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None)
     watching.join()
     if process.returncode:
         raise SystemExit(f"bench: {' '.join(command)}: {said}")
+    last = said.rstrip().rpartition("\n")[2]
+    usage.figures = json.loads(last) if last.startswith("{") else {}
     return usage
 
 

@@ -1,6 +1,8 @@
-"""As-of history of every rating with this package: our_history.py LAKE OUT."""
+"""As-of history of every rating with this package: our_history.py LAKE OUT [MASTER]."""
 
+import json
 import sys
+import time
 
 from pyspark.sql import functions as F
 
@@ -9,8 +11,10 @@ from movierate_spark.config import load_settings
 from movierate_spark.features.rows import feature_rows
 from movierate_spark.features.task_history import COLUMNS
 
-lake, out = sys.argv[1:]
-spark = local_session()
+lake, out, *masters = sys.argv[1:]
+spark = local_session(properties={"spark.master": masters[0]} if masters else {})
+began = time.perf_counter()
 settings = load_settings()
 rows = feature_rows(open_lake(spark, lake), settings.features, min_rating=settings.label.min_rating)
 rows.select("user_id", "movie_id", F.unix_seconds("at").alias("t"), *COLUMNS).write.parquet(out)
+print(json.dumps({"without the start, s": time.perf_counter() - began}))

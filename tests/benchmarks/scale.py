@@ -1,0 +1,66 @@
+"""Each job once on simulated logs of several sizes: seconds, ratings a second, and memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from processes import Usage, movierate, write_figures
+from rich.console import Console
+from rich.table import Table
+
+from jobs import JOBS, SEED, arguments, write_requests
+
+SIZES = (1_000_000, 10_000_000)
+Jobs = dict[str, Usage]
+
+
+def measure(home: Path, ratings: int, requests: int, jobs: list[str]) -> Jobs:
+    """What each job takes on a new log."""
+    delivery, asked = home / "input", home / "requests.csv"
+    found = {"simulate": movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)}
+    write_requests(asked, requests, users=ratings // 160, movies=4000)
+    for job in jobs:
+        found[job] = movierate(*arguments(job, delivery, asked, home))
+        sys.stderr.write(f"{ratings:,} ratings: {job} {found[job].seconds:.1f} s {found[job].peak_mb} MB\n")
+    return found
+
+
+def show(found: dict[int, Jobs], jobs: list[str]) -> None:
+    """A line per job; for each size its seconds, its ratings a second, and its processes' peak memory."""
+    table = Table(title=f"Each job once, {os.cpu_count()} cores: seconds, ratings a second, peak GB")
+    table.add_column("job")
+    for size in found:
+        table.add_column(f"{size:,} ratings", justify="right")
+    for job in jobs:
+        usages = [(size, usage[job]) for size, usage in found.items()]
+        table.add_row(job, *(_cell(size, usage) for size, usage in usages))
+    Console().print(table)
+
+
+def _cell(ratings: int, usage: Usage) -> str:
+    memory = sum(usage.peak_mb.values()) / 1000
+    return f"{usage.seconds:,.0f} s, {ratings / usage.seconds:,.0f}/s, {memory:.1f} GB"
+
+
+def main(
+    ratings: Annotated[list[int] | None, typer.Option(help="Ratings in the log; repeatable.")] = None,
+    job: Annotated[list[str] | None, typer.Option(help="A job, in order; repeatable.")] = None,
+    requests: Annotated[int, typer.Option(min=1, help="How many requests are scored.")] = 1_000_000,
+    out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
+) -> None:
+    """Run the jobs with their default settings; what a size leaves is deleted before the next one."""
+    jobs, found = job or list(JOBS), dict[int, Jobs]()
+    for size in ratings or SIZES:
+        with tempfile.TemporaryDirectory() as folder:
+            found[size] = measure(Path(folder), size, requests, jobs)
+    show(found, jobs)
+    write_figures(out, requests=requests, scale=found)
+
+
+if __name__ == "__main__":
+    typer.run(main)
