@@ -13,8 +13,8 @@ import typer
 from helpers import ROOT
 
 import movierate_spark as mr
-from movierate_spark import cli
 from movierate_spark.cli.app import app
+from movierate_spark.cli.execution import option_of
 from movierate_spark.storage.lake import read_ledger
 
 LIBRARY = [
@@ -52,7 +52,7 @@ def test_every_argument_that_the_library_names_is_an_option_of_a_command() -> No
     commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
     options = {option for command in commands for each in command.params for option in each.opts}
     assert {"lake", "model", "requests", "source"} <= named
-    assert {name for name in named if cli.option_of(name) not in options} == set()
+    assert {name for name in named if option_of(name) not in options} == set()
 
 
 def test_an_error_of_the_library_says_what_is_wrong_and_which_argument(tmp_path: Path) -> None:

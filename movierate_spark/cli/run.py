@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 class Run:
     """One run of a command: its settings, Spark session, run record and output."""
 
-    profile: Literal["local", "cluster"] = "local"
+    profile: ClassVar[Literal["local", "cluster"]] = "local"
+    session: ClassVar[SparkSession | None] = None
+    """The session of the batch that this command is part of."""
 
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
         from movierate_spark.config import load_settings
@@ -46,14 +48,27 @@ class Run:
 
     @contextmanager
     def spark(self) -> Iterator[SparkSession]:
-        """A Spark session that is stopped after the block."""
+        """A Spark session that is stopped after the block; in a batch, the batch's session."""
         from movierate_spark import session as sessions
 
+        if Run.session is not None:
+            yield Run.session
+            return
         session = sessions.build_session(f"movierate {self.command}", self._properties)
         try:
             yield session
         finally:
             session.stop()
+
+    @classmethod
+    @contextmanager
+    def in_session(cls, session: SparkSession) -> Iterator[None]:
+        """Commands in this block use this session."""
+        Run.session = session
+        try:
+            yield
+        finally:
+            Run.session = None
 
     @contextmanager
     def without_spark(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import time
@@ -208,6 +209,16 @@ def test_recommend_gives_the_same_movies(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
     submit(cluster, here, tmp_path, "recommend")
+    same_recommendations(spark, tmp_path, here)
+
+
+def test_a_batch_gives_the_same_scores_and_movies(
+    cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
+) -> None:
+    night = [shlex.join(map(str, the_job(name, here, tmp_path))) for name in ("score", "recommend")]
+    write(tmp_path / "night.txt", night)
+    cluster.submit("batch", tmp_path / "night.txt")
+    same_scores(spark, tmp_path, here)
     same_recommendations(spark, tmp_path, here)
 
 

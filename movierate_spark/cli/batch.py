@@ -1,0 +1,61 @@
+"""batch: several commands in one Spark session."""
+
+from __future__ import annotations
+
+import shlex
+from datetime import date
+from typing import Annotated
+
+import typer
+
+from movierate_spark.cli.app import app
+from movierate_spark.cli.execution import command_names, execute
+from movierate_spark.cli.options import ConfigOption, day_of
+from movierate_spark.cli.run import Run
+from movierate_spark.errors import InputError
+
+
+@app.command()
+def batch(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A command per line: score --lake lake ...")],
+    run_date: Annotated[
+        str | None,
+        typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day that {date} stands for in FILE."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Run several commands in one Spark session.
+
+    The first command that fails ends the batch, with its exit status. Lines that begin with # are comments.
+    Spark's settings are those of the batch.
+    """
+    day = None if run_date is None else day_of(run_date, "run_date")
+    run = Run("batch", config)
+    (location,) = run.locations(file)
+    try:
+        lines = location.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{file}: it can't be read ({type(error).__name__})") from error
+    commands = [words_of(line, day, where=f"{file}: line {number}") for number, line in enumerate(lines, 1)]
+    with run.spark() as session, Run.in_session(session):
+        for words in filter(None, commands):
+            run.say(f"+ movierate {shlex.join(words)}")
+            if status := execute(words):
+                raise typer.Exit(status)
+
+
+def words_of(line: str, day: date | None, *, where: str) -> list[str]:
+    """The words of a command, quoted as in a shell; none if the line is empty or a comment.
+
+    With a ``day``, it replaces ``{date}``.
+
+    Raises:
+        InputError: the line does not begin with the name of a command, or a quote is not closed.
+    """
+    try:
+        words = [] if line.lstrip().startswith("#") else shlex.split(line)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
+    if words and words[0] not in command_names() - {"batch"}:
+        raise InputError(f"{where}: {words[0]} is no command; write it as: score --lake lake ...")
+    return words if day is None else [word.replace("{date}", day.isoformat()) for word in words]

@@ -1,0 +1,66 @@
+"""Runs one command and turns what it raises into a line and an exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import typer
+from typer.exceptions import TyperException
+
+from movierate_spark.cli.app import app
+from movierate_spark.errors import InputError, MovierateError
+
+OPTIONS = {"source": "input", "files": "config"}
+"""Options that are not called like the parameter of the Python API."""
+
+
+def execute(words: Sequence[str]) -> int:
+    """Run a command, such as ``["score", "--lake", "lake"]``; without words, print the help.
+
+    Returns the exit status: 0 done, 1 failed, 2 bad usage or input, 3 lost to another run. A failure is one
+    line on the error output.
+    """
+    name = " ".join(["movierate", *command_names().intersection(words[:1])])
+    try:
+        return app(list(words) or ["--help"], standalone_mode=False, prog_name="movierate") or 0
+    except typer.Exit as exit_:
+        return exit_.exit_code
+    except TyperException as error:
+        return _failed(name, f"{error.format_message()} (see {name} --help)", 2)
+    except InputError as error:
+        return _failed(name, _with_option(error), error.exit_status)
+    except MovierateError as error:
+        return _failed(name, str(error), error.exit_status)
+    except KeyboardInterrupt:
+        return _failed(name, "interrupted: what was published stays; run it again for the rest", 1)
+    except Exception as error:
+        from movierate_spark.cli.failures import describe
+
+        return _failed(name, describe(error), 1)
+
+
+def command_names() -> set[str]:
+    """The names of all commands."""
+    return {command.callback.__name__ for command in app.registered_commands if command.callback}
+
+
+def option_of(argument: str) -> str:
+    """The option that sets a parameter of the Python API."""
+    return f"--{OPTIONS.get(argument, argument).replace('_', '-')}"
+
+
+def print_error(line: str) -> None:
+    """Print one line to the error output."""
+    from movierate_spark.progress import plain_console
+
+    plain_console(stderr=True, soft_wrap=True).print(" ".join(line.split()))
+
+
+def _with_option(error: InputError) -> str:
+    """The message, after the option that it is about."""
+    return str(error) if error.argument is None else f"{option_of(error.argument)} {error}"
+
+
+def _failed(name: str, message: str, status: int) -> int:
+    print_error(f"{name}: {message}")
+    return status
