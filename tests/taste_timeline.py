@@ -10,13 +10,11 @@ import numpy as np
 import pandas as pd
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from timelines import DAY, Row, options, timeline
+from timelines import DAY, Row, options, rows_by_user, timeline
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.history import (
-    layouts,
     with_levels,
-    with_movie_history,
     with_priors,
     with_user_history,
 )
@@ -92,7 +90,7 @@ def study(spark: SparkSession, given: list[Row], *, task_max_rows: int = 1_000) 
         time_block_growth=2.0,
     )
     frame = with_priors(timeline(spark, given), min_rating=4.0).localCheckpoint()
-    by_user = with_movie_history(frame, layouts(frame, settings), settings, min_rating=4.0).persist()
+    by_user = rows_by_user(frame, settings).persist()
     levels = with_levels(by_user, settings).where(F.unix_seconds("at") < END).persist()
     in_one_task = settings.model_copy(update={"task_max_rows": 1_000})
     movies = spark.createDataFrame(

@@ -7,6 +7,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import FeatureSettings, load_settings
 from movierate_spark.features.events import events
+from movierate_spark.features.history import layouts, spread_by_user, with_movie_history
 
 DAY = 86_400
 GENRES = {0: [], 1: ["Drama"], 2: ["Comedy"], 3: ["Comedy", "Drama"], 4: ["Drama", "War", "Comedy"]}
@@ -36,3 +37,9 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
             "genres": F.get(genres, movie % 5),
         }
     )
+
+
+def rows_by_user(frame: DataFrame, settings: FeatureSettings) -> DataFrame:
+    """The rows of the pass by user, from those of :func:`timeline` with priors."""
+    tasks = layouts(frame, settings)
+    return spread_by_user(with_movie_history(frame, tasks, settings, min_rating=4.0), tasks, settings)

@@ -1,13 +1,13 @@
 """The history of a user and a movie as of each row, for training and scoring alike.
 
 A *timeline* holds the events of :mod:`movierate_spark.features.events` and, for scoring, the requests:
-``user_id``, ``movie_id``, ``at``, ``rating`` (null for a request), ``replaced``, ``withdrawn_at`` and the
-attributes of users and movies. Every row gets totals over the ratings of strictly earlier seconds; of each
-(user, movie) only the latest rating counts. Requests add nothing to the totals.
+``user_id``, ``movie_id``, ``at``, ``rating`` (null for a request), ``replaced`` and ``withdrawn_at``. Every
+row gets totals over the ratings of strictly earlier seconds; of each (user, movie) only the latest rating
+counts. Requests add nothing to the totals.
 
-The rows are shuffled twice. The pass by movie also gives each rating its residual: its stars above the
-movie's mean at that time. The pass by user sums the residuals up. Within a task, NumPy computes the sums over
-a complete Arrow table.
+The rows are shuffled twice. The pass by movie needs the users' groups, and also gives each rating its
+residual: its stars above the movie's mean at that time. The pass by user needs the movies' genres and year,
+and sums the residuals up. Within a task, NumPy computes the sums over a complete Arrow table.
 """
 
 from __future__ import annotations
@@ -65,8 +65,7 @@ class EarlierHistory:
     """What :mod:`movierate_spark.features.state` knows of ratings that are not among the rows.
 
     ``movie_totals`` have movie_id, :data:`GROUPS` and the sums of :data:`SUMS`; the rows of a movie add up.
-    ``events`` are those of the ``users`` (user_id) for whom rows are made, with ``residual``, ``genres`` and
-    ``year``.
+    ``events`` are those of the ``users`` (user_id) for whom rows are made, with ``residual``.
     """
 
     movie_totals: DataFrame
@@ -167,18 +166,25 @@ def with_movie_history(
     min_rating: float,
     before: EarlierHistory | None = None,
 ) -> DataFrame:
-    """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and attributes.
+    """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and users' groups.
 
-    The rows, with those that carry earlier totals and ratings, lie in the tasks of the pass by user. With
-    ``before``, they are those of its users.
+    With ``before``, the rows are those of its users, and its events are appended.
     """
     totals = before.movie_totals if before else None
     with_movie = with_movie_columns(
         rows, task_layouts["movie_id"], settings, min_rating=min_rating, totals=totals
     )
-    if before is not None:
-        earlier_events = before.events.withColumns(added(min_rating))
-        with_movie = _of_users(with_movie, before).unionByName(earlier_events, allowMissingColumns=True)
+    if before is None:
+        return with_movie
+    earlier_events = before.events.withColumns(added(min_rating))
+    return _of_users(with_movie, before).unionByName(earlier_events, allowMissingColumns=True)
+
+
+def spread_by_user(with_movie: DataFrame, task_layouts: Layouts, settings: FeatureSettings) -> DataFrame:
+    """Shuffle rows with movie history, ``genres`` and ``year`` to the tasks of the pass by user.
+
+    Those of heavy users are split, and rows that carry earlier totals and ratings are appended.
+    """
     by_user = in_segments(
         with_movie.withColumn("second", counts_from()),
         task_layouts["user_id"],
@@ -201,7 +207,7 @@ def _of_users(rows: DataFrame, before: EarlierHistory) -> DataFrame:
 def with_user_history(
     rows: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None, shares: int = 0
 ) -> DataFrame:
-    """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`with_movie_history`.
+    """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`spread_by_user`.
 
     The result has a row per rating and request or, if ``rows`` have ``is_request``, a row per request only.
     Withdrawals and the passes' own columns are dropped, but for ``residual``: the rating's stars above the
@@ -230,7 +236,7 @@ def with_user_history(
 
 
 def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
-    """The ratings of :func:`with_movie_history` with ``user_residual`` only, which is all that tables need.
+    """The ratings of :func:`spread_by_user` with ``user_residual`` only, which is all that tables need.
 
     Columns: user_id, movie_id, ``at``, rating, ``residual`` and ``user_residual``.
     """
@@ -250,7 +256,7 @@ def tastes_as_of(
 ) -> DataFrame:
     """What the taste columns take from users as of ``at``: :data:`TASTES`.
 
-    ``rows`` are those of :func:`with_movie_history`, with a request at ``at`` for a movie that nobody has
+    ``rows`` are those of :func:`spread_by_user`, with a request at ``at`` for a movie that nobody has
     rated (``movie_id``) of each user that is asked for. ``taste_movies`` are the movies of the ratings that
     the request looks at, as indices in the tables, and ``taste_residuals`` their residuals in stars;
     ``taste_vector`` is the user's. There is no row for users without earlier ratings, and none at all if

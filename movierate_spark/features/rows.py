@@ -11,7 +11,13 @@ from pyspark.sql import functions as F
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import events
-from movierate_spark.features.history import layouts, with_movie_history, with_priors, with_user_history
+from movierate_spark.features.history import (
+    layouts,
+    spread_by_user,
+    with_movie_history,
+    with_priors,
+    with_user_history,
+)
 from movierate_spark.features.state import events_since, history_before, state_for
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
@@ -55,11 +61,14 @@ def rows_by_user(
         )
     before = None
     if state is not None and requests is not None:
-        before = history_before(state, timeline, requests, lake.movies)
+        before = history_before(state, timeline, requests)
     task_layouts = layouts(timeline, settings, before=before)
     prior = with_priors(timeline, min_rating=min_rating, totals=state.daily_totals if state else None)
-    attributed = with_attributes(prior, lake.users, lake.movies)
-    return with_movie_history(attributed, task_layouts, settings, min_rating=min_rating, before=before)
+    of_people = with_attributes(prior, lake.users, "user_id")
+    with_movie = with_movie_history(of_people, task_layouts, settings, min_rating=min_rating, before=before)
+    # Only now, as lists of genres are most of a row's bytes, and the pass by movie needs none.
+    attributed = with_attributes(with_movie, lake.movies.drop("title"), "movie_id")
+    return spread_by_user(attributed, task_layouts, settings)
 
 
 def complete_rows(
@@ -82,12 +91,12 @@ def of_sampled_users(rows: DataFrame, fraction: float) -> DataFrame:
     return rows.where(place < F.lit(round(fraction * SAMPLE_UNITS)))
 
 
-def with_attributes(rows: DataFrame, users: DataFrame, movies: DataFrame) -> DataFrame:
-    """Add the user's and the movie's attributes; null if the id is not in its table.
+def with_attributes(rows: DataFrame, table: DataFrame, key: str) -> DataFrame:
+    """Add the columns of ``users`` or ``movies``; null if the id is not in the table.
 
-    The grain of ``rows`` stays the same, as ``user_id`` and ``movie_id`` are unique in their tables.
+    The grain of ``rows`` stays the same, as the ids are unique there.
     """
-    return rows.join(users, "user_id", "left").join(movies.drop("title"), "movie_id", "left")
+    return rows.join(table, key, "left")
 
 
 def labelled(rows: DataFrame, *, min_rating: float) -> DataFrame:

@@ -94,14 +94,11 @@ def events_since(ratings: DataFrame, state: State, *, has_re_ratings: bool) -> D
     return since.join(known, [*PAIR, "at"], "left")
 
 
-def history_before(
-    state: State, timeline: DataFrame, requests: DataFrame, movies: DataFrame
-) -> EarlierHistory:
+def history_before(state: State, timeline: DataFrame, requests: DataFrame) -> EarlierHistory:
     """What the state knows of the timeline's movies and of the users of the requests."""
     users = requests.select("user_id").distinct()
     of_users = state.history.join(users, "user_id", "left_semi")
-    attributed = of_users.join(movies.select("movie_id", "genres", "year"), "movie_id", "left")
-    return EarlierHistory(_movie_totals_of(state, timeline), users, attributed)
+    return EarlierHistory(_movie_totals_of(state, timeline), users, of_users)
 
 
 def _movie_totals_of(state: State, timeline: DataFrame) -> DataFrame:

@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
-from timelines import DAY, GENRES, Row, options, timeline
+from timelines import DAY, GENRES, Row, options, rows_by_user, timeline
 
 from movierate_spark.features.events import SUMS, added, counts_from
 from movierate_spark.features.factors import RANK, first_vectors
 from movierate_spark.features.history import (
     layouts,
     tastes_as_of,
-    with_movie_history,
     with_priors,
     with_user_history,
 )
@@ -32,8 +31,7 @@ def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
     # The plan of a heavy key's segments has many copies of its input's: here they are planned only once.
     rows = with_priors(frame, min_rating=4.0).localCheckpoint()
-    by_user = with_movie_history(rows, layouts(rows, chosen), chosen, min_rating=4.0)
-    return with_user_history(by_user, chosen).drop("residual")
+    return with_user_history(rows_by_user(rows, chosen), chosen).drop("residual")
 
 
 def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession) -> None:
@@ -379,7 +377,7 @@ def tastes(spark: SparkSession, at: int, **changes: float) -> dict[int, tuple[ob
     )
     asked: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
     frame = with_priors(timeline(spark, [*many_ratings(), *asked]), min_rating=4.0).localCheckpoint()
-    rows = with_movie_history(frame, layouts(frame, chosen), chosen, min_rating=4.0)
+    rows = rows_by_user(frame, chosen)
     found = tastes_as_of(rows, chosen, tables, at=datetime.fromtimestamp(at, UTC), movie_id=-1).collect()
     assert len({row["user_id"] for row in found}) == len(found)
     return {user: tuple(rest) for user, *rest in found}

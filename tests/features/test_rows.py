@@ -5,9 +5,9 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from taste_timeline import rows
-from timelines import options, timeline
+from timelines import options, rows_by_user, timeline
 
-from movierate_spark.features.history import layouts, with_movie_history, with_priors
+from movierate_spark.features.history import with_priors
 from movierate_spark.features.rows import complete_rows, of_sampled_users
 
 
@@ -31,7 +31,7 @@ def test_the_rows_of_sampled_users_are_those_that_they_have_among_everybodys(spa
         return [repr(row) for row in found.collect()]
 
     frame = with_priors(timeline(spark, rows()), min_rating=4.0).localCheckpoint()
-    by_user = with_movie_history(frame, layouts(frame, settings), settings, min_rating=4.0).persist()
+    by_user = rows_by_user(frame, settings).persist()
     assert by_user.select("segment").distinct().count() > 1
     sampled = filled(of_sampled_users(by_user, 0.5))
     users = {row["user_id"] for row in of_sampled_users(by_user, 0.5).select("user_id").collect()}
