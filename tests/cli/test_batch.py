@@ -50,7 +50,7 @@ def test_commands_share_a_session_until_one_fails(
     assert len(started) == 1
     assert [(row["user_id"], row["movie_id"]) for row in read_scores(spark, tmp_path / "scores")] == [(1, 2)]
     assert f"+ movierate score --lake {plain_home / 'lake'}" in outcome.out
-    assert "requests: read 2 = scored 1 + rejected 1 (user_id 1)\n" in outcome.out
+    assert "requests: read 2 = scored 1 + rejected 1\n" in outcome.out
     assert not (tmp_path / "best").exists()
     assert Run.session is None
 
