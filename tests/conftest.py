@@ -83,8 +83,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
-    """One session for all tests of a process: one core, few shuffle partitions, no compiled queries."""
-    properties = local_properties(cores="1", driver_memory="3g") | INTERPRETED | SHORT_LIVED
+    """One session for all tests: few shuffle partitions and no compiled queries, as the frames are small."""
+    properties = local_properties(cores="2", driver_memory="3g") | INTERPRETED | SHORT_LIVED
     properties["spark.sql.shuffle.partitions"] = "2"
     session = build_session("tests", properties)
     yield session
