@@ -14,13 +14,15 @@ from movierate_spark.cli.options import ConfigOption, day_of
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
 
+RUN_DATE = "{run_date}"
+
 
 @app.command()
 def batch(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A command per line: score --lake lake ...")],
     run_date: Annotated[
         str | None,
-        typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day that {date} stands for in FILE."),
+        typer.Option("--run-date", metavar="YYYY-MM-DD", help="The day that {run_date} stands for in FILE."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
@@ -33,12 +35,18 @@ def batch(
     run = Run("batch", config)
     (location,) = run.locations(file)
     try:
-        lines = location.read_text(encoding="utf-8").splitlines()
+        text = location.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: it can't be read ({type(error).__name__})") from error
-    commands = [words_of(line, day, where=f"{file}: line {number}") for number, line in enumerate(lines, 1)]
+    lines = [
+        words_of(line, day, where=f"{file}: line {number}")
+        for number, line in enumerate(text.splitlines(), 1)
+    ]
+    commands = [words for words in lines if words]
+    if not commands:
+        raise InputError(f"{file}: there is no command in it")
     with run.spark() as session, Run.in_session(session):
-        for words in filter(None, commands):
+        for words in commands:
             run.say(f"+ movierate {shlex.join(words)}")
             if status := execute(words):
                 raise typer.Exit(status)
@@ -47,10 +55,11 @@ def batch(
 def words_of(line: str, day: date | None, *, where: str) -> list[str]:
     """The words of a command, quoted as in a shell; none if the line is empty or a comment.
 
-    With a ``day``, it replaces ``{date}``.
+    The ``day`` replaces ``{run_date}``. ``{date}`` stays: ``score`` replaces it by each of its run dates.
 
     Raises:
-        InputError: the line does not begin with the name of a command, or a quote is not closed.
+        InputError: the line does not begin with the name of a command, a quote is not closed, or the line
+            needs a day and there is none.
     """
     try:
         words = [] if line.lstrip().startswith("#") else shlex.split(line)
@@ -58,4 +67,6 @@ def words_of(line: str, day: date | None, *, where: str) -> list[str]:
         raise InputError(f"{where}: {error}") from error
     if words and words[0] not in command_names() - {"batch"}:
         raise InputError(f"{where}: {words[0]} is no command; write it as: score --lake lake ...")
-    return words if day is None else [word.replace("{date}", day.isoformat()) for word in words]
+    if day is None and any(RUN_DATE in word for word in words):
+        raise InputError(f"{where}: {RUN_DATE} is in it: give --run-date")
+    return [word if day is None else word.replace(RUN_DATE, day.isoformat()) for word in words]

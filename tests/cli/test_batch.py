@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -34,10 +35,10 @@ def test_commands_share_a_session_until_one_fails(
 
     monkeypatch.setattr(session, "build_session", counted)
     write(tmp_path / f"the day {RUN_DATE}.csv", ["user_id,movie_id", "1,2", "x,3"])
-    inputs, scores = lake_and_model(plain_home), ("--scores", tmp_path / "scores", "--run-date", "{date}")
+    inputs, scores = lake_and_model(plain_home), ("--scores", tmp_path / "scores", "--run-date", "{run_date}")
     night = [
         "# Every night",
-        command("score", *inputs, "--requests", tmp_path / "the day {date}.csv", *scores),
+        command("score", *inputs, "--requests", tmp_path / "the day {run_date}.csv", *scores),
         "",
         command("runs", tmp_path / "scores"),
         command("score", *inputs, "--requests", tmp_path / "none.csv", *scores),
@@ -88,15 +89,29 @@ def test_a_file_that_is_not_there_or_a_date_that_is_none_is_refused(
     )
 
 
-def test_without_a_run_date_the_place_of_the_date_stays_for_the_command() -> None:
-    assert words_of("score --requests 'of {date}.csv'", None, where="") == [
-        "score",
-        "--requests",
-        "of {date}.csv",
-    ]
+def test_the_run_date_is_not_the_date_that_score_replaces_itself() -> None:
+    line = "score --requests 'of {date}.csv' --from 2000-12-01 --to {run_date}"
+    words = words_of(line, date(2000, 12, 31), where="")
+    assert words[1:] == ["--requests", "of {date}.csv", "--from", "2000-12-01", "--to", "2000-12-31"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([], "there is no command in it"),
+        (["# Nothing yet"], "there is no command in it"),
+        (["recommend --out best/{run_date}"], "line 1: {run_date} is in it: give --run-date"),
+    ],
+)
+def test_a_file_without_commands_or_with_a_date_that_is_not_given_is_refused(
+    movierate: Movierate, tmp_path: Path, lines: list[str], message: str
+) -> None:
+    write(tmp_path / "night.txt", lines)
+    refused = f"movierate batch: {tmp_path / 'night.txt'}: {message}\n"
+    assert one_line(movierate("batch", tmp_path / "night.txt")) == refused
 
 
 def test_the_night_of_the_service_consists_of_commands() -> None:
     lines = (ROOT / "conf" / "systemd" / "night.txt").read_text().splitlines()
-    commands = [words_of(line, None, where="night.txt") for line in lines]
+    commands = [words_of(line, date(2000, 12, 31), where="night.txt") for line in lines]
     assert [words[0] for words in commands if words] == ["prepare", "score"]
