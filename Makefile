@@ -42,7 +42,7 @@ test: setup java $(S3_VENV)/.installed
 
 # Whole runs: several commands one after the other, the notebook, the reports in a browser: ten minutes.
 end-to-end: setup java browser
-	$(PYTEST) -m end_to_end
+	$(PYTEST) -m "end_to_end and not faults"
 
 # Killed runs, a cluster that loses executors, full disks: an hour.
 faults: setup java dist

@@ -34,7 +34,7 @@ COMPILED = {
 OPTIONS = "spark.driver.extraJavaOptions"
 
 # Java's second compiler takes half of the tests' CPU time and makes them no faster: they do little often.
-FIRST_COMPILER = "-XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
+FIRST_COMPILER = "-XX:+UseSerialGC -Xmn2g -XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m"
 SHORT_LIVED = {
     OPTIONS: local_properties(cores="2", driver_memory="3g")[OPTIONS].replace(
         "-XX:+UseParallelGC", FIRST_COMPILER

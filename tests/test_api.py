@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import write
-from helpers import Movierate, T
+from helpers import Movierate, T, score
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
@@ -41,9 +41,9 @@ def test_every_public_name_is_there_and_no_other() -> None:
 
 
 def test_predict_gives_the_scores_of_the_command(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
-    lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
+    lake, bundle = mr.open_lake(spark, str(plain_home / "lake")), mr.load_bundle(plain_home / "model")
     pairs = spark.createDataFrame(
         [(1, 2, AT, "a"), (1, 2, AT, "b"), (999_999, 888_888, AT, "c")],
         "user_id long, movie_id long, at timestamp, note string",
@@ -52,9 +52,7 @@ def test_predict_gives_the_scores_of_the_command(
     assert predicted.columns == [*(name for name in schemas.SCORES.names if name != "run_date"), "note"]
     found = predicted.sort("note").drop("note").collect()
     write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2", "1,2", "999999,888888"])
-    inputs = ("--lake", home / "lake", "--model", home / "model", "--requests", tmp_path / "requests.csv")
-    day = ("--scores", tmp_path / "scores", "--run-date", "2000-12-31")
-    assert movierate("score", *inputs, *day).status == 0
+    assert score(movierate, plain_home, tmp_path / "requests.csv", tmp_path / "scores").status == 0
     scores = read_table(spark, tmp_path / "scores", schemas.SCORES).drop("run_date").sort("user_id")
     assert found == scores.collect()
     assert [row["user_known"] for row in found] == [True, True, False]

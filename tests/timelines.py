@@ -42,4 +42,6 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
 def rows_by_user(frame: DataFrame, settings: FeatureSettings) -> DataFrame:
     """The rows of the pass by user, from those of :func:`timeline` with priors."""
     tasks = layouts(frame, settings)
-    return spread_by_user(with_movie_history(frame, tasks, settings, min_rating=4.0), tasks, settings)
+    # The plan of a heavy user's segments has several copies of the pass by movie: here it is made once.
+    with_movie = with_movie_history(frame, tasks, settings, min_rating=4.0).localCheckpoint()
+    return spread_by_user(with_movie, tasks, settings)

@@ -68,7 +68,7 @@ def rejected(spark: SparkSession, scores: Path) -> list[tuple[object, ...]]:
 
 # Where a run is killed, and how many of its tables it has published: first the rejected, then the scores.
 STEPS = [
-    pytest.param(("commit", "after", 1), 1, id="between the two commits"),
+    pytest.param(("commit", "after", 1), 1, id="between the two commits", marks=pytest.mark.end_to_end),
     pytest.param(("attempt_to_write", "before", 2), 0, id="before the scores", marks=pytest.mark.faults),
     pytest.param(("commit", "before", 1), 0, id="before the first commit", marks=pytest.mark.faults),
     pytest.param(("commit", "before", 2), 1, id="before the second commit", marks=pytest.mark.faults),

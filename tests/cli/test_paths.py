@@ -63,6 +63,7 @@ def test_every_job_works_below_a_folder_with_a_hostile_name(
     assert set(map(str, scores.rglob("*.parquet"))) == current
 
 
+@pytest.mark.end_to_end
 def test_a_lake_may_have_any_name_and_be_a_delivery(
     spark: SparkSession, movierate: Movierate, tmp_path: Path
 ) -> None:

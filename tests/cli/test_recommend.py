@@ -119,7 +119,10 @@ def test_a_scores_table_is_no_place_for_recommendations(
     assert read_table(spark, tmp_path / "scores", schemas.SCORES).count() == 1
 
 
-@pytest.mark.parametrize("lost", ["rank = 1", "rank = 3", "user_id = 7"])
+@pytest.mark.parametrize(
+    "lost",
+    [*(pytest.param(rows, marks=pytest.mark.end_to_end) for rows in ("rank = 1", "rank = 3")), "user_id = 7"],
+)
 def test_recommendations_of_which_rows_are_lost_are_not_published(
     movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
@@ -134,6 +137,7 @@ def test_recommendations_of_which_rows_are_lost_are_not_published(
     assert not (tmp_path / "best").exists()
 
 
+@pytest.mark.end_to_end
 def test_recommendations_from_an_old_lake_are_replaced_for_a_new_one(
     movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

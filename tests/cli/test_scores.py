@@ -76,11 +76,12 @@ def test_scores_do_not_depend_on_partitions_nor_on_the_other_requests(
     assert found[0] == {key: found[1][key] for key in found[0]}
 
 
-def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
-    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+def test_a_backfill_does_missing_dates(
+    spark: SparkSession, movierate: Movierate, plain_home: Path, tmp_path: Path
 ) -> None:
-    folder, scores = tmp_path / "requests", tmp_path / "scores"
-    for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
+    home, folder, scores = plain_home, tmp_path / "requests", tmp_path / "scores"
+    days = ("2000-06-01", "2000-09-01", "2000-12-01")
+    for day in days:
         write(folder / f"{day}.csv", ["user_id,movie_id", "1,2", "2,3"])
     write(folder / "2000-06-02.csv", ["user,movie", "1,2"])
     dates = ("--from", "2000-05-31", "--to", "2000-06-02")
@@ -97,10 +98,21 @@ def test_a_backfill_does_missing_dates_each_as_of_its_own_time(
     assert resumed.status == 0, resumed.err
     assert "2000-06-01: unchanged" in resumed.out
     assert resumed.out.count(": no delivery at") == 214 - 3
-    for day in ("2000-06-01", "2000-09-01", "2000-12-01"):
+    assert [str(row["run_date"]) for row in read_scores(spark, scores)] == sorted(days * 2)
+
+
+@pytest.mark.end_to_end
+def test_each_date_of_a_backfill_is_scored_as_of_its_own_time(
+    spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path
+) -> None:
+    days = ("2000-06-01", "2000-09-01", "2000-12-01")
+    requests, scores = tmp_path / "requests.csv", tmp_path / "scores"
+    write(requests, ["user_id,movie_id,run_date", *(f"{u},{u + 1},{day}" for day in days for u in (1, 2))])
+    outcome = score(movierate, home, requests, scores, "--from", days[0], "--to", days[-1])
+    assert outcome.status == 0, outcome.err
+    for day in days:
         one = tmp_path / f"one-{day}"
-        inputs = ("--lake", home / "lake", "--model", home / "model", "--scores", one)
-        movierate("score", *inputs, "--requests", folder / f"{day}.csv", "--run-date", day)
+        score(movierate, home, requests, one, "--run-date", day)
         of_day = [row for row in read_scores(spark, scores) if str(row["run_date"]) == day]
         assert of_day == read_scores(spark, one)
 

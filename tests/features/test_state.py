@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from chispa import assert_df_equality
 from pyspark.sql import DataFrame
 
@@ -12,6 +13,7 @@ from movierate_spark.features.rows import feature_rows
 from movierate_spark.storage.lake import Lake
 
 
+@pytest.mark.end_to_end
 def test_splitting_a_history_that_is_kept_changes_no_feature(lake: Lake, settings: Settings) -> None:
     assert lake.state is not None
     pairs = [(user, movie, lake.state.until) for user in (1, 2, 4) for movie in (1, 12)]
