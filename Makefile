@@ -19,7 +19,7 @@ ENVIRONMENT := $(or $(ENVIRONMENT_$(SPARK)),$(error SPARK=$(SPARK): give cluster
 JARS := .jars/minicluster .jars/s3a
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test end-to-end faults cluster-test bench movielens pictures dist airflow-test constraints lint setup
+.PHONY: demo test end-to-end faults cluster-test bench movielens movielens-state pictures dist airflow-test constraints lint setup
 .PHONY: java browser clean
 
 demo: setup java
@@ -88,6 +88,11 @@ movielens: setup java
 	@test -d "$(DATA)" || { echo "make: name the folder of MovieLens: make movielens DATA=ml-1m"; exit 2; }
 	$(BIN)/python tests/movielens.py --data "$(DATA)" $(if $(OUT),--out "$(OUT)") \
 	  $(if $(UNTIL),--until $(UNTIL)) $(if $(SINCE),--since $(SINCE))
+
+# What requests get from a lake's state, and from its whole log: make movielens-state DATA=ml-1m. Five minutes for 1M.
+movielens-state: setup java
+	@test -d "$(DATA)" || { echo "make: name the folder of MovieLens: make movielens-state DATA=ml-1m"; exit 2; }
+	$(BIN)/python tests/movielens_state.py --data "$(DATA)"
 
 # README's pictures, from the reports of a new demo, or of an existing one: make pictures DEMO=demo. Four minutes.
 pictures: setup java browser

@@ -10,7 +10,6 @@ from pathlib import Path, PurePath
 import pytest
 from deliveries import ml_1m
 from helpers import (
-    BASE_ONLY,
     COMPILED,
     FAST,
     HOSTILE_TITLES,
@@ -176,7 +175,7 @@ def simulated(
         home = tmp_path_factory.mktemp("simulated")
         truth = simulate(spark, home / "input", ratings=30_000, seed=3)
         _make_hostile(home / "input")
-        (home / "base.toml").write_text(BASE_ONLY)
+        (home / "base.toml").write_text(PLAIN)
         since, lake = truth["last_tenth"]["since"], ("--lake", home / "lake")
         model = (*lake, "--model", home / "model")
         for command in (

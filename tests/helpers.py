@@ -83,9 +83,7 @@ def run_records(folder: Path) -> list[dict[str, Any]]:
 
 ONE_FIT = "[train]\nfolds = 2\nreg_param = [0.003]\nelastic_net_param = [0.0]\nmax_iter = 25\n"
 
-BASE_ONLY = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
-
-PLAIN = f"{ONE_FIT}[features]\nhistory = false\n"
+PLAIN = f"{ONE_FIT}refit = false\n[features]\nhistory = false\n"
 
 HOSTILE_TITLES = (
     "<script>alert(1)</script> (1999)",

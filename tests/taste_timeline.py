@@ -73,7 +73,7 @@ class Study:
 
     def with_tables(self, tables: TasteTables, *, shares: int = 0) -> pd.DataFrame:
         """All rows with the columns that other tables give them."""
-        given = with_user_history(self.by_user, self.settings, tables=tables, shares=shares)
+        given = with_user_history(self.by_user, self.settings, min_rating=4.0, tables=tables, shares=shares)
         names = ["residual", "user_residual", "user_count", "user_neighbours", "user_factors", "rating"]
         names += ["similar_ratings"] if shares else []
         found = given.select("user_id", "movie_id", F.unix_seconds("at").alias("second"), *names)

@@ -44,4 +44,4 @@ def rows_by_user(frame: DataFrame, settings: FeatureSettings) -> DataFrame:
     tasks = layouts(frame, settings)
     # The plan of a heavy user's segments has several copies of the pass by movie: here it is made once.
     with_movie = with_movie_history(frame, tasks, settings, min_rating=4.0).localCheckpoint()
-    return spread_by_user(with_movie, tasks, settings)
+    return spread_by_user(with_movie, tasks, settings, min_rating=4.0)

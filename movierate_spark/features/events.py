@@ -7,10 +7,16 @@ later seconds. It therefore adds to the totals only its difference from the rati
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
+from movierate_spark.features.earlier import Ints
+from movierate_spark.features.task_columns import integers, known
 
 SUMS = ["n", "tenths", "likes", "squares"]
 EVENT_COLUMNS = ("replaced", "withdrawn_at")
@@ -60,6 +66,29 @@ def added(min_rating: float) -> dict[str, Column]:
         "squares": _tenths(rating) * _tenths(rating) - _tenths(replaced) * _tenths(replaced),
     }
     return {name: F.when(is_no_withdrawal, value).otherwise(F.lit(0)) for name, value in sums.items()}
+
+
+def added_in_task(rows: pa.Table, names: Sequence[str], *, min_rating: float) -> list[Ints]:
+    """What :func:`added` gives for some of :data:`SUMS`, computed in a task: the sums need not be shuffled.
+
+    A row without a time holds totals: it adds its own.
+    """
+    counts = ~known(rows, "withdrawn_at")
+    rating, replaced = (_parts(rows, name, min_rating) for name in ("rating", "replaced"))
+    computed = [np.where(counts, rating[name] - replaced[name], 0) for name in names]
+    if names[0] not in rows.column_names:
+        return computed
+    is_total = ~known(rows, "at")
+    pairs = zip(names, computed, strict=True)
+    return [np.where(is_total, integers(rows, name), values) for name, values in pairs]
+
+
+def _parts(rows: pa.Table, name: str, min_rating: float) -> dict[str, Ints]:
+    is_known, stars = known(rows, name), np.asarray(rows[name].fill_null(0.0), dtype=np.float64)
+    tenths = np.floor(stars * 10 + 0.5).astype(np.int64)
+    likes = (stars >= min_rating) & is_known
+    values = (is_known.astype(np.int64), tenths, likes.astype(np.int64), tenths * tenths)
+    return dict(zip(SUMS, values, strict=True))
 
 
 def counts_from() -> Column:

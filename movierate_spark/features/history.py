@@ -31,7 +31,7 @@ from pyspark.sql.types import (
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
-from movierate_spark.features.segments import BEFORE_ALL, ORDINARY, PLACE, Layout, in_segments, layout
+from movierate_spark.features.segments import BEFORE_ALL, PLACE, Layout, in_segments, layout
 from movierate_spark.features.task_columns import ROWS_PER_BATCH, add_columns, complete
 from movierate_spark.features.task_history import (
     GROUPS,
@@ -124,7 +124,8 @@ def movie_layout(
     """How the rows, and those of ``totals``, are spread over tasks by movie; a Spark action."""
     rows = timeline.select("user_id", "movie_id", F.unix_seconds("at").alias("second"))
     if totals is not None:
-        rows = rows.unionByName(_before_all(totals.select("movie_id")), allowMissingColumns=True)
+        of_totals = totals.select("movie_id").withColumn("second", F.lit(BEFORE_ALL))
+        rows = rows.unionByName(of_totals, allowMissingColumns=True)
     return layout(rows, "movie_id", max_rows=settings.task_max_rows)
 
 
@@ -136,21 +137,23 @@ def with_movie_columns(
     min_rating: float,
     totals: DataFrame | None = None,
 ) -> DataFrame:
-    """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and attributes.
+    """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and attributes.
 
     ``totals`` are :class:`EarlierHistory`'s ``movie_totals``. With them, the timeline has the column
     ``known_residual``: where it is not null, it is the residual.
     """
-    events = rows.withColumns({"second": F.unix_seconds("at"), **added(min_rating)})
+    second, sums = F.unix_seconds("at"), added(min_rating)
     if totals is not None:
-        events = events.unionByName(_before_all(totals), allowMissingColumns=True)
-    by_movie = in_segments(events, tasks, within=GROUPS, sums=SUMS)
+        rows = rows.unionByName(totals, allowMissingColumns=True)
+        second = F.coalesce(second, F.lit(BEFORE_ALL))
+        sums = {name: F.when(F.col("at").isNull(), F.col(name)).otherwise(sums[name]) for name in SUMS}
+    by_movie = in_segments(rows, tasks, second=second, within=GROUPS, sums=sums)
     with_movie = add_columns(
         tasks.spread(by_movie),
-        partial(movie_history, settings=settings),
+        partial(movie_history, settings=settings, min_rating=min_rating),
         [*MOVIE_COLUMNS, "residual"],
         keep=has_time,
-        without=(*PLACE, "second"),
+        without=(*PLACE, *SUMS),
     )
     if totals is None:
         return with_movie
@@ -166,7 +169,7 @@ def with_movie_history(
     min_rating: float,
     before: EarlierHistory | None = None,
 ) -> DataFrame:
-    """Add :data:`MOVIE_COLUMNS`, ``residual`` and :data:`SUMS` to a timeline with priors and users' groups.
+    """Add :data:`MOVIE_COLUMNS` and ``residual`` to a timeline with priors and users' groups.
 
     With ``before``, the rows are those of its users, and its events are appended.
     """
@@ -176,28 +179,25 @@ def with_movie_history(
     )
     if before is None:
         return with_movie
-    earlier_events = before.events.withColumns(added(min_rating))
-    return _of_users(with_movie, before).unionByName(earlier_events, allowMissingColumns=True)
+    return _of_users(with_movie, before).unionByName(before.events, allowMissingColumns=True)
 
 
-def spread_by_user(with_movie: DataFrame, task_layouts: Layouts, settings: FeatureSettings) -> DataFrame:
+def spread_by_user(
+    with_movie: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
+) -> DataFrame:
     """Shuffle rows with movie history, ``genres`` and ``year`` to the tasks of the pass by user.
 
     Those of heavy users are split, and rows that carry earlier totals and ratings are appended.
     """
     by_user = in_segments(
-        with_movie.withColumn("second", counts_from()),
+        with_movie,
         task_layouts["user_id"],
+        second=counts_from(),
         within=("genres", "year"),
-        sums=[*SUMS, "residual"],
+        sums=added(min_rating) | {"residual": F.col("residual")},
         recent=max(*RECENT_RATINGS, settings.history_max if settings.uses_taste else 0),
     )
     return task_layouts["user_id"].spread(by_user)
-
-
-def _before_all(totals: DataFrame) -> DataFrame:
-    """Totals as rows that are before all others, and have no time of their own."""
-    return totals.withColumn("second", F.lit(BEFORE_ALL))
 
 
 def _of_users(rows: DataFrame, before: EarlierHistory) -> DataFrame:
@@ -205,7 +205,12 @@ def _of_users(rows: DataFrame, before: EarlierHistory) -> DataFrame:
 
 
 def with_user_history(
-    rows: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None, shares: int = 0
+    rows: DataFrame,
+    settings: FeatureSettings,
+    *,
+    min_rating: float,
+    tables: TasteTables | None = None,
+    shares: int = 0,
 ) -> DataFrame:
     """Add :data:`USER_COLUMNS`, and with ``tables`` the taste columns, to rows of :func:`spread_by_user`.
 
@@ -230,8 +235,8 @@ def with_user_history(
     added_columns = [*USER_COLUMNS]
     if tables:
         added_columns += [*TASTE_COLUMNS, *[SIMILAR_RATINGS] * bool(shares)]
-    user_pass = partial(user_history, settings=settings, tables=tables, shares=shares)
-    own = (*EVENT_COLUMNS, *PLACE, *SUMS, "second", "is_request")
+    user_pass = partial(user_history, settings=settings, min_rating=min_rating, tables=tables, shares=shares)
+    own = (*EVENT_COLUMNS, *PLACE, *SUMS, "is_request")
     return add_columns(rows, user_pass, added_columns, keep=is_in_result, without=own)
 
 
@@ -240,13 +245,12 @@ def with_levels(rows: DataFrame, settings: FeatureSettings) -> DataFrame:
 
     Columns: user_id, movie_id, ``at``, rating, ``residual`` and ``user_residual``.
     """
-    columns = ["user_id", "movie_id", "at", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
     leveled = add_columns(
-        rows.select(*columns, "n", "residual"),
+        rows.select(*_looked_at(rows)),
         partial(levels, settings=settings),
         ["user_residual"],
         keep=is_in_result,
-        without=(*PLACE, "second", "withdrawn_at", "n"),
+        without=(*EVENT_COLUMNS, *PLACE, "n"),
     )
     return leveled.where(F.col("rating").isNotNull())
 
@@ -265,11 +269,17 @@ def tastes_as_of(
     block = tables.block_at(at)
     if not block:
         return rows.sparkSession.createDataFrame([], TASTES)
-    columns = ["user_id", "movie_id", "rating", "withdrawn_at", "segment", "part", "kind", "second"]
-    is_other = (F.col("kind") == ORDINARY) & F.col("rating").isNull() & (F.col("movie_id") != movie_id)
+    is_other = F.col("rating").isNull() & (F.col("movie_id") != movie_id)  # of totals, it is null
     function = partial(tastes_of_requests, settings=settings, tables=tables, block=block, movie_id=movie_id)
     task = partial(_tastes_task, function=function)
-    return rows.where(~is_other).select(*columns, "n", "residual").mapInArrow(task, TASTES)
+    needed = rows.where(~F.coalesce(is_other, F.lit(False))).select(*_looked_at(rows))
+    return needed.mapInArrow(task, TASTES)
+
+
+def _looked_at(rows: DataFrame) -> list[str]:
+    """What a user's levels and tastes are made of; some columns are there for heavy users only."""
+    always = ["user_id", "movie_id", "at", "rating", *EVENT_COLUMNS, "residual"]
+    return always + [name for name in (*PLACE, "n") if name in rows.columns]
 
 
 def _tastes_task(

@@ -42,7 +42,7 @@ def feature_rows(
     columns, and with ``shares`` the ratings that add most to them.
     """
     by_user = rows_by_user(lake, settings, min_rating=min_rating, requests=requests)
-    return complete_rows(by_user, settings, tables=tables, shares=shares)
+    return complete_rows(by_user, settings, min_rating=min_rating, tables=tables, shares=shares)
 
 
 def rows_by_user(
@@ -68,14 +68,20 @@ def rows_by_user(
     with_movie = with_movie_history(of_people, task_layouts, settings, min_rating=min_rating, before=before)
     # Only now, as lists of genres are most of a row's bytes, and the pass by movie needs none.
     attributed = with_attributes(with_movie, lake.movies.drop("title"), "movie_id")
-    return spread_by_user(attributed, task_layouts, settings)
+    return spread_by_user(attributed, task_layouts, settings, min_rating=min_rating)
 
 
 def complete_rows(
-    by_user: DataFrame, settings: FeatureSettings, *, tables: TasteTables | None = None, shares: int = 0
+    by_user: DataFrame,
+    settings: FeatureSettings,
+    *,
+    min_rating: float,
+    tables: TasteTables | None = None,
+    shares: int = 0,
 ) -> DataFrame:
     """The rows of :func:`feature_rows`, from those of :func:`rows_by_user`."""
-    rows = with_user_history(by_user, settings, tables=tables, shares=shares).drop("residual")
+    history = with_user_history(by_user, settings, min_rating=min_rating, tables=tables, shares=shares)
+    rows = history.drop("residual")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
 

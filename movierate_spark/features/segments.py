@@ -11,7 +11,7 @@ second never see each other.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
@@ -24,7 +24,7 @@ from movierate_spark.features.packing import pack
 
 ORDINARY, TOTALS, RECENT = 0, 1, 2
 PLACE = ("segment", "part", "kind", "task")
-"""What :func:`in_segments` adds to events."""
+"""What :func:`in_segments` adds to events; where there are no heavy keys, the task alone."""
 SECONDS_PER_HOUR = 3600
 BEFORE_ALL = -(2**62)  # the second of summary totals: before any rating
 AFTER_ALL = 2**62
@@ -180,21 +180,21 @@ def in_segments(
     events: DataFrame,
     layout: Layout,
     *,
+    second: Column,
     within: Sequence[str] = (),
-    sums: Sequence[str],
+    sums: Mapping[str, Column],
     recent: int = 0,
 ) -> DataFrame:
     """Add the columns :data:`PLACE` to events, and append the summary rows of heavy keys.
 
-    Totals of the columns ``sums`` (whole numbers) are computed by the columns ``within``. ``recent`` is the
-    number of the key's last ratings that each segment gets. Other columns of summary rows are null.
+    ``second`` is the epoch second from which an event counts. ``sums`` (whole numbers) are computed by the
+    columns ``within``. ``recent`` is the number of the key's last ratings that each segment gets. Other
+    columns of summary rows are null. Other rows have no sums: a task computes what it sums up.
     """
     key, heavy = layout.key, layout.heavy
-    ordinary = events.withColumn("kind", F.lit(ORDINARY))
     if heavy is None:
-        unsplit = {"segment": F.lit(0).cast("long"), "part": F.lit(0).cast("long"), "task": F.lit(None)}
-        return _with_task(ordinary.withColumns(unsplit), layout)
-    located = _located(ordinary, heavy.borders, key)
+        return _with_task(events.withColumn("task", F.lit(None)), layout)
+    located = _located(events.withColumns({"second": second, "kind": F.lit(ORDINARY)}), heavy.borders, key)
     heavy_events = located.where("is_heavy")
     later = heavy.units.select(key, F.col("segment").alias("later"), F.col("part").alias("in_part"))
     later = F.broadcast(later)
@@ -202,7 +202,7 @@ def in_segments(
     if recent:
         rows = rows.unionByName(_recent(heavy_events, later, key, recent), allowMissingColumns=True)
     placed = rows.join(F.broadcast(heavy.units), [key, "segment", "part"], "left")
-    return _with_task(placed.drop("is_heavy"), layout)
+    return _with_task(placed.drop("is_heavy", "second"), layout)
 
 
 def _with_task(rows: DataFrame, layout: Layout) -> DataFrame:
@@ -236,16 +236,15 @@ def _located(events: DataFrame, borders: DataFrame, key: str) -> DataFrame:
 
 
 def _totals(
-    heavy: DataFrame, later: DataFrame, key: str, within: Sequence[str], sums: Sequence[str]
+    heavy: DataFrame, later: DataFrame, key: str, within: Sequence[str], sums: Mapping[str, Column]
 ) -> DataFrame:
     """The summary rows with the totals of all segments before each segment."""
-    added = [F.sum(name).alias(name) for name in sums]
-    by_segment = heavy.groupBy(key, "segment", *within).agg(*added)
+    of_segment = [F.sum(column).alias(name) for name, column in sums.items()]
+    by_segment = heavy.groupBy(key, "segment", *within).agg(*of_segment)
     carried = by_segment.join(later, key).where(F.col("segment") < F.col("later"))
     to = F.col("later").alias("segment"), F.col("in_part").alias("part")
-    return carried.groupBy(key, *to, *within).agg(
-        *added, F.lit(BEFORE_ALL).alias("second"), F.lit(TOTALS).alias("kind")
-    )
+    added_up = [F.sum(name).alias(name) for name in sums]
+    return carried.groupBy(key, *to, *within).agg(*added_up, F.lit(TOTALS).alias("kind"))
 
 
 def _recent(heavy: DataFrame, later: DataFrame, key: str, recent: int) -> DataFrame:

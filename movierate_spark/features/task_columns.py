@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructField, StructType
 
 from movierate_spark.features.earlier import Floats, Ints
-from movierate_spark.features.segments import ORDINARY
+from movierate_spark.features.segments import BEFORE_ALL, ORDINARY
 from movierate_spark.features.taste import SIMILAR_RATINGS
 
 SIMILAR_RATING = StructType(
@@ -29,6 +29,7 @@ TYPES: Mapping[str, DataType] = {
 }
 """Of the columns that the passes add; the others are doubles."""
 ROWS_PER_BATCH = 65_536
+MICROS_PER_SECOND = 1_000_000
 
 Columns = dict[str, Ints | Floats | pa.Array]
 History = Callable[[pa.Table], Columns]
@@ -54,7 +55,9 @@ def add_columns(
     ``without``: what Spark drops after the task has already been copied from process to process.
     """
     kept = [field for field in rows.schema.fields if field.name not in without]
-    schema = StructType([*kept, *(StructField(name, TYPES.get(name, DoubleType())) for name in added)])
+    # Spark looks at each value whether it is null, where a column may hold nulls.
+    new = [StructField(name, TYPES.get(name, DoubleType()), nullable=False) for name in added]
+    schema = StructType([*kept, *new])
     task = partial(_task, function=function, keep=keep, names=schema.names)
     return rows.mapInArrow(task, schema)
 
@@ -80,8 +83,17 @@ def complete(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
 
 
 def integers(rows: pa.Table, name: str) -> Ints:
-    """A column of whole numbers; null becomes 0."""
+    """A column of whole numbers; null becomes 0, and so does a column that is not there."""
+    if name not in rows.column_names:
+        return np.zeros(rows.num_rows, dtype=np.int64)
     return np.asarray(rows[name].fill_null(0).to_numpy(), dtype=np.int64)
+
+
+def seconds(rows: pa.Table, *names: str) -> Ints:
+    """The epoch second of the first of some times that is known; before all others where none is."""
+    times = pc.coalesce(*(rows[name].cast(pa.timestamp("us")).cast(pa.int64()) for name in names))
+    found = np.floor_divide(np.asarray(times.fill_null(0).to_numpy()), MICROS_PER_SECOND)
+    return np.where(times.is_valid().to_numpy(), found, BEFORE_ALL)
 
 
 def known(rows: pa.Table, name: str) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
-from movierate_spark.features.events import SUMS
+from movierate_spark.features.events import SUMS, added_in_task
 from movierate_spark.features.segments import ORDINARY, RECENT, TOTALS
 from movierate_spark.features.task_columns import (
     Columns,
@@ -24,6 +24,7 @@ from movierate_spark.features.task_columns import (
     integers,
     is_ordinary,
     known,
+    seconds,
 )
 from movierate_spark.features.taste import TaskRows, taste_history, tastes
 from movierate_spark.features.taste_tables import TasteTables
@@ -49,20 +50,22 @@ USER_COLUMNS = (
 )
 PRIOR_COLUMNS = ("prior_mean", "prior_like_rate")
 COLUMNS = (*PRIOR_COLUMNS, *MOVIE_COLUMNS, *USER_COLUMNS)
+COUNTS_FROM = ("withdrawn_at", "at")
+"""The time from which an event counts for its user: the first of these that is known."""
 RESIDUAL_UNITS = 2**20  # of a star: whole numbers add up exactly
 SPREAD_PRIOR, SPREAD_SHRINKAGE = 1.0, 10.0
 """The variance of ratings (squared stars) before any is known, and how many ratings it counts for."""
 
 
-def movie_history(rows: pa.Table, settings: FeatureSettings) -> Columns:
+def movie_history(rows: pa.Table, settings: FeatureSettings, min_rating: float) -> Columns:
     """:data:`MOVIE_COLUMNS` and ``residual``, in units of 1 / :data:`RESIDUAL_UNITS` stars (0 for a request).
 
     A withdrawal's residual is the negative of that of the rating that it withdraws.
     """
     movie = histories(rows, "movie_id")
-    second = integers(rows, "second")
+    second = seconds(rows, "at")
     past = earlier(movie, second)
-    sums = [integers(rows, name) for name in SUMS]
+    sums = added_in_task(rows, SUMS, min_rating=min_rating)
     n, tenths = sums[:2]
     columns = _means("movie", past, rows, sums, shrinkage=settings.shrinkage_movie)
     mean = columns["movie_mean"]
@@ -91,13 +94,17 @@ def is_in_result(rows: pa.Table) -> NDArray[np.bool_]:
 
 
 def user_history(
-    rows: pa.Table, settings: FeatureSettings, tables: TasteTables | None = None, shares: int = 0
+    rows: pa.Table,
+    settings: FeatureSettings,
+    min_rating: float,
+    tables: TasteTables | None = None,
+    shares: int = 0,
 ) -> Columns:
     """:data:`USER_COLUMNS`, and with ``tables`` the taste columns, from rows with ``residual``."""
     user = histories(rows, "user_id")
-    second = integers(rows, "second")
+    second = seconds(rows, *COUNTS_FROM)
     past = earlier(user, second, integers(rows, "movie_id"))
-    *sums, residual = _without_recent(rows, [*SUMS, "residual"])
+    *sums, residual = _sums_and_residual(rows, SUMS, min_rating)
     n = sums[0]
     columns = _means("user", past, rows, sums, shrinkage=settings.shrinkage_user)
     level = _level(past, n, residual, settings)
@@ -133,8 +140,8 @@ def tastes_of_requests(
 ) -> pa.Table:
     """The table of :func:`tastes_as_of`."""
     user = histories(rows, "user_id")
-    past = earlier(user, integers(rows, "second"), integers(rows, "movie_id"))
-    n, residual = _without_recent(rows, ["n", "residual"])
+    past = earlier(user, seconds(rows, *COUNTS_FROM), integers(rows, "movie_id"))
+    n, residual = _sums_and_residual(rows, ["n"])
     is_request = (integers(rows, "kind") == ORDINARY) & (integers(rows, "movie_id") == movie_id)
     task_rows = _task_rows(rows, user, _level(past, n, residual, settings), past.totals(n), is_request)
     recent, learnt = _recent(rows, past, user), tables.of_block(block)
@@ -153,8 +160,8 @@ def tastes_of_requests(
 
 def levels(rows: pa.Table, settings: FeatureSettings) -> Columns:
     """``user_residual`` alone, as :func:`user_history` has it."""
-    past = earlier(histories(rows, "user_id"), integers(rows, "second"))
-    n, residual = _without_recent(rows, ["n", "residual"])
+    past = earlier(histories(rows, "user_id"), seconds(rows, *COUNTS_FROM))
+    n, residual = _sums_and_residual(rows, ["n"])
     return {"user_residual": _level(past, n, residual, settings)}
 
 
@@ -163,10 +170,11 @@ def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) ->
     return past.totals(residual) / RESIDUAL_UNITS / (past.totals(n) + settings.shrinkage_user)
 
 
-def _without_recent(rows: pa.Table, names: Sequence[str]) -> list[Ints]:
-    """Columns to sum up, with 0 in a segment's earlier ratings, as its totals hold these, too."""
+def _sums_and_residual(rows: pa.Table, names: Sequence[str], min_rating: float = 0.0) -> list[Ints]:
+    """What to sum up, with 0 for a segment's earlier ratings, as its totals hold these, too."""
     is_recent = integers(rows, "kind") == RECENT
-    return [np.where(is_recent, 0, integers(rows, name)) for name in names]
+    added = [*added_in_task(rows, names, min_rating=min_rating), integers(rows, "residual")]
+    return [np.where(is_recent, 0, values) for values in added]
 
 
 def _recent(rows: pa.Table, past: Earlier, user: Ints) -> Recent:
@@ -181,7 +189,7 @@ def _task_rows(
     return TaskRows(
         user=user,
         movie_id=integers(rows, "movie_id"),
-        second=integers(rows, "second"),
+        second=seconds(rows, *COUNTS_FROM),
         rating=np.asarray(rows["rating"].fill_null(0.0)),
         residual=integers(rows, "residual") / RESIDUAL_UNITS,
         level=level,

@@ -234,7 +234,8 @@ def _answers(rows: DataFrame, bundle: Bundle, tables: TasteTables | None, at: da
     """
     # Taken off again below, so that there is no need to know them.
     taste = {} if tables is None else dict.fromkeys(TASTE_COLUMNS, F.lit(0.0))
-    completed = complete_rows(rows, bundle.features).withColumns(taste)
+    min_rating = bundle.manifest.label.min_rating
+    completed = complete_rows(rows, bundle.features, min_rating=min_rating).withColumns(taste)
     scored = with_logit(bundle.transform(completed))
     answers = scored.withColumn("logit", without_taste(bundle))
     if tables is None:

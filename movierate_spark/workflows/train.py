@@ -143,8 +143,9 @@ class TrainingRows:
 
     def _rows(self, tables: TasteTables | None) -> DataFrame:
         by_user = of_sampled_users(self.by_user, self.user_fraction)
-        rows = complete_rows(by_user, self.settings.features, tables=tables)
-        labelled_rows = labelled(rows, min_rating=self.settings.label.min_rating)
+        min_rating = self.settings.label.min_rating
+        rows = complete_rows(by_user, self.settings.features, min_rating=min_rating, tables=tables)
+        labelled_rows = labelled(rows, min_rating=min_rating)
         expected = round(self.ratings * self.user_fraction)
         return laid_out(labelled_rows, partitions=self.settings.train.partitions, expected=expected)
 

@@ -150,7 +150,7 @@ def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
             if given:
                 write(folder / f"{name}.dat", given)
         (add if number else prepare)(folder, tmp_path / "lake")
-        if number == 3 or (number == 1 and seconds_apart > 1):
+        if number in (1, 3) and seconds_apart > 1:
             check_state(lakes.open_lake(spark, tmp_path / "lake"), settings)
     for name in ("ratings", "users", "movies"):
         given = [line for part in parts for line in part[("ratings", "users", "movies").index(name)]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from deliveries import START, ml_1m, write
-from helpers import BASE_ONLY, Movierate, Outcome
+from helpers import PLAIN, Movierate, Outcome
 from pyspark.sql import SparkSession
 
 from movierate_spark import schemas
@@ -24,7 +24,7 @@ def test_every_job_works_below_a_folder_with_a_hostile_name(
 ) -> None:
     home = tmp_path / HOSTILE
     few, fewer = home / "few [1].toml", home / "{fewer}%41.toml"
-    write(few, [BASE_ONLY, "[recommend]", "min_support = 1"])
+    write(few, [PLAIN, "[recommend]", "min_support = 1"])
     write(fewer, ["[train]", "max_iter = 3"])
     config = ("--config", few, "--config", fewer)
 

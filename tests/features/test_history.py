@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -13,7 +12,7 @@ from pyspark.sql import Column, DataFrame, SparkSession, Window
 from pyspark.sql import functions as F
 from timelines import DAY, GENRES, Row, options, rows_by_user, timeline
 
-from movierate_spark.features.events import SUMS, added, counts_from
+from movierate_spark.features.events import added, counts_from
 from movierate_spark.features.factors import RANK, first_vectors
 from movierate_spark.features.history import (
     layouts,
@@ -31,7 +30,7 @@ def history(frame: DataFrame, **changes: float) -> DataFrame:
     chosen = options(**changes)
     # The plan of a heavy key's segments has many copies of its input's: here they are planned only once.
     rows = with_priors(frame, min_rating=4.0).localCheckpoint()
-    return with_user_history(rows_by_user(rows, chosen), chosen).drop("residual")
+    return with_user_history(rows_by_user(rows, chosen), chosen, min_rating=4.0).drop("residual")
 
 
 def test_a_rating_never_sees_its_own_second_nor_a_later_one(spark: SparkSession) -> None:
@@ -231,7 +230,7 @@ def described(rows: list[Row]) -> list[dict[str, object]]:
             ((s, r) for u, m, s, r in rows if (u, m) == (user, movie) and s < second and r), default=None
         )
         replaced = before[1] if before and stars else None
-        event = {"user_id": user, "movie_id": movie, "at": second, "from": second, "rating": stars}
+        event = {"user_id": user, "movie_id": movie, "at": second, "rating": stars}
         ratings.append({**event, "replaced": replaced, "withdrawn_at": None})
         if before and stars:
             taken = {"at": before[0], "rating": before[1], "replaced": None, "withdrawn_at": second}
@@ -243,22 +242,12 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
     """The two passes over rows of one task, without Spark, with fixed priors."""
     events_ = pa.Table.from_pylist(described(rows)).to_pydict()
     user, movie = events_["user_id"], events_["movie_id"]
-    counts = [withdrawn is None for withdrawn in events_["withdrawn_at"]]
-
-    def beyond(value: Callable[[float | None], int]) -> list[int]:
-        both = zip(events_["rating"], events_["replaced"], counts, strict=True)
-        return [(value(stars) - value(replaced)) * counted for stars, replaced, counted in both]
-
     table = pa.table(
         {
             "user_id": user,
             "movie_id": movie,
-            "rating": pa.array(events_["rating"], pa.float64()),
-            "withdrawn_at": pa.array(events_["withdrawn_at"], pa.int64()),
-            "n": beyond(lambda stars: int(stars is not None)),
-            "tenths": beyond(lambda stars: int(10 * (stars or 0))),
-            "likes": beyond(lambda stars: int((stars or 0) >= 4)),
-            "squares": beyond(lambda stars: int(100 * (stars or 0) ** 2)),
+            **{name: pa.array(events_[name], pa.timestamp("s")) for name in ("at", "withdrawn_at")},
+            **{name: pa.array(events_[name], pa.float64()) for name in ("rating", "replaced")},
             "gender": pa.array(["FM"[u % 2] if u else None for u in user], pa.string()),
             "age_group": pa.array([str(u % 3) for u in user]),
             "occupation": pa.array([str(u) for u in user]),
@@ -266,14 +255,11 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
             "genres": pa.array([GENRES[m % 5] for m in movie], pa.list_(pa.string())),
             "prior_mean": [3.5] * len(user),
             "prior_like_rate": [0.5] * len(user),
-            "segment": [0] * len(user),
-            "part": [0] * len(user),
-            "kind": [0] * len(user),
         }
     )
     found = {}
-    for task, second in ((movie_history, "at"), (user_history, "from")):
-        columns = task(table.append_column("second", pa.array(events_[second])), options())
+    for task in (movie_history, user_history):
+        columns = task(table, options(), 4.0)
         found |= columns
         for name, values in columns.items():
             table = table.append_column(name, pa.array(values))
@@ -404,9 +390,10 @@ def largest_task(frame: DataFrame, key: str, **changes: float) -> tuple[int, int
     """How many tasks there are, and the rows of the largest, summary rows aside."""
     laid = layouts(frame, options(**changes))[key]
     second = {"movie_id": F.unix_seconds("at"), "user_id": counts_from()}[key]
-    rows = frame.withColumns({"second": second, **added(4.0)})
-    placed = laid.spread(in_segments(rows, laid, sums=SUMS)).where(F.col("kind") == ORDINARY)
-    assert placed.count() == rows.count()
+    placed = laid.spread(in_segments(frame, laid, second=second, sums=added(4.0)))
+    if "kind" in placed.columns:
+        placed = placed.where(F.col("kind") == ORDINARY)
+    assert placed.count() == frame.count()
     sizes = placed.groupBy(F.spark_partition_id()).count()
     return laid.tasks, sizes.agg(F.max("count")).collect()[0][0]
 
@@ -432,9 +419,10 @@ def test_no_task_exceeds_its_rows_if_all_requests_are_for_one_movie(spark: Spark
 def test_keys_are_packed_into_tasks_by_their_size(spark: SparkSession) -> None:
     movies = F.explode(F.sequence(F.lit(1).cast("long"), F.col("id") % 40)).alias("movie_id")
     pairs = spark.range(2_000).select(F.col("id").alias("user_id"), movies)
-    frame = pairs.withColumns({"second": F.lit(5), "n": F.lit(1)})
+    frame = pairs.withColumn("second", F.lit(5))
     laid = layout(frame, "user_id", max_rows=1_000)
-    placed = laid.spread(in_segments(frame, laid, sums=["n"])).withColumn("task", F.spark_partition_id())
+    spread = laid.spread(in_segments(frame, laid, second=F.col("second"), sums={"n": F.lit(1)}))
+    placed = spread.withColumn("task", F.spark_partition_id())
     sizes = [row["count"] for row in placed.groupBy("task").count().collect()]
     assert (sum(sizes), max(sizes) <= 1_000) == (frame.count(), True)
     assert len(sizes) <= sum(sizes) / 1_000 * 1.1 + 1

@@ -180,8 +180,7 @@ def test_tables_and_columns_are_the_same_at_any_partitioning(
     mixed = rows()
     random.Random(2).shuffle(mixed)
     other = study(spark, mixed, task_max_rows=max_rows)
-    segments = other.by_user.select("segment").distinct().count()
-    assert (segments > 1) == (partitions == "7")
+    assert ("segment" in other.by_user.columns) == (partitions == "7")
     assert other.ratings.equals(learnt.ratings)
     assert differing(learnt.tables, other.tables, until=END) == []
     assert not columns_differ(learnt.columns, other.columns, until=20 * DAY)
