@@ -8,6 +8,7 @@ from pyspark.sql import functions as F
 from movierate_spark.config import FeatureSettings, load_settings
 from movierate_spark.features.events import events
 from movierate_spark.features.history import layouts, spread_by_user, with_movie_history
+from movierate_spark.features.task_columns import GENRE_LIST
 
 DAY = 86_400
 GENRES = {0: [], 1: ["Drama"], 2: ["Comedy"], 3: ["Comedy", "Drama"], 4: ["Drama", "War", "Comedy"]}
@@ -44,4 +45,12 @@ def rows_by_user(frame: DataFrame, settings: FeatureSettings) -> DataFrame:
     tasks = layouts(frame, settings)
     # The plan of a heavy user's segments has several copies of the pass by movie: here it is made once.
     with_movie = with_movie_history(frame, tasks, settings, min_rating=4.0).localCheckpoint()
-    return spread_by_user(with_movie, tasks, settings, min_rating=4.0)
+    listed = with_movie.withColumn(GENRE_LIST, F.to_json("genres")).drop("genres")
+    return spread_by_user(listed, tasks, settings, min_rating=4.0)
+
+
+def movies(spark: SparkSession) -> DataFrame:
+    """The movies of :func:`timeline` with their genres."""
+    return spark.createDataFrame(
+        [(i, GENRES[i % 5]) for i in range(100)], "movie_id long, genres array<string>"
+    )

@@ -32,7 +32,7 @@ from pyspark.sql.types import (
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import BEFORE_ALL, PLACE, Layout, in_segments, layout
-from movierate_spark.features.task_columns import ROWS_PER_BATCH, add_columns, complete
+from movierate_spark.features.task_columns import GENRE_LIST, ROWS_PER_BATCH, add_columns, complete
 from movierate_spark.features.task_history import (
     GROUPS,
     MOVIE_COLUMNS,
@@ -185,7 +185,7 @@ def with_movie_history(
 def spread_by_user(
     with_movie: DataFrame, task_layouts: Layouts, settings: FeatureSettings, *, min_rating: float
 ) -> DataFrame:
-    """Shuffle rows with movie history, ``genres`` and ``year`` to the tasks of the pass by user.
+    """Shuffle rows with movie history, :data:`GENRE_LIST` and ``year`` to the tasks of the pass by user.
 
     Those of heavy users are split, and rows that carry earlier totals and ratings are appended.
     """
@@ -193,7 +193,7 @@ def spread_by_user(
         with_movie,
         task_layouts["user_id"],
         second=counts_from(),
-        within=("genres", "year"),
+        within=(GENRE_LIST, "year"),
         sums=added(min_rating) | {"residual": F.col("residual")},
         recent=max(*RECENT_RATINGS, settings.history_max if settings.uses_taste else 0),
     )
@@ -236,7 +236,7 @@ def with_user_history(
     if tables:
         added_columns += [*TASTE_COLUMNS, *[SIMILAR_RATINGS] * bool(shares)]
     user_pass = partial(user_history, settings=settings, min_rating=min_rating, tables=tables, shares=shares)
-    own = (*EVENT_COLUMNS, *PLACE, *SUMS, "is_request")
+    own = (*EVENT_COLUMNS, *PLACE, *SUMS, GENRE_LIST, "is_request")
     return add_columns(rows, user_pass, added_columns, keep=is_in_result, without=own)
 
 

@@ -19,6 +19,7 @@ from movierate_spark.features.history import (
     with_user_history,
 )
 from movierate_spark.features.state import events_since, history_before, state_for
+from movierate_spark.features.task_columns import GENRE_LIST
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.storage.lake import Lake
 from movierate_spark.times import utc
@@ -42,7 +43,7 @@ def feature_rows(
     columns, and with ``shares`` the ratings that add most to them.
     """
     by_user = rows_by_user(lake, settings, min_rating=min_rating, requests=requests)
-    return complete_rows(by_user, settings, min_rating=min_rating, tables=tables, shares=shares)
+    return complete_rows(by_user, lake.movies, settings, min_rating=min_rating, tables=tables, shares=shares)
 
 
 def rows_by_user(
@@ -66,22 +67,23 @@ def rows_by_user(
     prior = with_priors(timeline, min_rating=min_rating, totals=state.daily_totals if state else None)
     of_people = with_attributes(prior, lake.users, "user_id")
     with_movie = with_movie_history(of_people, task_layouts, settings, min_rating=min_rating, before=before)
-    # Only now, as lists of genres are most of a row's bytes, and the pass by movie needs none.
-    attributed = with_attributes(with_movie, lake.movies.drop("title"), "movie_id")
+    of_movies = lake.movies.select("movie_id", F.to_json("genres").alias(GENRE_LIST), "year")
+    attributed = with_attributes(with_movie, of_movies, "movie_id")
     return spread_by_user(attributed, task_layouts, settings, min_rating=min_rating)
 
 
 def complete_rows(
     by_user: DataFrame,
+    movies: DataFrame,
     settings: FeatureSettings,
     *,
     min_rating: float,
     tables: TasteTables | None = None,
     shares: int = 0,
 ) -> DataFrame:
-    """The rows of :func:`feature_rows`, from those of :func:`rows_by_user`."""
+    """The rows of :func:`feature_rows`, from those of :func:`rows_by_user` and the lake's movies."""
     history = with_user_history(by_user, settings, min_rating=min_rating, tables=tables, shares=shares)
-    rows = history.drop("residual")
+    rows = with_attributes(history.drop("residual"), movies.select("movie_id", "genres"), "movie_id")
     return rows.withColumns({f"{side}_known": F.col(f"{side}_count") > 0 for side in ("user", "movie")})
 
 

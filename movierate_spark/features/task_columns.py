@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from functools import partial
 
@@ -13,6 +14,7 @@ from pyspark.sql import DataFrame
 from pyspark.sql.types import ArrayType, DataType, DoubleType, LongType, StructField, StructType
 
 from movierate_spark.features.earlier import Floats, Ints
+from movierate_spark.features.lookback import expanded
 from movierate_spark.features.segments import BEFORE_ALL, ORDINARY
 from movierate_spark.features.taste import SIMILAR_RATINGS
 
@@ -28,6 +30,8 @@ TYPES: Mapping[str, DataType] = {
     SIMILAR_RATINGS: ArrayType(SIMILAR_RATING),
 }
 """Of the columns that the passes add; the others are doubles."""
+GENRE_LIST = "genre_list"
+"""A movie's genres as JSON text, which is sent to a task in less time than a list of strings."""
 ROWS_PER_BATCH = 65_536
 MICROS_PER_SECOND = 1_000_000
 
@@ -118,8 +122,15 @@ def groups(outer: Ints, inner: Ints) -> Ints:
 
 
 def genres_of(rows: pa.Table) -> tuple[Ints, Ints]:
-    """Two arrays with an entry per genre of each row: the row's number and the genre's code."""
-    lists = rows["genres"].combine_chunks()
-    codes = lists.flatten().dictionary_encode().indices
-    lengths = np.asarray(pc.fill_null(pc.list_value_length(lists), 0).to_numpy(), dtype=np.int64)
-    return np.repeat(np.arange(len(lengths)), lengths), np.asarray(codes.to_numpy(), dtype=np.int64)
+    """Two arrays with an entry per genre of each row: the row's number and the genre's code.
+
+    :data:`GENRE_LIST` is null where the movie is not known.
+    """
+    encoded = rows[GENRE_LIST].combine_chunks().dictionary_encode()
+    lists = [*(json.loads(text) for text in encoded.dictionary.to_pylist()), []]
+    code_of = {genre: code for code, genre in enumerate(sorted({genre for each in lists for genre in each}))}
+    genre = np.array([code_of[genre] for each in lists for genre in each], dtype=np.int64)
+    first = np.cumsum([0, *map(len, lists)])
+    kind = np.asarray(encoded.indices.fill_null(len(lists) - 1).to_numpy(), dtype=np.int64)
+    place, offset = expanded(first[kind], first[kind + 1])
+    return np.repeat(np.arange(rows.num_rows), np.diff(offset)), genre[place]

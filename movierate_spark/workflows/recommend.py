@@ -149,10 +149,10 @@ def _best(
     probes = _probes(lake, movies)
     with (
         progress.step("what each user and each movie adds"),
-        _asked(lake, bundle, probes, candidates, at) as rows,
+        _asked(lake, bundle, probes, candidates, at) as (rows, all_movies),
     ):
         tables = tables_for(bundle, lake)
-        answers = _answers(rows, bundle, tables, at).persist()
+        answers = _answers(rows, all_movies, bundle, tables, at).persist()
         side, nobody = _movie_side(answers, probes, movies)
         taste = None if tables is None else _taste_side(answers, bundle, tables, side, at)
     users = _user_side(lake, answers, probes, with_taste=taste is not None)
@@ -193,11 +193,11 @@ def _probes(lake: Lake, movies: pd.DataFrame) -> Probes:
 @contextmanager
 def _asked(
     lake: Lake, bundle: Bundle, probes: Probes, candidates: DataFrame, at: datetime
-) -> Iterator[DataFrame]:
-    """The rows of every user with every probe movie, and of every probe user with every movie.
+) -> Iterator[tuple[DataFrame, DataFrame]]:
+    """The rows of every user with every probe movie, and of every probe user with every movie; the movies.
 
-    They are those of :func:`movierate_spark.features.rows.rows_by_user`, and are kept meanwhile if they are
-    read twice: for the model's log odds and for users' tastes.
+    The rows are those of :func:`movierate_spark.features.rows.rows_by_user`. They are kept meanwhile if they
+    are read twice: for the model's log odds and for users' tastes.
     """
     spark = lake.ratings.sparkSession
     probe_users = spark.createDataFrame(probes.users, PROBE_USERS)
@@ -216,16 +216,18 @@ def _asked(
     min_rating = bundle.manifest.label.min_rating
     rows = rows_by_user(extended, bundle.features, min_rating=min_rating, requests=all_pairs)
     if not bundle.features.uses_taste:
-        yield rows
+        yield rows, extended.movies
         return
     rows = rows.persist()
     try:
-        yield rows
+        yield rows, extended.movies
     finally:
         rows.unpersist()
 
 
-def _answers(rows: DataFrame, bundle: Bundle, tables: TasteTables | None, at: datetime) -> DataFrame:
+def _answers(
+    rows: DataFrame, movies: DataFrame, bundle: Bundle, tables: TasteTables | None, at: datetime
+) -> DataFrame:
     """The log odds of the pairs without the taste columns, and what these take from each side of a pair.
 
     A row per pair: user_id, movie_id, ``logit``; with taste columns also those of the user side
@@ -235,7 +237,7 @@ def _answers(rows: DataFrame, bundle: Bundle, tables: TasteTables | None, at: da
     # Taken off again below, so that there is no need to know them.
     taste = {} if tables is None else dict.fromkeys(TASTE_COLUMNS, F.lit(0.0))
     min_rating = bundle.manifest.label.min_rating
-    completed = complete_rows(rows, bundle.features, min_rating=min_rating).withColumns(taste)
+    completed = complete_rows(rows, movies, bundle.features, min_rating=min_rating).withColumns(taste)
     scored = with_logit(bundle.transform(completed))
     answers = scored.withColumn("logit", without_taste(bundle))
     if tables is None:

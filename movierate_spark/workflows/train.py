@@ -113,12 +113,14 @@ def train_model(
 class TrainingRows:
     """The labelled feature rows of all ratings, and where they are split.
 
-    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`; ``tables`` those of the
+    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`, ``movies`` the lake's;
+    ``tables`` those of the
     taste columns up to the end of training, None for a model without these columns. Of ``ratings`` in all,
     those of a ``user_fraction`` of all users are rows; everybody's are in their history.
     """
 
     by_user: DataFrame
+    movies: DataFrame
     settings: Settings
     split: TimeSplit
     tables: TasteTables | None
@@ -144,7 +146,9 @@ class TrainingRows:
     def _rows(self, tables: TasteTables | None) -> DataFrame:
         by_user = of_sampled_users(self.by_user, self.user_fraction)
         min_rating = self.settings.label.min_rating
-        rows = complete_rows(by_user, self.settings.features, min_rating=min_rating, tables=tables)
+        rows = complete_rows(
+            by_user, self.movies, self.settings.features, min_rating=min_rating, tables=tables
+        )
         labelled_rows = labelled(rows, min_rating=min_rating)
         expected = round(self.ratings * self.user_fraction)
         return laid_out(labelled_rows, partitions=self.settings.train.partitions, expected=expected)
@@ -167,7 +171,7 @@ def _training_rows(
                     tables = learn(
                         ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
                     )
-        yield TrainingRows(by_user, settings, split, tables, log.ratings)
+        yield TrainingRows(by_user, lake.movies, settings, split, tables, log.ratings)
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import random
 from datetime import UTC, datetime, timedelta
 
@@ -22,6 +23,7 @@ from movierate_spark.features.history import (
 )
 from movierate_spark.features.neighbours import neighbours
 from movierate_spark.features.segments import ORDINARY, in_segments, layout
+from movierate_spark.features.task_columns import GENRE_LIST
 from movierate_spark.features.task_history import MOVIE_COLUMNS, USER_COLUMNS, movie_history, user_history
 from movierate_spark.features.taste_tables import BlockTables, broadcast_tables, with_unknown
 
@@ -252,7 +254,7 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
             "age_group": pa.array([str(u % 3) for u in user]),
             "occupation": pa.array([str(u) for u in user]),
             "year": pa.array([1950 + m * 7 for m in movie], pa.int32()),
-            "genres": pa.array([GENRES[m % 5] for m in movie], pa.list_(pa.string())),
+            GENRE_LIST: pa.array([json.dumps(GENRES[m % 5]) for m in movie]),
             "prior_mean": [3.5] * len(user),
             "prior_like_rate": [0.5] * len(user),
         }

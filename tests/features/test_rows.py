@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from taste_timeline import rows
-from timelines import options, rows_by_user, timeline
+from timelines import movies, options, rows_by_user, timeline
 
 from movierate_spark.features.history import with_priors
 from movierate_spark.features.rows import complete_rows, of_sampled_users
@@ -27,7 +27,8 @@ def test_the_rows_of_sampled_users_are_those_that_they_have_among_everybodys(spa
     settings = options(task_max_rows=64)  # the heavy user lies in several segments
 
     def filled(by_user: DataFrame) -> list[str]:
-        found = complete_rows(by_user, settings, min_rating=4.0).orderBy("user_id", "movie_id", "at")
+        found = complete_rows(by_user, movies(spark), settings, min_rating=4.0)
+        found = found.orderBy("user_id", "movie_id", "at")
         return [repr(row) for row in found.collect()]
 
     frame = with_priors(timeline(spark, rows()), min_rating=4.0).localCheckpoint()
