@@ -38,7 +38,7 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*train, "--until", START + 1], "ratings"),
         ([*train, "--config", folder / "none.toml"], "no such file"),
         ([*evaluate, T, "--model", stuff], "no bundle there"),
-        ([*evaluate, T - DAY], "or allow overlap"),
+        ([*evaluate, T - 100 * DAY], "or allow overlap"),
         ([*evaluate, "2010-01-01"], "no ratings to evaluate"),
         ([*evaluate, T, "--until", T], "is not after"),
         ([*evaluate, T, "--out", stuff], "holds something else"),
