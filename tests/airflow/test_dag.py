@@ -37,7 +37,7 @@ COMMANDS = {
 READ = """
 import json, sys
 from typer.main import get_command
-from movierate_spark.cli import app
+from movierate_spark.cli.app import app
 
 commands, read = get_command(app).commands, {}
 for name, arguments in json.load(sys.stdin).items():
