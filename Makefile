@@ -19,8 +19,8 @@ ENVIRONMENT := $(or $(ENVIRONMENT_$(SPARK)),$(error SPARK=$(SPARK): give cluster
 JARS := .jars/minicluster .jars/s3a
 SOURCES := pyproject.toml constraints.txt $(shell find movierate_spark jobs conf -type f -not -name '*.pyc')
 
-.PHONY: demo test end-to-end faults cluster-test bench movielens movielens-state pictures dist airflow-test constraints lint setup
-.PHONY: java browser clean
+.PHONY: demo test end-to-end faults cluster-test bench movielens movielens-state pictures dist airflow-test
+.PHONY: constraints lint setup java browser clean
 
 demo: setup java
 	$(BIN)/movierate demo
@@ -89,7 +89,7 @@ movielens: setup java
 	$(BIN)/python tests/movielens.py --data "$(DATA)" $(if $(OUT),--out "$(OUT)") \
 	  $(if $(UNTIL),--until $(UNTIL)) $(if $(SINCE),--since $(SINCE))
 
-# What requests get from a lake's state, and from its whole log: make movielens-state DATA=ml-1m. Five minutes for 1M.
+# What requests get from a lake's state, and from its whole log: make movielens-state DATA=ml-1m.
 movielens-state: setup java
 	@test -d "$(DATA)" || { echo "make: name the folder of MovieLens: make movielens-state DATA=ml-1m"; exit 2; }
 	$(BIN)/python tests/movielens_state.py --data "$(DATA)"

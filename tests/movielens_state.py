@@ -28,7 +28,7 @@ FIRST, LATE, DELIVERIES = 0.7, 0.02, 3
 """The share of the ratings in the first delivery, that of those which come late, and how many follow."""
 REQUESTS, DAYS = 20_000, 30
 TASK_MAX_ROWS = (2_000, 2_000_000)
-"""Of both sizes, the smaller splits the most active users' and most rated movies' histories."""
+"""The smaller one splits the histories of the most active users and of the most rated movies."""
 
 
 def deliveries(data: Path, below: Path) -> Iterator[Path]:

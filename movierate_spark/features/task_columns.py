@@ -42,7 +42,7 @@ Mask = Callable[[pa.Table], NDArray[np.bool_]]
 
 def is_ordinary(rows: pa.Table) -> NDArray[np.bool_]:
     """Whether a row is an event or a request, and not a summary of earlier segments."""
-    return np.asarray(integers(rows, "kind") == ORDINARY)
+    return np.asarray(placed(rows, "kind") == ORDINARY)
 
 
 def add_columns(
@@ -87,10 +87,13 @@ def complete(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
 
 
 def integers(rows: pa.Table, name: str) -> Ints:
-    """A column of whole numbers; null becomes 0, and so does a column that is not there."""
-    if name not in rows.column_names:
-        return np.zeros(rows.num_rows, dtype=np.int64)
+    """A column of whole numbers; null becomes 0."""
     return np.asarray(rows[name].fill_null(0).to_numpy(), dtype=np.int64)
+
+
+def placed(rows: pa.Table, name: str) -> Ints:
+    """A column of :data:`movierate_spark.features.segments.PLACE`: 0 where no key is split."""
+    return integers(rows, name) if name in rows.column_names else np.zeros(rows.num_rows, dtype=np.int64)
 
 
 def seconds(rows: pa.Table, *names: str) -> Ints:
@@ -113,7 +116,7 @@ def codes(rows: pa.Table, name: str) -> Ints:
 
 def histories(rows: pa.Table, key: str) -> Ints:
     """A number for each key, or for each (segment, part) of a heavy key: each has its own history."""
-    return groups(groups(codes(rows, key), integers(rows, "segment")), integers(rows, "part"))
+    return groups(groups(codes(rows, key), placed(rows, "segment")), placed(rows, "part"))
 
 
 def groups(outer: Ints, inner: Ints) -> Ints:

@@ -24,6 +24,7 @@ from movierate_spark.features.task_columns import (
     integers,
     is_ordinary,
     known,
+    placed,
     seconds,
 )
 from movierate_spark.features.taste import TaskRows, taste_history, tastes
@@ -142,7 +143,7 @@ def tastes_of_requests(
     user = histories(rows, "user_id")
     past = earlier(user, seconds(rows, *COUNTS_FROM), integers(rows, "movie_id"))
     n, residual = _sums_and_residual(rows, ["n"])
-    is_request = (integers(rows, "kind") == ORDINARY) & (integers(rows, "movie_id") == movie_id)
+    is_request = (placed(rows, "kind") == ORDINARY) & (integers(rows, "movie_id") == movie_id)
     task_rows = _task_rows(rows, user, _level(past, n, residual, settings), past.totals(n), is_request)
     recent, learnt = _recent(rows, past, user), tables.of_block(block)
     found = tastes(task_rows, recent, tables, learnt, last=settings.history_max)
@@ -172,14 +173,14 @@ def _level(past: Earlier, n: Ints, residual: Ints, settings: FeatureSettings) ->
 
 def _sums_and_residual(rows: pa.Table, names: Sequence[str], min_rating: float = 0.0) -> list[Ints]:
     """What to sum up, with 0 for a segment's earlier ratings, as its totals hold these, too."""
-    is_recent = integers(rows, "kind") == RECENT
+    is_recent = placed(rows, "kind") == RECENT
     added = [*added_in_task(rows, names, min_rating=min_rating), integers(rows, "residual")]
     return [np.where(is_recent, 0, values) for values in added]
 
 
 def _recent(rows: pa.Table, past: Earlier, user: Ints) -> Recent:
     """The ratings in each row's past, also those that a segment gets from earlier ones."""
-    is_rating = known(rows, "rating") & ~known(rows, "withdrawn_at") & (integers(rows, "kind") != TOTALS)
+    is_rating = known(rows, "rating") & ~known(rows, "withdrawn_at") & (placed(rows, "kind") != TOTALS)
     return past.recent(is_rating, groups(user, codes(rows, "movie_id")))
 
 

@@ -113,10 +113,9 @@ def train_model(
 class TrainingRows:
     """The labelled feature rows of all ratings, and where they are split.
 
-    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`, ``movies`` the lake's;
-    ``tables`` those of the
-    taste columns up to the end of training, None for a model without these columns. Of ``ratings`` in all,
-    those of a ``user_fraction`` of all users are rows; everybody's are in their history.
+    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`, ``movies`` the lake's, and
+    ``tables`` those of the taste columns up to the end of training (None for a model without them). Of
+    ``ratings`` in all, those of a ``user_fraction`` of all users are rows; everybody's are in their history.
     """
 
     by_user: DataFrame
