@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from importlib.metadata import version
 
 import numpy as np
@@ -147,12 +148,14 @@ def _best(
     progress: Progress,
 ) -> DataFrame:
     probes = _probes(lake, movies)
+    extended = _with_probes(lake, probes)
+    pairs = _probe_pairs(lake, probes, candidates, at)
     with (
         progress.step("what each user and each movie adds"),
-        _asked(lake, bundle, probes, candidates, at) as (rows, all_movies),
+        _probe_rows(extended, bundle, pairs) as rows,
     ):
         tables = tables_for(bundle, lake)
-        answers = _answers(rows, all_movies, bundle, tables, at).persist()
+        answers = _answers(rows, extended.movies, bundle, tables, at).persist()
         side, nobody = _movie_side(answers, probes, movies)
         taste = None if tables is None else _taste_side(answers, bundle, tables, side, at)
     users = _user_side(lake, answers, probes, with_taste=taste is not None)
@@ -190,37 +193,44 @@ def _probes(lake: Lake, movies: pd.DataFrame) -> Probes:
     return Probes(genres, decades, values)
 
 
-@contextmanager
-def _asked(
-    lake: Lake, bundle: Bundle, probes: Probes, candidates: DataFrame, at: datetime
-) -> Iterator[tuple[DataFrame, DataFrame]]:
-    """The rows of every user with every probe movie, and of every probe user with every movie; the movies.
-
-    The rows are those of :func:`movierate_spark.features.rows.rows_by_user`. They are kept meanwhile if they
-    are read twice: for the model's log odds and for users' tastes.
-    """
+def _with_probes(lake: Lake, probes: Probes) -> Lake:
+    """The lake with the probe users and the probe movies, who have no ratings."""
     spark = lake.ratings.sparkSession
-    probe_users = spark.createDataFrame(probes.users, PROBE_USERS)
-    probe_movies = spark.createDataFrame(probes.movies, PROBE_MOVIES)
-    extended = replace(
+    users = spark.createDataFrame(probes.users, PROBE_USERS)
+    movies = spark.createDataFrame(probes.movies, PROBE_MOVIES)
+    return replace(
         lake,
-        users=lake.users.unionByName(probe_users, allowMissingColumns=True),
-        movies=lake.movies.unionByName(probe_movies),
+        users=lake.users.unionByName(users, allowMissingColumns=True),
+        movies=lake.movies.unionByName(movies),
     )
-    pairs = [
-        _everybody(lake).crossJoin(F.broadcast(probe_movies.select("movie_id"))),
-        candidates.select("movie_id").crossJoin(F.broadcast(probe_users.select("user_id"))),
-        probe_users.select("user_id").crossJoin(F.broadcast(probe_movies.select("movie_id"))),
-    ]
-    all_pairs = pairs[0].unionByName(pairs[1]).unionByName(pairs[2]).withColumn("at", F.lit(at))
-    min_rating = bundle.manifest.label.min_rating
-    rows = rows_by_user(extended, bundle.features, min_rating=min_rating, requests=all_pairs)
+
+
+def _probe_pairs(lake: Lake, probes: Probes, candidates: DataFrame, at: datetime) -> DataFrame:
+    """Every user with every probe movie, and every probe user with every movie: user_id, movie_id, ``at``."""
+    spark = lake.ratings.sparkSession
+    users = spark.createDataFrame(probes.users, PROBE_USERS).select("user_id")
+    movies = F.broadcast(spark.createDataFrame(probes.movies, PROBE_MOVIES).select("movie_id"))
+    pairs = (
+        _everybody(lake).crossJoin(movies),
+        candidates.select("movie_id").crossJoin(F.broadcast(users)),
+        users.crossJoin(movies),
+    )
+    return reduce(DataFrame.unionByName, pairs).withColumn("at", F.lit(at))
+
+
+@contextmanager
+def _probe_rows(lake: Lake, bundle: Bundle, pairs: DataFrame) -> Iterator[DataFrame]:
+    """The rows of the pairs, as of :func:`movierate_spark.features.rows.rows_by_user`.
+
+    They are kept meanwhile if they are read twice: for the model's log odds and for users' tastes.
+    """
+    rows = rows_by_user(lake, bundle.features, min_rating=bundle.manifest.label.min_rating, requests=pairs)
     if not bundle.features.uses_taste:
-        yield rows, extended.movies
+        yield rows
         return
     rows = rows.persist()
     try:
-        yield rows, extended.movies
+        yield rows
     finally:
         rows.unpersist()
 
