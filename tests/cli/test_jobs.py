@@ -273,6 +273,15 @@ def test_help_explains_every_option(movierate: Movierate) -> None:
         assert "--help" in outcome.out
 
 
+def test_help_is_quick_as_it_imports_nothing_heavy() -> None:
+    module = [sys.executable, "-X", "importtime", "-m", "movierate_spark.cli", "--help"]
+    done = subprocess.run(module, capture_output=True, text=True, check=True)
+    assert done.stdout.lstrip().startswith("Usage: movierate ")
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert imported & {"pyspark", "pandas", "plotly", "numpy"} == set()
+
+
 def test_doctor_finds_this_machine_fine(movierate: Movierate) -> None:
     outcome = movierate("doctor")
     assert outcome.status == 0, outcome.out
