@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from datetime import date
 from typing import Annotated
 
 import typer
 
 from movierate_spark.cli.app import app
-from movierate_spark.cli.execution import command_names, execute
+from movierate_spark.cli.execution import command_names, execute, problem_with_usage
 from movierate_spark.cli.options import ConfigOption, day_of
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
@@ -28,7 +29,8 @@ def batch(
 ) -> None:
     """Run several commands in one Spark session.
 
-    The first command that fails ends the batch, with its exit status. Lines that begin with # are comments.
+    The first command that fails ends the batch, with its exit status; wrong options are refused before any is
+    run. Lines that begin with # are comments.
     Spark's settings are those of the batch.
     """
     day = None if run_date is None else day_of(run_date, "run_date")
@@ -38,11 +40,7 @@ def batch(
         text = location.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: it can't be read ({type(error).__name__})") from error
-    lines = [
-        words_of(line, day, where=f"{file}: line {number}")
-        for number, line in enumerate(text.splitlines(), 1)
-    ]
-    commands = [words for words in lines if words]
+    commands = list(commands_in(text, day, file=file))
     if not commands:
         raise InputError(f"{file}: there is no command in it")
     with run.spark() as session, Run.in_session(session):
@@ -50,6 +48,20 @@ def batch(
             run.say(f"+ movierate {shlex.join(words)}")
             if status := execute(words):
                 raise typer.Exit(status)
+
+
+def commands_in(text: str, day: date | None, *, file: str) -> Iterator[list[str]]:
+    """The words of each command in the ``text`` of ``file``, in which ``day`` replaces ``{run_date}``.
+
+    Raises:
+        InputError: a line is not a command, or has a wrong option.
+    """
+    for number, line in enumerate(text.splitlines(), 1):
+        where = f"{file}: line {number}"
+        if words := words_of(line, day, where=where):
+            if problem := problem_with_usage(words):
+                raise InputError(f"{where}: {problem}")
+            yield words
 
 
 def words_of(line: str, day: date | None, *, where: str) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from movierate_spark.cli.app import app
@@ -26,7 +28,7 @@ def execute(words: Sequence[str]) -> int:
     except typer.Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
-        return _failed(name, f"{error.format_message()} (see {name} --help)", 2)
+        return _failed(name, _with_help(error, name), 2)
     except InputError as error:
         return _failed(name, _with_option(error), error.exit_status)
     except MovierateError as error:
@@ -37,6 +39,19 @@ def execute(words: Sequence[str]) -> int:
         from movierate_spark.cli.failures import describe
 
         return _failed(name, describe(error), 1)
+
+
+def problem_with_usage(words: Sequence[str]) -> str | None:
+    """What is wrong with a command's options, without running it; None if nothing is."""
+    name, *options = words
+    group = cast(TyperGroup, typer.main.get_command(app))
+    try:
+        with group.commands[name].make_context(f"movierate {name}", options):
+            return None
+    except typer.Exit:  # the option was --help
+        return None
+    except TyperException as error:
+        return _with_help(error, f"movierate {name}")
 
 
 def command_names() -> set[str]:
@@ -54,6 +69,10 @@ def print_error(line: str) -> None:
     from movierate_spark.progress import plain_console
 
     plain_console(stderr=True, soft_wrap=True).print(" ".join(line.split()))
+
+
+def _with_help(error: TyperException, name: str) -> str:
+    return f"{error.format_message()} (see {name} --help)"
 
 
 def _with_option(error: InputError) -> str:

@@ -42,7 +42,7 @@ def test_commands_share_a_session_until_one_fails(
         "",
         command("runs", tmp_path / "scores"),
         command("score", *inputs, "--requests", tmp_path / "none.csv", *scores),
-        command("recommend", *inputs, "--out", tmp_path / "best"),
+        command("recommend", *inputs, "--out", tmp_path / "best", "--top", 10),
     ]
     write(tmp_path / "night.txt", night)
     outcome = movierate("batch", tmp_path / "night.txt", "--run-date", RUN_DATE)
@@ -65,6 +65,16 @@ NO_COMMAND = "is no command; write it as: score --lake lake ..."
         ("movierate score --lake lake", f"movierate {NO_COMMAND}"),
         ("batch other.txt", f"batch {NO_COMMAND}"),
         ("score --lake 'lake", "No closing quotation"),
+        ("vacuum", "Missing argument 'DIR...'. (see movierate vacuum --help)"),
+        (
+            "recommend --lake lake --model model --out best",
+            "Missing option '--top'. (see movierate recommend --help)",
+        ),
+        (
+            "simulate --out made --ratings many",
+            "Invalid value for '--ratings': Input should be a valid integer, unable to parse string as an "
+            "integer (see movierate simulate --help)",
+        ),
     ],
 )
 def test_a_file_with_a_line_that_is_no_command_is_refused_before_any_is_run(
