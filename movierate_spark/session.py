@@ -118,13 +118,13 @@ def spark_problem(version: str | None) -> str | None:
     first function in Python. Only plain Python meets another version, through ``SPARK_HOME``, as
     ``spark-submit`` brings the PySpark of its Spark.
     """
-    wanted = _minor(pyspark.__version__)
-    remedy = f"use the spark-submit of Spark {wanted}, or set SPARK_HOME to its folder"
+    expected = _minor(pyspark.__version__)
+    remedy = f"use the spark-submit of Spark {expected}, or set SPARK_HOME to its folder"
     if version is None:
         return f"no Spark in {spark_home()}: {remedy}"
     if _minor(version) not in SPARK_VERSIONS:
         return f"Spark {version} can't run the jobs: they need one of {', '.join(SPARK_VERSIONS)}"
-    if _minor(version) != wanted:
+    if _minor(version) != expected:
         return f"Spark {version} can't run PySpark {pyspark.__version__}: {remedy}"
     return None
 

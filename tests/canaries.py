@@ -26,12 +26,12 @@ def with_canary(folder: Path, *, instead_of: int) -> None:
 
 def traces(files: Iterable[Path]) -> dict[str, str]:
     """Where a trace of the canary lies: the file, and what is around it."""
-    found = {}
+    places = {}
     for file in files:
         for text in texts(file):
             if trace := TRACES.search(text):
-                found[str(file)] = text[max(trace.start() - 80, 0) : trace.end() + 80]
-    return found
+                places[str(file)] = text[max(trace.start() - 80, 0) : trace.end() + 80]
+    return places
 
 
 def texts(file: Path) -> Iterator[str]:

@@ -90,9 +90,9 @@ class Cluster:
 
     def command(self, job: str, arguments: Sequence[object], properties: Mapping[str, str]) -> list[str]:
         """The line an operator would type."""
-        given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
+        options = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
         submit = (SPARK_HOME / "bin" / "spark-submit", "--properties-file", self.properties)
-        return list(map(str, (*submit, *given, self.environment / "jobs" / f"{job}.py", *arguments)))
+        return list(map(str, (*submit, *options, self.environment / "jobs" / f"{job}.py", *arguments)))
 
     def start(self, job: str, *arguments: object, properties: Mapping[str, str] | None = None) -> Submitted:
         """Submit a job and go on."""
@@ -161,8 +161,8 @@ class Cluster:
 
     def executors(self, worker: int) -> list[int]:
         """Process ids of a worker's executors."""
-        found = processes("org.apache.spark.executor.CoarseGrainedExecutorBackend")
-        return [pid for pid in found if parent(pid) == self.workers[worker].pid]
+        pids = processes("org.apache.spark.executor.CoarseGrainedExecutorBackend")
+        return [pid for pid in pids if parent(pid) == self.workers[worker].pid]
 
     def busiest(self) -> int:
         """The worker whose executors have worked most within a second."""

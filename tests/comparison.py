@@ -26,8 +26,8 @@ def local(home: Path, *command: object) -> str:
 
 
 def rows(spark: SparkSession, table: Path, schema: StructType) -> list[tuple[object, ...]]:
-    found = read_table(spark, table, schema).collect()
-    return sorted((tuple(row) for row in found), key=repr)
+    records = read_table(spark, table, schema).collect()
+    return sorted((tuple(row) for row in records), key=repr)
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -77,9 +77,9 @@ def same_but_fitted(
         for home in (one, other)
     ]
     assert len(tables[0]) == len(tables[1])
-    for row, wanted in zip(*tables, strict=True):
-        found, expected = (listed(each[:version] + each[version + 1 :]) for each in (row, wanted))
-        assert found == numbers(expected)
+    for row, twin in zip(*tables, strict=True):
+        values, expected = (listed(each[:version] + each[version + 1 :]) for each in (row, twin))
+        assert values == numbers(expected)
     return tables[0]
 
 
@@ -93,7 +93,7 @@ def same_scores(spark: SparkSession, one: Path, other: Path) -> None:
 
 
 def same_recommendations(spark: SparkSession, one: Path, other: Path) -> None:
-    there, wanted = (rows(spark, home / "best", schemas.RECOMMENDATIONS) for home in (one, other))
-    assert [row[:4] for row in there] == [row[:4] for row in wanted]
+    there, expected = (rows(spark, home / "best", schemas.RECOMMENDATIONS) for home in (one, other))
+    assert [row[:4] for row in there] == [row[:4] for row in expected]
     # They are rounded to nine decimals: a difference of 1e-14 may become one of 1e-9.
-    assert [row[4:6] for row in there] == [pytest.approx(row[4:6], abs=1.1e-9) for row in wanted]
+    assert [row[4:6] for row in there] == [pytest.approx(row[4:6], abs=1.1e-9) for row in expected]

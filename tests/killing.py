@@ -44,11 +44,11 @@ cli.main(sys.argv[2:])
 
 
 def killed_at(
-    step: Sequence[object], given: Sequence[object], variables: Mapping[str, str] | None = None
+    step: Sequence[object], arguments: Sequence[object], variables: Mapping[str, str] | None = None
 ) -> None:
     """Run score until it is killed at a step: function, before or after, for the n-th time."""
     done = subprocess.run(
-        [sys.executable, "-c", KILLER, *map(str, step), *map(str, given)],
+        [sys.executable, "-c", KILLER, *map(str, step), *map(str, arguments)],
         env=None if variables is None else dict(variables),
         capture_output=True,
         text=True,

@@ -41,12 +41,12 @@ def deliveries(data: Path, below: Path) -> Iterator[Path]:
     for number, (begin, end) in enumerate(
         [(0, first), *((begin, begin + size) for begin in range(first, len(lines), size))]
     ):
-        folder, given = below / f"delivery {number}", lines[begin:end]
+        folder, part = below / f"delivery {number}", lines[begin:end]
         folder.mkdir()
-        kept_back = set(draw.sample(range(len(given)), round(LATE * len(given))) if end < len(lines) else ())
-        now = [line for place, line in enumerate(given) if place not in kept_back]
+        kept_back = set(draw.sample(range(len(part)), round(LATE * len(part))) if end < len(lines) else ())
+        now = [line for place, line in enumerate(part) if place not in kept_back]
         (folder / "ratings.dat").write_text("\n".join([*late, *now]) + "\n")
-        late = [line for place, line in enumerate(given) if place in kept_back]
+        late = [line for place, line in enumerate(part) if place in kept_back]
         for name in ("users.dat", "movies.dat") if number == 0 else ():
             shutil.copy(data / name, folder / name)
         yield folder

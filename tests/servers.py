@@ -121,10 +121,13 @@ class MiniCluster:
         self, job: Path, *arguments: object, properties: Mapping[str, str]
     ) -> subprocess.CompletedProcess[str]:
         """Run a job with the shipped settings for YARN. The properties hold ``CLIENT`` or ``CLUSTER``."""
-        given = [part for pair in {**ON_YARN, **properties}.items() for part in ("--conf", "=".join(pair))]
+        options = [part for pair in {**ON_YARN, **properties}.items() for part in ("--conf", "=".join(pair))]
         shipped = ("--properties-file", ROOT / "conf" / "yarn.conf")
         return subprocess.run(
-            [str(part) for part in (SPARK_HOME / "bin" / "spark-submit", *shipped, *given, job, *arguments)],
+            [
+                str(part)
+                for part in (SPARK_HOME / "bin" / "spark-submit", *shipped, *options, job, *arguments)
+            ],
             env=self.variables,
             cwd=self.folder,
             capture_output=True,
@@ -201,8 +204,8 @@ def _started(folder: Path, gateway: JavaGateway) -> MiniCluster:
     configuration = folder / "conf"
     configuration.mkdir()
     for name, properties in SITES.items():
-        found = {each: yarn.getConfig().get(each) for each in properties}
-        (configuration / name).write_text(_site(found))
+        values = {each: yarn.getConfig().get(each) for each in properties}
+        (configuration / name).write_text(_site(values))
     return MiniCluster(folder, configuration, hdfs, yarn, gateway)
 
 

@@ -50,13 +50,13 @@ def look_back(log: list[Rating], *, last: int, movies: int = MOVIES) -> Lookback
     return lookback(user, known, replaced_at, movies=movies, last=last)
 
 
-def rows_of(log: list[Rating], asked: list[tuple[int, int, int]]) -> Rows:
+def rows_of(log: list[Rating], queries: list[tuple[int, int, int]]) -> Rows:
     """The requests in order, with a level that follows from user and second."""
     user, second = column(log, "user"), column(log, "second")
-    start = [int((user < who).sum()) for who, _, _ in asked]
-    end = [int(((user < who) | ((user == who) & (second < at))).sum()) for who, at, _ in asked]
-    movie = np.array([movie for _, _, movie in asked], dtype=np.int32)
-    level = np.array([who / 4 - at / 16 for who, at, _ in asked])
+    start = [int((user < who).sum()) for who, _, _ in queries]
+    end = [int(((user < who) | ((user == who) & (second < at))).sum()) for who, at, _ in queries]
+    movie = np.array([movie for _, _, movie in queries], dtype=np.int32)
+    level = np.array([who / 4 - at / 16 for who, at, _ in queries])
     return Rows(np.array(start, dtype=np.int64), np.array(end, dtype=np.int64), movie, level)
 
 
@@ -77,11 +77,11 @@ def pairs(log: list[Rating], *, last: int, until_block: int, far_apart: int = 99
         not any(log[p].user == log[i].user and log[p].movie == log[i].movie and p > i for p in made)
         for i in range(len(log))
     ]
-    found = []
+    result = []
     for later in made:
         earlier = looked_at(log, log[later].user, later, last=last)
         others = [p for p in earlier if log[p].movie != log[later].movie]
-        found += [
+        result += [
             (p, later) for p in (*others, later) if stands[p] and stands[later] and later - p <= far_apart
         ]
-    return found
+    return result

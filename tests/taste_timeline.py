@@ -73,14 +73,14 @@ class Study:
 
     def with_tables(self, tables: TasteTables, *, shares: int = 0) -> pd.DataFrame:
         """All rows with the columns that other tables give them."""
-        given = with_user_history(self.by_user, self.settings, min_rating=4.0, tables=tables, shares=shares)
+        frame = with_user_history(self.by_user, self.settings, min_rating=4.0, tables=tables, shares=shares)
         names = ["residual", "user_residual", "user_count", "user_neighbours", "user_factors", "rating"]
         names += ["similar_ratings"] if shares else []
-        found = given.select("user_id", "movie_id", F.unix_seconds("at").alias("second"), *names)
-        return found.toPandas().sort_values(ORDER, ignore_index=True)
+        columns = frame.select("user_id", "movie_id", F.unix_seconds("at").alias("second"), *names)
+        return columns.toPandas().sort_values(ORDER, ignore_index=True)
 
 
-def study(spark: SparkSession, given: list[Row], *, task_max_rows: int = 1_000) -> Study:
+def study(spark: SparkSession, log: list[Row], *, task_max_rows: int = 1_000) -> Study:
     """Learn, and keep the rows, from any ratings and requests."""
     settings = options(
         task_max_rows=task_max_rows,
@@ -89,7 +89,7 @@ def study(spark: SparkSession, given: list[Row], *, task_max_rows: int = 1_000) 
         time_block_first=30,
         time_block_growth=2.0,
     )
-    frame = with_priors(timeline(spark, given), min_rating=4.0).localCheckpoint()
+    frame = with_priors(timeline(spark, log), min_rating=4.0).localCheckpoint()
     by_user = rows_by_user(frame, settings).persist()
     levels = with_levels(by_user, settings).where(F.unix_seconds("at") < END).persist()
     in_one_task = settings.model_copy(update={"task_max_rows": 1_000})

@@ -50,12 +50,12 @@ def test_predict_gives_the_scores_of_the_command(
     )
     predicted = bundle.predict(lake, pairs)
     assert predicted.columns == [*(name for name in schemas.SCORES.names if name != "run_date"), "note"]
-    found = predicted.sort("note").drop("note").collect()
+    rows = predicted.sort("note").drop("note").collect()
     write(tmp_path / "requests.csv", ["user_id,movie_id", "1,2", "1,2", "999999,888888"])
     assert score(movierate, plain_home, tmp_path / "requests.csv", tmp_path / "scores").status == 0
     scores = read_table(spark, tmp_path / "scores", schemas.SCORES).drop("run_date").sort("user_id")
-    assert found == scores.collect()
-    assert [row["user_known"] for row in found] == [True, True, False]
+    assert rows == scores.collect()
+    assert [row["user_known"] for row in rows] == [True, True, False]
     latest = bundle.predict(lake, pairs.select("user_id", "movie_id").limit(1), reasons=0).first()
     assert latest is not None
     assert latest["at"] > datetime(2000, 4, 25)

@@ -130,8 +130,8 @@ def test_every_setting_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch, 
     text, value = VARIABLES[variable]
     assert value_of(load_settings(), variable) != value
     monkeypatch.setenv(f"MOVIERATE__{variable}", text)
-    found = value_of(load_settings(), variable)
-    assert (found | value if isinstance(value, dict) else value) == found  # to properties some are added
+    setting = value_of(load_settings(), variable)
+    assert (setting | value if isinstance(value, dict) else value) == setting  # to properties some are added
 
 
 def test_a_variable_without_the_prefix_has_no_effect(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,20 +23,20 @@ def cells(people: list[int], sets: list[str]) -> pd.DataFrame:
     ],
 )
 def test_a_small_cell_is_hidden_and_the_smallest_beside_it(people: list[int], expected: list[bool]) -> None:
-    found = shown(cells(people, ["a"] * len(people)), within=(("set",),), min_cell=11)
-    assert list(found) == expected
+    mask = shown(cells(people, ["a"] * len(people)), within=(("set",),), min_cell=11)
+    assert list(mask) == expected
 
 
 def test_each_set_has_its_own_total() -> None:
-    found = shown(cells([5, 30, 40, 50, 60], ["a", "a", "a", "b", "b"]), within=(("set",),), min_cell=11)
-    assert list(found) == [False, False, True, True, True]
+    mask = shown(cells([5, 30, 40, 50, 60], ["a", "a", "a", "b", "b"]), within=(("set",),), min_cell=11)
+    assert list(mask) == [False, False, True, True, True]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=8), st.integers(2, 15))
 def test_no_hidden_number_of_people_can_be_derived_from_the_total(people: list[int], min_cell: int) -> None:
-    found = shown(cells(people, ["a"] * len(people)), min_cell=min_cell)
-    hidden = [n for n, is_shown in zip(people, found, strict=True) if not is_shown]
-    assert all(n >= min_cell for n, is_shown in zip(people, found, strict=True) if is_shown)
+    mask = shown(cells(people, ["a"] * len(people)), min_cell=min_cell)
+    hidden = [n for n, is_shown in zip(people, mask, strict=True) if not is_shown]
+    assert all(n >= min_cell for n, is_shown in zip(people, mask, strict=True) if is_shown)
     assert not hidden or sum(hidden) >= min_cell or len(hidden) == len(people)
 
 
@@ -57,16 +57,16 @@ def bins(people: list[int], ratings: list[int]) -> pd.DataFrame:
 
 
 def test_neighbouring_bins_are_joined_until_they_are_large_enough() -> None:
-    found = merged(bins([3, 8, 20, 1, 1], [3, 16, 60, 4, 5]), at_least={"people": 11})
-    assert found.to_dict("records") == [
+    table = merged(bins([3, 8, 20, 1, 1], [3, 16, 60, 4, 5]), at_least={"people": 11})
+    assert table.to_dict("records") == [
         {"first": 0, "last": 1, "people": 11, "ratings": 19},
         {"first": 2, "last": 4, "people": 22, "ratings": 69},
     ]
 
 
 def test_people_of_overlapping_bins_may_be_the_same_ones() -> None:
-    found = merged(bins([8, 8, 12, 3], [9, 9, 9, 9]), at_least={"people": 11}, overlapping=True)
-    assert found.to_dict("records") == [{"first": 0, "last": 3, "people": 12, "ratings": 36}]
+    table = merged(bins([8, 8, 12, 3], [9, 9, 9, 9]), at_least={"people": 11}, overlapping=True)
+    assert table.to_dict("records") == [{"first": 0, "last": 3, "people": 12, "ratings": 36}]
 
 
 def test_bins_that_stay_too_small_together_are_left_out() -> None:

@@ -32,13 +32,13 @@ def literals(node: ast.AST) -> Iterator[str]:
 
 
 def test_the_library_names_no_options() -> None:
-    found = {
+    mentions = {
         f"{path.relative_to(ROOT)}: {text}"
         for path in LIBRARY
         for text in literals(ast.parse(path.read_text(encoding="utf-8")))
         if re.search(r"(?<![\w-])--[a-z]", text)
     }
-    assert found == set()
+    assert mentions == set()
 
 
 def test_every_argument_that_the_library_names_is_an_option_of_a_command() -> None:

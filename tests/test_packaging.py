@@ -72,8 +72,8 @@ def test_systemd_finds_nothing_wrong_with_the_units() -> None:
     units = sorted((ROOT / "conf" / "systemd").glob("movierate.*"))
     assert [unit.name for unit in units] == ["movierate.service", "movierate.timer"]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-    said = done.stdout + done.stderr  # the machine's own units may be in it
-    assert (done.returncode, [line for line in said.splitlines() if "movierate" in line]) == (0, [])
+    output = done.stdout + done.stderr  # the machine's own units may be in it
+    assert (done.returncode, [line for line in output.splitlines() if "movierate" in line]) == (0, [])
 
 
 def test_the_spark_that_the_jobs_need_is_the_pyspark_that_may_be_installed() -> None:
@@ -93,13 +93,13 @@ def instructions() -> list[tuple[str, str]]:
     return [(line.split()[0], " ".join(line.split()[1:])) for line in whole if line]
 
 
-def given(word: str) -> list[str]:
+def operands(word: str) -> list[str]:
     return [rest for name, rest in instructions() if name == word]
 
 
 def test_the_image_is_made_of_named_versions_that_the_package_supports() -> None:
-    assert re.fullmatch(r"debian:12\.\d+-slim", *given("FROM"))
-    (system, packages) = given("RUN")
+    assert re.fullmatch(r"debian:12\.\d+-slim", *operands("FROM"))
+    (system, packages) = operands("RUN")
     (java,) = re.findall(r"openjdk-(\d+)-jre-headless", system)
     assert int(java) in JAVA_VERSIONS
     (python,) = set(re.findall(r"python(\d\.\d+)", system + packages))  # Debian 12's own
@@ -110,7 +110,7 @@ def test_the_image_is_made_of_named_versions_that_the_package_supports() -> None
 
 
 def test_what_the_image_copies_is_there() -> None:
-    for copied in given("COPY"):
+    for copied in operands("COPY"):
         *sources, target = copied.split()
         assert [source for source in sources if not (ROOT / source).exists()] == []
         assert target.startswith("/")
@@ -121,16 +121,16 @@ def test_what_the_image_copies_is_there() -> None:
         "pyproject.toml",
         "constraints.txt",
     }
-    assert needed <= {source for copied in given("COPY") for source in copied.split()}
+    assert needed <= {source for copied in operands("COPY") for source in copied.split()}
 
 
 def test_the_image_does_not_run_as_root_and_is_what_its_settings_say() -> None:
-    assert [int(user) > 0 for user in given("USER")] == [True]
+    assert [int(user) > 0 for user in operands("USER")] == [True]
     home = Path(properties_in("kubernetes.conf")["spark.pyspark.python"]).parents[1]
-    (packages,) = (run for run in given("RUN") if "pip install" in run)
+    (packages,) = (run for run in operands("RUN") if "pip install" in run)
     assert packages.startswith(f"cd {home} && python3.11 -m venv .")
-    assert f"jobs {home}/jobs" in given("COPY")
-    assert given("ENTRYPOINT") == ['["/opt/movierate/entrypoint.sh"]']
+    assert f"jobs {home}/jobs" in operands("COPY")
+    assert operands("ENTRYPOINT") == ['["/opt/movierate/entrypoint.sh"]']
 
 
 def entered(tmp_path: Path, *arguments: str, **variables: str) -> list[str]:
@@ -152,7 +152,7 @@ def entered(tmp_path: Path, *arguments: str, **variables: str) -> list[str]:
 
 def test_an_executor_is_started_with_what_spark_says_in_variables(tmp_path: Path) -> None:
     options = {f"SPARK_JAVA_OPT_{number}": f"-Dnumber={number} of 12" for number in range(12)}
-    told = {
+    variables = {
         "SPARK_EXECUTOR_MEMORY": "1024m",
         "SPARK_DRIVER_URL": "spark://CoarseGrainedScheduler@10.0.0.1:7078",
         "SPARK_EXECUTOR_ID": "1",
@@ -163,7 +163,7 @@ def test_an_executor_is_started_with_what_spark_says_in_variables(tmp_path: Path
         "SPARK_EXECUTOR_POD_NAME": "movierate-exec-1",
         "SPARK_CONF_DIR": "/opt/spark/conf",
     }
-    command = entered(tmp_path, "executor", **told, **options)
+    command = entered(tmp_path, "executor", **variables, **options)
     assert command[0] == "java"
     assert command[1:13] == list(options.values())
     assert command[13:18] == [

@@ -104,9 +104,9 @@ def test_of_two_that_change_the_same_delta_table_one_fails(s3: S3Server) -> None
 def test_spark_writes_and_reads_objects_in_parts(s3: S3Server, tmp_path: Path) -> None:
     (tmp_path / "job.py").write_text(IN_PARTS)
     properties = s3.spark_properties | {"spark.hadoop.fs.s3a.multipart.size": "5M"}
-    given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
+    options = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
     done = subprocess.run(
-        [SPARK_HOME / "bin" / "spark-submit", "--master", "local[1]", *given, tmp_path / "job.py"],
+        [SPARK_HOME / "bin" / "spark-submit", "--master", "local[1]", *options, tmp_path / "job.py"],
         capture_output=True,
         text=True,
         check=False,

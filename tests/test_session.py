@@ -44,13 +44,13 @@ from movierate_spark.session import (
 def test_an_executor_asks_for_the_memory_of_its_python_workers(
     properties: dict[str, str], expected: int
 ) -> None:
-    found = memory_overhead(properties, task_max_rows=1_000_000)
-    assert found == {"spark.executor.memoryOverhead": f"{expected}m"}
+    overhead = memory_overhead(properties, task_max_rows=1_000_000)
+    assert overhead == {"spark.executor.memoryOverhead": f"{expected}m"}
 
 
 def test_smaller_tasks_ask_for_less_and_what_is_given_stays() -> None:
-    found = memory_overhead({"spark.executor.cores": "2"}, task_max_rows=100_000)
-    assert found == {"spark.executor.memoryOverhead": f"{384 + 2 * (100 + 110)}m"}
+    overhead = memory_overhead({"spark.executor.cores": "2"}, task_max_rows=100_000)
+    assert overhead == {"spark.executor.memoryOverhead": f"{384 + 2 * (100 + 110)}m"}
     for name in ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor"):
         assert memory_overhead({name: "1"}, task_max_rows=1) == {}
 

@@ -13,13 +13,13 @@ from rich.table import Table
 from movierate_spark.evaluation.segments import comparison
 from movierate_spark.progress import plain_console
 from movierate_spark.storage.documents import (
-    Ablated,
-    Against,
+    Ablation,
     DeliveryCounts,
     Figures,
     Ledger,
     Measurement,
     Metrics,
+    OtherModel,
     RunRecord,
 )
 from movierate_spark.storage.run_records import StoredRecord
@@ -157,7 +157,7 @@ def show_metrics(out: Console, metrics: Measurement) -> None:
         _show_ablation(out, metrics.ablation)
 
 
-def _add_against(table: Table, other: Against) -> None:
+def _add_against(table: Table, other: OtherModel) -> None:
     table.add_section()
     table.add_row(f"against {other.model_version}", *(_figure(other.metric(name)) for name in METRICS_SHOWN))
     table.add_row("  difference", *(_figure(other.difference[name], "+.4f") for name in METRICS_SHOWN))
@@ -178,7 +178,7 @@ def _show_leakage_cost(out: Console, panel: Mapping[str, Mapping[str, Figures]])
     out.print(table)
 
 
-def _show_ablation(out: Console, ablation: Sequence[Ablated]) -> None:
+def _show_ablation(out: Console, ablation: Sequence[Ablation]) -> None:
     """Print what each family of columns is worth: the whole model's metrics less those without it."""
     table = Table(title="What each family of columns is worth", title_justify="left")
     names = ("auc", "log_loss", "accuracy")

@@ -59,7 +59,7 @@ def ablation(
     vectors = laid_out(seen, partitions=settings.train.partitions, expected=expected).persist()
     sources = feature_sources(vectors.schema)
     variants = {name: slots for name, slots in _variants(sources).items() if slots}
-    found: dict[str, dict[str, Any]] = {}
+    fits: dict[str, dict[str, Any]] = {}
     predicted = []
     try:
         with progress.step("features of the ratings before the end of training"):
@@ -68,13 +68,13 @@ def ablation(
             for name, slots in variants.items():
                 begun = time.perf_counter()
                 measured = _fitted_without(bundle, vectors, unseen, slots, settings)
-                found[name] = {"features": len(slots), "seconds": time.perf_counter() - begun}
+                fits[name] = {"features": len(slots), "seconds": time.perf_counter() - begun}
                 predicted.append(measured.withColumn("model", F.lit(name)))
                 advance()
     finally:
         vectors.unpersist()
     with progress.step("metrics of the ablation"):
-        return _compared(found, reduce(DataFrame.unionByName, predicted), settings)
+        return _compared(fits, reduce(DataFrame.unionByName, predicted), settings)
 
 
 def _variants(sources: Sequence[str]) -> dict[str, list[int]]:
@@ -113,13 +113,13 @@ def _fitted_without(
 
 
 def _compared(
-    found: Mapping[str, dict[str, Any]], predicted: DataFrame, settings: Settings
+    fits: Mapping[str, dict[str, Any]], predicted: DataFrame, settings: Settings
 ) -> list[dict[str, Any]]:
     metrics = {each["model"]: each for each in metrics_by(predicted, "model")}
     options = settings.evaluate
     resampled = bootstrap.resampled_metrics(predicted, resamples=options.resamples, seed=options.seed)
     entries = []
-    for name, described in found.items():
+    for name, described in fits.items():
         gained = {metric: difference(metrics[NOTHING][metric], metrics[name][metric]) for metric in COMPARED}
         intervals = {
             metric: bootstrap.interval(

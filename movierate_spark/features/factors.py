@@ -47,7 +47,7 @@ def first_vectors(movie_id: Ints) -> Floats:
     return np.asarray(np.right_shift(mixed, np.uint64(11)).astype(np.float64) / 2**53 * 0.4 - 0.2)
 
 
-def learnt(deviations: Sequence[sp.csr_array], vectors: Floats, *, sweeps: int) -> Floats:
+def after_sweeps(deviations: Sequence[sp.csr_array], vectors: Floats, *, sweeps: int) -> Floats:
     """The movies' ``vectors`` after some sweeps over all ratings.
 
     ``deviations`` are users (rows) by movies, in whole :data:`DEVIATION_UNITS`, each user in one of them
@@ -65,14 +65,14 @@ def sweep_sums(deviations: sp.csr_array, vectors: Floats) -> Ints:
     The parts of some users each add up to the whole. Memory is bounded by the movies' sums, 1.2 KB each, and
     by :data:`SOLVED_AT_ONCE` users.
     """
-    found = np.zeros((len(vectors), TERMS), dtype=np.int64)
+    sums = np.zeros((len(vectors), TERMS), dtype=np.int64)
     of_movies = _terms(vectors)
     for users in batches(np.ones(deviations.shape[0], dtype=np.int64), at_most=SOLVED_AT_ONCE):
         rated = deviations[users]
         squares, products = _sums(rated, of_movies)
         own = solved(squares, products / PRODUCT_UNITS, ridge=RIDGE_USER)
-        found += np.hstack(_sums(rated.T.tocsr(), _terms(own)))
-    return found
+        sums += np.hstack(_sums(rated.T.tocsr(), _terms(own)))
+    return sums
 
 
 def movie_vectors(sums: Ints) -> Floats:
@@ -83,13 +83,13 @@ def movie_vectors(sums: Ints) -> Floats:
 
 def solved(squares: Ints, right: Floats, *, ridge: float) -> Floats:
     """The vector of each row of normal equations: sums of squares (upper triangles), and right sides."""
-    found = np.empty((len(squares), RANK))
+    vectors = np.empty((len(squares), RANK))
     diagonal = np.arange(RANK)
     for some in batches(np.ones(len(squares), dtype=np.int64), at_most=SOLVED_AT_ONCE):
         matrix = squares[some][:, _SQUARE] / UNITS
         matrix[:, diagonal, diagonal] += ridge
-        found[some] = np.linalg.solve(matrix, right[some][..., None])[..., 0]
-    return found
+        vectors[some] = np.linalg.solve(matrix, right[some][..., None])[..., 0]
+    return vectors
 
 
 def _terms(vectors: Floats) -> tuple[Ints, Ints]:
@@ -122,7 +122,7 @@ def user_vectors(ratings: Lookback, residual: Ints, vectors: Floats, rows: Rows)
     Their deviations are their residuals less the user's level of now. The rows of a second share a solution.
     Memory is bounded by :data:`PLACES_AT_ONCE` ratings, or those of one user that the block's rows look at.
     """
-    found = np.zeros((len(rows), RANK))
+    of_rows = np.zeros((len(rows), RANK))
     known = np.flatnonzero(rows.end > rows.start)
     lead = runs(rows.start[known], rows.end[known], rows.level[known])
     states = rows[known[lead[:-1]]]
@@ -139,8 +139,8 @@ def user_vectors(ratings: Lookback, residual: Ints, vectors: Floats, rows: Rows)
         level = some.level[:, None]
         right = products / PRODUCT_UNITS - level * (plain / UNITS)
         solutions[int(users[batch.start]) : int(users[batch.stop])] = solved(squares, right, ridge=RIDGE_USER)
-    found[known] = np.repeat(solutions, np.diff(lead), axis=0)
-    return found
+    of_rows[known] = np.repeat(solutions, np.diff(lead), axis=0)
+    return of_rows
 
 
 def _values(ratings: Lookback, residual: Ints, terms: tuple[Ints, Ints], place: Ints) -> Ints:
@@ -166,9 +166,9 @@ def _looked_at(ratings: Lookback, place: Ints, offset: Ints, end: Ints, of_user:
 
 
 def _running(values: Ints) -> Ints:
-    found = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
-    np.cumsum(values, axis=0, out=found[1:])
-    return found
+    sums = np.zeros((len(values) + 1, values.shape[1]), dtype=np.int64)
+    np.cumsum(values, axis=0, out=sums[1:])
+    return sums
 
 
 def expected(

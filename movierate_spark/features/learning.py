@@ -106,8 +106,8 @@ def _borders(ratings: DataFrame, settings: FeatureSettings, forced: Collection[i
     by_day = ratings.groupBy(day.alias("day")).count().toPandas().sort_values("day")
     first, growth = settings.time_block_first, settings.time_block_growth
     reached = by_day["count"].cumsum().to_numpy()
-    wanted = ratings_before_borders(int(by_day["count"].sum()), first=first, growth=growth)
-    cut_days = np.unique(by_day["day"].to_numpy()[np.searchsorted(reached, wanted)])
+    at_borders = ratings_before_borders(int(by_day["count"].sum()), first=first, growth=growth)
+    cut_days = np.unique(by_day["day"].to_numpy()[np.searchsorted(reached, at_borders)])
     cut = ratings.where(day.isin([int(each) for each in cut_days]))
     by_second = cut.groupBy("second").count().toPandas()
     others = by_day[~by_day["day"].isin(cut_days)]
@@ -285,26 +285,26 @@ def _all_blocks(
     for begin in begins.tolist():
         vectors, sweeps = _start(vectors, movie_id)
         before = rows.filter(pa.array(rows["second"].to_numpy() < begin))
-        vectors = factors.learnt([_deviations(before, movie_id, deviate)], vectors, sweeps=sweeps)
+        vectors = factors.after_sweeps([_deviations(before, movie_id, deviate)], vectors, sweeps=sweeps)
         yield pa.RecordBatch.from_pydict({"vectors": [vectors.ravel()]})
 
 
 def _sweep(ratings: DataFrame, vectors: Floats, movie_id: Ints, deviate: Deviate) -> Floats:
     """One sweep over the ratings of all tasks. Their sums, 1.2 KB a movie, come to the driver."""
-    given, ranges = broadcast(ratings.sparkSession, vectors), expected_cores(ratings.sparkSession)
+    on_executors, ranges = broadcast(ratings.sparkSession, vectors), expected_cores(ratings.sparkSession)
 
     def task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         held = list(batches)
         if held:
             rows = pa.Table.from_batches(held)
-            sums = factors.sweep_sums(_deviations(rows, movie_id, deviate), given.value)
+            sums = factors.sweep_sums(_deviations(rows, movie_id, deviate), on_executors.value)
             yield _sums_of_ranges(dict(enumerate(np.array_split(sums, ranges))))
 
     by_range = ratings.mapInArrow(task, SWEEP).repartitionById(ranges, "range")
     try:
         added = by_range.mapInArrow(_added_up, SWEEP).collect()
     finally:
-        given.destroy()
+        on_executors.destroy()
     total = np.zeros((len(movie_id), factors.TERMS), np.int64)
     of_range = np.array_split(total, ranges)  # views
     for row in added:

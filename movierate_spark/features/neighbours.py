@@ -54,9 +54,9 @@ def weights(sums: PairSums, squares: Ints) -> Iterator[tuple[int, Floats]]:
         own = np.arange(sums.first + rows.start, sums.first + rows.stop)
         cosine = np.maximum(sums.products[rows], 0) / (norm[own, None] * norm)
         counts = sums.counts[rows]
-        found = np.square(cosine * (counts / (counts + SUPPORT)))
-        found[np.arange(len(own)), own] = 0.0
-        yield int(own[0]), found
+        weights = np.square(cosine * (counts / (counts + SUPPORT)))
+        weights[np.arange(len(own)), own] = 0.0
+        yield int(own[0]), weights
 
 
 def top(weights: Floats, *, kept: int) -> tuple[Ints, Ints, Floats]:
@@ -109,20 +109,20 @@ def scores(
     the movies, besides what is given.
     """
     shape = (len(rows), shares)
-    found = NeighbourScores(np.zeros(len(rows)), np.zeros(shape, dtype=np.int64), np.zeros(shape))
+    result = NeighbourScores(np.zeros(len(rows)), np.zeros(shape, dtype=np.int64), np.zeros(shape))
     known = np.flatnonzero(rows.end > rows.start)
     user = ratings.user[rows.start[known]]
     lead = runs(user)
     for batch in batches(np.full(len(lead) - 1, table.movies + 1), at_most=CELLS_AT_ONCE):
-        seen = _Seen.of(ratings, user[lead[batch]], table.movies)
+        places = _RatingPlaces.of(ratings, user[lead[batch]], table.movies)
         begin, kept = int(lead[batch.start]), table.weight.shape[1]
         for part in batches(np.full(lead[batch.stop] - begin, kept), at_most=CELLS_AT_ONCE // 4):
             chosen = slice(begin + part.start, begin + part.stop)
             number = np.searchsorted(lead, np.arange(chosen.start, chosen.stop), side="right") - 1
             some = known[chosen]
-            of_some = _scores(ratings, residual, table, rows[some], seen, number - batch.start, shares)
-            found.score[some], found.place[some], found.share[some] = of_some
-    return found
+            of_some = _scores(ratings, residual, table, rows[some], places, number - batch.start, shares)
+            result.score[some], result.place[some], result.share[some] = of_some
+    return result
 
 
 def _scores(
@@ -130,11 +130,11 @@ def _scores(
     residual: Floats,
     table: Neighbours,
     rows: Rows,
-    seen: _Seen,
+    places: _RatingPlaces,
     user: Ints,
     shares: int,
 ) -> tuple[Floats, Ints, Floats]:
-    place = seen.before(user[:, None], table.neighbour[rows.movie], rows.end[:, None])
+    place = places.before(user[:, None], table.neighbour[rows.movie], rows.end[:, None])
     row, column = np.nonzero(place < rows.end[:, None].astype(np.int32))
     place = place[row, column]
     looked_at = ratings.leaves[place] > rows.end[row]
@@ -149,19 +149,19 @@ def _scores(
 
 def _largest(row: Ints, place: Indices, share: Floats, *, rows: int, kept: int) -> tuple[Ints, Floats]:
     """Place and share of the ``kept`` largest of each row by size; of equal ones the earlier ratings'."""
-    places, found = np.zeros((rows, kept), dtype=np.int64), np.zeros((rows, kept))
+    places, shares = np.zeros((rows, kept), dtype=np.int64), np.zeros((rows, kept))
     if kept:
         order = np.lexsort((place, -np.abs(share), row))
         begin = np.searchsorted(row[order], row[order])
         rank = np.arange(len(order)) - begin
         first = rank < kept
         cell = row[order][first], rank[first]
-        places[cell], found[cell] = place[order][first], share[order][first]
-    return places, found
+        places[cell], shares[cell] = place[order][first], share[order][first]
+    return places, shares
 
 
 @dataclass(frozen=True)
-class _Seen:
+class _RatingPlaces:
     """Where some users' ratings of each movie lie.
 
     ``latest`` is the place of a user's latest rating of a movie, the number of ratings where there is none.
@@ -174,7 +174,7 @@ class _Seen:
     ratings: Lookback
 
     @classmethod
-    def of(cls, ratings: Lookback, users: Ints, movies: int) -> _Seen:
+    def of(cls, ratings: Lookback, users: Ints, movies: int) -> _RatingPlaces:
         none = len(ratings.user)
         place, offset = expanded(ratings.starts[users], ratings.starts[users + 1])
         user, movie = np.repeat(np.arange(len(users)), np.diff(offset)), ratings.movie[place]

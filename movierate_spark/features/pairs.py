@@ -115,9 +115,9 @@ def _add_product(
     groups = len(right[1][1]) - 1
     by_row = sp.csr_array(left, shape=(len(target), groups))
     by_group = sp.csr_array((right[0], *right[1]), shape=(groups, target.shape[1]))
-    found = by_row @ by_group
-    row = np.repeat(np.arange(len(target)) * target.shape[1], np.diff(found.indptr))
-    np.add.at(target.reshape(-1), row + found.indices, found.data)  # faster than [...] +=
+    products = by_row @ by_group
+    row = np.repeat(np.arange(len(target)) * target.shape[1], np.diff(products.indptr))
+    np.add.at(target.reshape(-1), row + products.indices, products.data)  # faster than [...] +=
 
 
 def _add_replaced(sums: PairSums, ratings: Lookback, deviation: Ints, begin: Ints, end: Ints) -> None:

@@ -52,11 +52,12 @@ def state_for(
     state = lake.state
     if state is None or requests is None:
         return None
-    wanted = state_settings(settings, min_rating=min_rating)
-    if state.settings != wanted:
+    required = state_settings(settings, min_rating=min_rating)
+    if state.settings != required:
         warnings.warn(
-            f"{lake.path}: its history is kept for {_described(state.settings)}, and the model has"
-            f" {_described(wanted)}: all ratings are read instead. Add deliveries with the model's settings",
+            f"{lake.path}: its history is kept for {_described(state.settings)}, and the model"
+            f" has {_described(required)}: all ratings are read instead. Add deliveries"
+            " with the model's settings",
             MovierateWarning,
             stacklevel=2,
         )

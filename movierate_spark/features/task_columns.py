@@ -99,8 +99,8 @@ def placed(rows: pa.Table, name: str) -> Ints:
 def seconds(rows: pa.Table, *names: str) -> Ints:
     """The epoch second of the first of some times that is known; before all others where none is."""
     times = pc.coalesce(*(rows[name].cast(pa.timestamp("us")).cast(pa.int64()) for name in names))
-    found = np.floor_divide(np.asarray(times.fill_null(0).to_numpy()), MICROS_PER_SECOND)
-    return np.where(times.is_valid().to_numpy(), found, BEFORE_ALL)
+    epoch = np.floor_divide(np.asarray(times.fill_null(0).to_numpy()), MICROS_PER_SECOND)
+    return np.where(times.is_valid().to_numpy(), epoch, BEFORE_ALL)
 
 
 def known(rows: pa.Table, name: str) -> NDArray[np.bool_]:

@@ -145,16 +145,16 @@ def tastes_of_requests(
     n, residual = _sums_and_residual(rows, ["n"])
     is_request = (placed(rows, "kind") == ORDINARY) & (integers(rows, "movie_id") == movie_id)
     task_rows = _task_rows(rows, user, _level(past, n, residual, settings), past.totals(n), is_request)
-    recent, learnt = _recent(rows, past, user), tables.of_block(block)
-    found = tastes(task_rows, recent, tables, learnt, last=settings.history_max)
-    offset = found.offset.astype(np.int32)
-    vectors = np.arange(len(found.row) + 1, dtype=np.int32) * found.vector.shape[1]
+    recent, block_tables = _recent(rows, past, user), tables.of_block(block)
+    users = tastes(task_rows, recent, tables, block_tables, last=settings.history_max)
+    offset = users.offset.astype(np.int32)
+    vectors = np.arange(len(users.row) + 1, dtype=np.int32) * users.vector.shape[1]
     return pa.table(
         {
-            "user_id": rows["user_id"].take(pa.array(found.row)),
-            "taste_movies": pa.ListArray.from_arrays(offset, pa.array(found.movie, pa.int32())),
-            "taste_residuals": pa.ListArray.from_arrays(offset, found.residual),
-            "taste_vector": pa.ListArray.from_arrays(vectors, found.vector.ravel()),
+            "user_id": rows["user_id"].take(pa.array(users.row)),
+            "taste_movies": pa.ListArray.from_arrays(offset, pa.array(users.movie, pa.int32())),
+            "taste_residuals": pa.ListArray.from_arrays(offset, users.residual),
+            "taste_vector": pa.ListArray.from_arrays(vectors, users.vector.ravel()),
         }
     )
 

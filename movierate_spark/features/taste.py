@@ -59,11 +59,14 @@ def taste_history(
     for number in np.unique(block[block > 0]):
         chosen = np.flatnonzero(block == number)
         scored = _scored(rows, recent, tables, chosen)
-        learnt = tables.of_block(int(number))
+        of_block = tables.of_block(int(number))
         row = order[chosen]
-        found = neighbours.scores(ratings.lookback, ratings.stars, learnt.neighbours, scored, shares=shares)
-        columns["user_neighbours"][row], place[row], share[row] = found.score, found.place, found.share
-        columns["user_factors"][row] = factors.scores(ratings.lookback, ratings.units, learnt.vectors, scored)
+        similar = neighbours.scores(
+            ratings.lookback, ratings.stars, of_block.neighbours, scored, shares=shares
+        )
+        columns["user_neighbours"][row], place[row], share[row] = similar.score, similar.place, similar.share
+        of_factors = factors.scores(ratings.lookback, ratings.units, of_block.vectors, scored)
+        columns["user_factors"][row] = of_factors
     times = np.log1p(rows.count)
     columns["user_neighbours"] *= times
     if not shares:
@@ -98,8 +101,10 @@ class Tastes:
     vector: Floats
 
 
-def tastes(rows: TaskRows, recent: Recent, tables: TasteTables, learnt: BlockTables, *, last: int) -> Tastes:
-    """The tastes as of the scored rows, which all lie in the block of ``learnt``.
+def tastes(
+    rows: TaskRows, recent: Recent, tables: TasteTables, of_block: BlockTables, *, last: int
+) -> Tastes:
+    """The tastes as of the scored rows, which all lie in the block of the tables ``of_block``.
 
     Rows without earlier ratings are left out: whatever the movie, their columns are 0.
     """
@@ -115,7 +120,7 @@ def tastes(rows: TaskRows, recent: Recent, tables: TasteTables, learnt: BlockTab
         np.searchsorted(number[known], np.arange(len(chosen) + 1)),
         movie[known],
         ratings.stars[place[known]],
-        factors.user_vectors(ratings.lookback, ratings.units, learnt.vectors, scored),
+        factors.user_vectors(ratings.lookback, ratings.units, of_block.vectors, scored),
     )
 
 

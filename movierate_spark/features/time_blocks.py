@@ -28,8 +28,8 @@ def ratings_before_borders(total: int, *, first: int, growth: float) -> Ints:
     """
     if first < 1 or growth <= 1:
         raise ValueError(f"first {first} and growth {growth:g}: first is at least 1, and growth above 1")
-    found = list(takewhile(lambda ratings: ratings <= total, (int(first * growth**k) for k in count())))
-    return np.unique(np.array(found, dtype=np.int64))
+    before = list(takewhile(lambda ratings: ratings <= total, (int(first * growth**k) for k in count())))
+    return np.unique(np.array(before, dtype=np.int64))
 
 
 def borders(second: Ints, ratings: Ints, *, first: int, growth: float, forced: Collection[int] = ()) -> Ints:
@@ -41,8 +41,8 @@ def borders(second: Ints, ratings: Ints, *, first: int, growth: float, forced: C
     """
     reached = np.cumsum(ratings, dtype=np.int64)
     total = int(reached[-1]) if len(reached) else 0
-    wanted = ratings_before_borders(total, first=first, growth=growth)
-    after = second[np.searchsorted(reached, wanted)] + 1
+    at_borders = ratings_before_borders(total, first=first, growth=growth)
+    after = second[np.searchsorted(reached, at_borders)] + 1
     return np.union1d(after, np.array(sorted(forced), dtype=np.int64))
 
 

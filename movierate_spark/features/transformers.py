@@ -198,9 +198,9 @@ class RareLevelsModel(_KeepsFrequent):
         name, output = self.getInputCol(), self.getOutputCol()
         # A join, as literals of a query (zip codes, say) would appear in Spark's event log.
         values = pa.array(self.getOrDefault(self.values), pa.string())
-        learnt = dataset.sparkSession.createDataFrame(pa.table({name: values, output: values}))
+        of_value = dataset.sparkSession.createDataFrame(pa.table({name: values, output: values}))
         pooled = F.when(F.col(name).isNotNull(), F.coalesce(F.col(output), F.lit(OTHER)))
-        return dataset.join(F.broadcast(learnt), name, "left").withColumn(output, pooled)
+        return dataset.join(F.broadcast(of_value), name, "left").withColumn(output, pooled)
 
 
 class MultiHot(_LearnsFrequent):

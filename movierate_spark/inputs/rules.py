@@ -14,7 +14,7 @@ from movierate_spark.columns import is_blank, one_decimal_number, present, whole
 BLANK = "blank"
 
 
-class Checked(NamedTuple):
+class LinesByRule(NamedTuple):
     """A table's lines: each is in exactly one of the frames, blank lines in neither."""
 
     valid: DataFrame
@@ -76,10 +76,10 @@ def with_rule(lines: DataFrame, row_rules: Mapping[str, Column]) -> DataFrame:
     return lines.withColumn("rule", broken_rule(row_rules))
 
 
-def split_by_rule(table: str, lines: DataFrame) -> Checked:
+def split_by_rule(table: str, lines: DataFrame) -> LinesByRule:
     """Split lines with ``rule`` into valid rows, and rejected rows with the columns of the lake's table."""
     rejected = lines.where((F.col("rule") != BLANK) & F.col("rule").isNotNull())
-    return Checked(
+    return LinesByRule(
         valid=lines.where(F.col("rule").isNull()),
         rejected=rejected.select(F.lit(table).alias("table"), "rule", "raw", "source_file"),
     )

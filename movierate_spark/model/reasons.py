@@ -63,11 +63,11 @@ def _coefficients(
     sources: Sequence[str], coefficients: Sequence[float]
 ) -> dict[str, list[tuple[int, float]]]:
     """Slot and coefficient of each source's slots; without those whose coefficient is 0."""
-    found: dict[str, list[tuple[int, float]]] = {}
+    slots: dict[str, list[tuple[int, float]]] = {}
     for slot, (source, coefficient) in enumerate(zip(sources, coefficients, strict=True)):
         if coefficient:
-            found.setdefault(source, []).append((slot, coefficient))
-    return found
+            slots.setdefault(source, []).append((slot, coefficient))
+    return slots
 
 
 def _sum(slots: Sequence[tuple[int, float]]) -> Column:

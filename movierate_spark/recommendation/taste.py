@@ -44,17 +44,17 @@ class MovieTaste:
     vector: Floats
 
     @classmethod
-    def of(cls, learnt: BlockTables | None, index: Indices, lift: Floats, spread: Floats) -> MovieTaste:
+    def of(cls, tables: BlockTables | None, index: Indices, lift: Floats, spread: Floats) -> MovieTaste:
         """From the tables of a block, in which the movies have these indices; None in block 0."""
-        if learnt is None:
+        if tables is None:
             nothing = sp.csr_array((1, len(index)), dtype=np.float64)
             return cls(lift, spread, nothing, np.zeros((len(index), RANK)))
-        table = learnt.neighbours
+        table = tables.neighbours
         neighbour, weight = table.neighbour[index], table.weight[index]
         movie, place = np.nonzero(weight)
         cells = weight[movie, place].astype(np.float64), (neighbour[movie, place], movie)
         shape = (table.movies, len(index))
-        return cls(lift, spread, sp.csr_array(cells, shape=shape), learnt.vectors[index])
+        return cls(lift, spread, sp.csr_array(cells, shape=shape), tables.vectors[index])
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ def added_by_taste(users: UserTaste, movies: MovieTaste, coefficients: TasteCoef
     products = users.vector @ movies.vector.T
     level, spread = users.level[:, None], users.spread[:, None]
     above = expected(level, movies.lift, products, spread, movies.spread)
-    found = coefficients.user_factors * products + coefficients.taste_expected * above
-    return found + coefficients.user_neighbours * by_neighbours(users, movies)
+    log_odds = coefficients.user_factors * products + coefficients.taste_expected * above
+    return log_odds + coefficients.user_neighbours * by_neighbours(users, movies)
 
 
 def by_neighbours(users: UserTaste, movies: MovieTaste) -> Floats:

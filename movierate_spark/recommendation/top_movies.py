@@ -62,20 +62,20 @@ USER_TASTE = StructType(
 class TasteSide:
     """What the taste columns take from the movies that may be recommended; an entry for each in the arrays.
 
-    ``learnt`` are the tables of the block, None in block 0, and ``index`` the movies' indices in them;
+    ``tables`` are those of the block, None in block 0, and ``index`` the movies' indices in them;
     ``lift`` is the movie's mean above that of all ratings and ``spread`` the movie's spread, in stars.
     """
 
     coefficients: TasteCoefficients
-    learnt: Broadcast[BlockTables] | None
+    tables: Broadcast[BlockTables] | None
     index: Indices
     lift: Floats
     spread: Floats
 
     def movies(self) -> MovieTaste:
         """The movies' side of the products."""
-        learnt = None if self.learnt is None else self.learnt.value
-        return MovieTaste.of(learnt, self.index, self.lift, self.spread)
+        tables = None if self.tables is None else self.tables.value
+        return MovieTaste.of(tables, self.index, self.lift, self.spread)
 
 
 def top_movies(

@@ -18,8 +18,8 @@ STRONGEST = 30
 
 def coefficient_steps(coefficients: Sequence[Coefficient]) -> pd.DataFrame:
     """A row per non-zero coefficient, strongest first, with the odds ratio for one step of its feature."""
-    given = pd.DataFrame([each.content() for each in coefficients], columns=list(Coefficient.model_fields))
-    used = given[given["coefficient"] != 0].reset_index(drop=True)
+    table = pd.DataFrame([each.content() for each in coefficients], columns=list(Coefficient.model_fields))
+    used = table[table["coefficient"] != 0].reset_index(drop=True)
     is_indicator = used["indicator"].astype(bool)
     step = np.where(is_indicator, 1.0, used["deviation"].astype(float))
     error = used["standard_error"].astype(float)

@@ -13,7 +13,7 @@ from movierate_spark.report import charts, coefficients, curves, segments
 from movierate_spark.report.insights import evaluation_insights
 from movierate_spark.report.page import Figure, Report, render
 from movierate_spark.report.wording import MODEL, TITLES, as_text, words
-from movierate_spark.storage.documents import Ablated, Figures, Manifest, Metrics
+from movierate_spark.storage.documents import Ablation, Figures, Manifest, Metrics
 
 CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
 
@@ -113,7 +113,7 @@ def _leakage(panel: Mapping[str, Mapping[str, Figures]]) -> Figure:
     return Figure("leakage", "What looking ahead would gain", text, alt, chart, data, as_text(data, {}))
 
 
-def _ablation(ablation: Sequence[Ablated]) -> Figure:
+def _ablation(ablation: Sequence[Ablation]) -> Figure:
     names = ("auc", "log_loss", "accuracy")
     data = pd.DataFrame(
         [

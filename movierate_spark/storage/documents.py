@@ -206,7 +206,7 @@ class Measurement(Figures):
     cold_start: Mapping[str, ColdStart]
 
 
-class Against(Figures):
+class OtherModel(Figures):
     """Metrics of another model on the same ratings; ``difference`` is the evaluated model's minus these."""
 
     model_version: str
@@ -214,7 +214,7 @@ class Against(Figures):
     difference_intervals: Mapping[str, Interval | None]
 
 
-class Ablated(Part):
+class Ablation(Part):
     """A model without a family of columns: see :func:`movierate_spark.evaluation.ablation.ablation`."""
 
     without: str
@@ -236,9 +236,9 @@ class Metrics(Measurement, Document):
     version of the predictions, None until they are published.
     """
 
-    against: Against | None = None
+    against: OtherModel | None = None
     leakage_cost: Mapping[str, Mapping[str, Figures]] = Field(default_factory=dict)
-    ablation: tuple[Ablated, ...] = ()
+    ablation: tuple[Ablation, ...] = ()
     model_version: str
     since: str
     until: str | None

@@ -98,8 +98,8 @@ def folders_below(folder: Location, *, depth: int) -> list[str]:
     if isinstance(folder, RemotePath):
         return sorted(folder.folders(depth))
     levels = ("/".join("*" * level) for level in range(1, depth + 1))
-    found = (each for level in levels for each in folder.glob(level) if each.is_dir())
-    return sorted(each.relative_to(folder).as_posix() for each in found)
+    below = (each for level in levels for each in folder.glob(level) if each.is_dir())
+    return sorted(each.relative_to(folder).as_posix() for each in below)
 
 
 def touch_folder(folder: Location) -> None:

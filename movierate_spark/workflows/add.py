@@ -50,9 +50,9 @@ def add_delivery(
         source, format_name=preparation.format_name, settings=settings.input, complete=False
     )
     state, before = lake_to_write(target), lake.open_lake(spark, target)
-    given = made_of(delivery, settings)
-    _check_addable(before, given)
-    if not preparation.force and (same := _added_before(before.ledger, given)):
+    provenance = made_of(delivery, settings)
+    _check_addable(before, provenance)
+    if not preparation.force and (same := _added_before(before.ledger, provenance)):
         check_size(delivery, same.tables, preparation.expected_rows)
         return PreparedLake(before.ledger, same, is_new=False)
     read = read_delivery(spark, delivery, settings, progress, preparation=preparation)
@@ -67,7 +67,7 @@ def add_delivery(
         if any(counts.rejected for counts in read.counts.values()):
             frames["rejected"] = read.frames["rejected"]
         added = DeliveryCounts(
-            **given,
+            **provenance,
             tables={
                 name: counting.with_superseded(read.counts[name], kept=merge.added_rows)
                 for name, merge in merges.items()
@@ -78,7 +78,7 @@ def add_delivery(
             before, merges, state.tables, settings, has_re_ratings=bool(tables["ratings"].re_rated)
         )
         attempts = stack.enter_context(lake.publishing(target, {**frames, **change.rows}))
-        check_unchanged(delivery, settings, given)
+        check_unchanged(delivery, settings, provenance)
         ledger = lake.publish(
             target,
             attempts,
@@ -87,15 +87,15 @@ def add_delivery(
             to=state,
             replacing={"rejected": frozenset(), **replacing, **change.files},
             before=before.ledger,
-            state=change.kept,
+            state=change.entry,
         )
         return PreparedLake(ledger, added, is_new=True)
 
 
-def _check_addable(before: Lake, given: Mapping[str, Any]) -> None:
+def _check_addable(before: Lake, provenance: Mapping[str, Any]) -> None:
     if before.ledger.tables["ratings"].re_rated is None:
         raise InputError(f"{before.path}: a lake of version 0.1, which can't be added to: prepare it again")
-    if before.ledger.settings["clean"] != given["settings"]["clean"]:
+    if before.ledger.settings["clean"] != provenance["settings"]["clean"]:
         raise InputError(
             f"{before.path}: its rows were cleaned with other settings ([clean]): use the same, or prepare"
             " everything again"
@@ -112,10 +112,10 @@ def _deliveries(ledger: Ledger) -> list[DeliveryCounts]:
     return [*ledger.deliveries] or [DeliveryCounts(**_last_complete(ledger), tables=ledger.tables)]
 
 
-def _added_before(ledger: Ledger, given: Mapping[str, Any]) -> DeliveryCounts | None:
+def _added_before(ledger: Ledger, provenance: Mapping[str, Any]) -> DeliveryCounts | None:
     """The same delivery, if the lake has it and no rating was rejected for a time that may be valid now."""
     for each in _deliveries(ledger):
-        is_same = all(getattr(each, name) == given[name] for name in ("format", "inputs", "settings"))
+        is_same = all(getattr(each, name) == provenance[name] for name in ("format", "inputs", "settings"))
         too_late = "ratings" in each.tables and each.tables["ratings"].by_rule.get("rated_at", 0)
         if is_same and not too_late:
             return each

@@ -25,10 +25,10 @@ from movierate_spark.times import utc
 class StateChange:
     """The state's rows to write by table, the tables' files that they replace, and what they make of it.
 
-    ``kept`` is None if there are no ratings.
+    ``entry`` is None if there are no ratings.
     """
 
-    kept: StateEntry | None
+    entry: StateEntry | None
     rows: Mapping[str, DataFrame] = field(default_factory=dict)
     files: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ def state_change(
     if last is None:
         return StateChange(None)
     until = _midnight(last)
-    kept = StateEntry(until=until, settings=made_with)
+    entry = StateEntry(until=until, settings=made_with)
     if state is None:
         first_rows = states.first_state(
             ratings,
@@ -68,7 +68,7 @@ def state_change(
             has_re_ratings=has_re_ratings,
         )
         every = {name: frozenset(file.name for file in _files(tables[name])) for name in first_rows}
-        return StateChange(kept, first_rows, every)
+        return StateChange(entry, first_rows, every)
     since = state.until if first is None else min(state.until, _midnight(first))
     earlier, changes = _taken_back(before, state, merges, users, since=since)
     if since < until:
@@ -77,7 +77,7 @@ def state_change(
         )
         for name, rows in new.items():
             changes[name] = changes[name].unionByName(rows) if name in changes else rows
-    return _with_files(kept, changes, tables, since=since if since < state.until else None)
+    return _with_files(entry, changes, tables, since=since if since < state.until else None)
 
 
 def _taken_back(
@@ -99,7 +99,7 @@ def _taken_back(
 
 
 def _with_files(
-    kept: StateEntry,
+    entry: StateEntry,
     changes: Mapping[str, DataFrame],
     tables: Mapping[str, OpenedTable],
     *,
@@ -119,7 +119,7 @@ def _with_files(
         if rewritten and name in states.TOTALS:
             both = states.summed(name, both)
         rows[name], files[name] = both, frozenset(rewritten)
-    return StateChange(kept, rows, files)
+    return StateChange(entry, rows, files)
 
 
 def _files_since(changed: DataFrame, history: OpenedTable, since: datetime) -> frozenset[str]:
@@ -128,8 +128,8 @@ def _files_since(changed: DataFrame, history: OpenedTable, since: datetime) -> f
     events = read_files(
         changed.sparkSession, history.path, schemas.HISTORY, list(paths.values()), file_column=FILE
     )
-    found = events.where(states.counts_since(since)).select(FILE).distinct().collect()
-    return frozenset(paths[row[FILE]] for row in found)
+    files = events.where(states.counts_since(since)).select(FILE).distinct().collect()
+    return frozenset(paths[row[FILE]] for row in files)
 
 
 def _files(table: OpenedTable) -> list[DataFile]:
@@ -144,8 +144,8 @@ def _first_and_last(
     if state is not None:
         earlier = earlier.where(F.col("rated_at") >= F.lit(state.until))
     second = F.unix_seconds("rated_at")
-    found = earlier.agg(F.max(second).alias("last")).head()
-    seconds = [found["last"]] if found else []
+    newest = earlier.agg(F.max(second).alias("last")).head()
+    seconds = [newest["last"]] if newest else []
     first = None
     if "ratings" in merges:
         row = merges["ratings"].added.agg(F.min(second).alias("first"), F.max(second).alias("last")).head()

@@ -72,8 +72,8 @@ def prepare_lake(
     source = preparation.source
     delivery = find_delivery(source, format_name=preparation.format_name, settings=settings.input)
     state, before = lake_to_write(target), lake.current_ledger(target)
-    given = made_of(delivery, settings)
-    if not preparation.force and (ledger := lake.made_of_the_same(target, given)):
+    provenance = made_of(delivery, settings)
+    if not preparation.force and (ledger := lake.made_of_the_same(target, provenance)):
         check_size(delivery, ledger.tables, preparation.expected_rows)
         return PreparedLake(ledger, ledger, is_new=False)
     read = read_delivery(spark, delivery, settings, progress, preparation=preparation)
@@ -84,8 +84,8 @@ def prepare_lake(
         frames["users"] = spark.createDataFrame([], schemas.USERS)
     with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, read.counts, attempts)
-        check_unchanged(delivery, settings, given)
-        ledger = lake.publish(target, attempts, tables, given, to=state, before=before)
+        check_unchanged(delivery, settings, provenance)
+        ledger = lake.publish(target, attempts, tables, provenance, to=state, before=before)
         return PreparedLake(ledger, ledger, is_new=True)
 
 
@@ -126,13 +126,13 @@ def read_delivery(
     return ReadDelivery(counts, _cleaned(checked, settings))
 
 
-def check_unchanged(delivery: Delivery, settings: Settings, given: Mapping[str, Any]) -> None:
+def check_unchanged(delivery: Delivery, settings: Settings, provenance: Mapping[str, Any]) -> None:
     """Refuse a delivery that is no longer what :func:`made_of` said before it was read.
 
     Raises:
         MovierateError: a file has changed.
     """
-    if made_of(delivery, settings) != given:
+    if made_of(delivery, settings) != provenance:
         folder = delivery.files[0].parent
         raise MovierateError(f"{folder}: its files changed while they were read: run prepare again")
 

@@ -175,11 +175,11 @@ def _training_rows(
 
 @contextmanager
 def _persisted(rows: DataFrame) -> Iterator[DataFrame]:
-    kept = rows.persist()
+    rows = rows.persist()
     try:
-        yield kept
+        yield rows
     finally:
-        kept.unpersist()
+        rows.unpersist()
 
 
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
@@ -221,13 +221,13 @@ class _Log:
 
 def _log(lake: Lake, until: datetime | None) -> _Log:
     second = F.unix_seconds("rated_at")
-    found = lake.ratings.agg(
+    row = lake.ratings.agg(
         F.count("*").alias("ratings"), F.min(second).alias("first"), F.max(second).alias("last")
     ).head()
-    if found is None or not found["ratings"]:
+    if row is None or not row["ratings"]:
         before = f" before {until.isoformat()}" if until else ""
         raise InputError(f"{lake.path}: no ratings{before} to train on")
-    return _Log(found["ratings"], utc(found["first"]), until or utc(found["last"] + 1))
+    return _Log(row["ratings"], utc(row["first"]), until or utc(row["last"] + 1))
 
 
 def _check_classes(rows: DataFrame, min_rating: float) -> None:

@@ -107,10 +107,10 @@ class Airflow:
         while not has_come():
             ended = [" ".join(each.args) for each in self.processes if each.poll() is not None]
             if ended or time.monotonic() > last:
-                raise AssertionError(f"{what} has not come; ended: {ended}\n{self.said()}")
+                raise AssertionError(f"{what} has not come; ended: {ended}\n{self.last_lines()}")
             time.sleep(1)
 
-    def said(self) -> str:
+    def last_lines(self) -> str:
         """The last lines of every log."""
         logs = sorted(self.logs.rglob("*.log"))
         return "\n".join(f"{log}:\n{log.read_text(errors='replace')[-3000:]}" for log in logs)

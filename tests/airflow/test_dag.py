@@ -42,12 +42,12 @@ from movierate_spark.cli.app import app
 commands, read = get_command(app).commands, {}
 for name, arguments in json.load(sys.stdin).items():
     context = commands[name].make_context(name, arguments)
-    given = {
+    options = {
         key: value if isinstance(value, int) else str(value)
         for key, value in context.params.items()
         if context.get_parameter_source(key).name == "COMMANDLINE"
     }
-    read[name] = given
+    read[name] = options
 print(json.dumps(read))
 """
 

@@ -68,8 +68,8 @@ def edited(dag: str) -> str:
         r'"0 3 \* \* \*"': f'"0 {night.hour} * * *"',
     }
     for old, new in changes.items():
-        dag, found = re.subn(old, new, dag)
-        assert found == 1, old
+        dag, count = re.subn(old, new, dag)
+        assert count == 1, old
     return dag
 
 
@@ -121,7 +121,7 @@ def nights(airflow: Airflow) -> Airflow:
 
     def are_over() -> bool:
         states = [run["state"] for run in airflow.runs().values()]
-        assert "failed" not in states, airflow.said()
+        assert "failed" not in states, airflow.last_lines()
         return states.count("success") == len(DATES)
 
     airflow.wait(has_failed, "a failed try of the second night's score", seconds=LONGEST)
@@ -137,8 +137,8 @@ def table(folder: str, columns: str) -> list[list[Any]]:
 import json, sys
 import pyarrow
 from deltalake import DeltaTable, QueryBuilder
-found = QueryBuilder().register("t", DeltaTable(sys.argv[1]))
-rows = pyarrow.table(found.execute("select {columns} from t order by {columns}").read_all())
+query = QueryBuilder().register("t", DeltaTable(sys.argv[1]))
+rows = pyarrow.table(query.execute("select {columns} from t order by {columns}").read_all())
 print(json.dumps([[str(value) for value in row.values()] for row in rows.to_pylist()]))
 """
     return list(json.loads(project("python", "-c", read, folder)))
@@ -167,9 +167,9 @@ def test_every_date_is_scored_once_and_as_of_its_own_midnight(nights: Airflow) -
 def test_a_late_delivery_is_found_by_a_later_try(nights: Airflow) -> None:
     assert [nights.tasks(date)["score"]["try_number"] > 1 for date in DATES] == [False, True, False]
     first_try = nights.logs.glob(f"dag_id=movierate_nightly/*{DATES[1]}*/task_id=score/attempt=1.log")
-    said = next(first_try).read_text()
-    assert f"--requests {FOLDERS['requests']}/{DATES[1]}.csv: no such file" in said
-    assert "Error code is: 2" in said
+    log = next(first_try).read_text()
+    assert f"--requests {FOLDERS['requests']}/{DATES[1]}.csv: no such file" in log
+    assert "Error code is: 2" in log
 
 
 def test_jobs_run_one_at_a_time_and_scores_go_first(nights: Airflow) -> None:

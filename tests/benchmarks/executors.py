@@ -35,9 +35,9 @@ def main(
             )
             for name, master in masters.items()
         }
-        found = measure(runs, below, rounds)
-    show(found, f"history of {ratings:,} ratings, {os.cpu_count()} cores, median of {rounds}")
-    write_figures(out, ratings=ratings, executors=found)
+        results = measure(runs, below, rounds)
+    show(results, f"history of {ratings:,} ratings, {os.cpu_count()} cores, median of {rounds}")
+    write_figures(out, ratings=ratings, executors=results)
 
 
 if __name__ == "__main__":

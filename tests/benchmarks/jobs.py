@@ -68,26 +68,26 @@ def measure(
     trees: dict[str, Path], delivery: Path, requests: Path, below: Path, rounds: int
 ) -> dict[str, Seconds]:
     """Seconds of each round by job and revision."""
-    found: dict[str, Seconds] = {job: {name: [] for name in trees} for job in JOBS}
+    seconds: dict[str, Seconds] = {job: {name: [] for name in trees} for job in JOBS}
     for round_ in range(rounds):
         numbered = list(enumerate(trees))[:: -1 if round_ % 2 else 1]
         for job in JOBS:
             for number, name in numbered:
-                given = arguments(job, delivery, requests, below / f"{round_}-{number}")
-                taken = movierate(*given, tree=trees[name]).seconds
+                words = arguments(job, delivery, requests, below / f"{round_}-{number}")
+                taken = movierate(*words, tree=trees[name]).seconds
                 sys.stderr.write(f"round {round_ + 1} of {rounds}: {job} {name} {taken:.1f} s\n")
-                found[job][name].append(taken)
-    return found
+                seconds[job][name].append(taken)
+    return seconds
 
 
-def show(found: dict[str, Seconds], title: str) -> None:
+def show(seconds: dict[str, Seconds], title: str) -> None:
     """A line per job: medians, and the median, least and largest ratio within a round."""
-    names = list(next(iter(found.values())))
+    names = list(next(iter(seconds.values())))
     table = Table(title=title)
     table.add_column("job")
     for column in [*(f"{name}, s" for name in names), *(["ratio", "from", "to"] if len(names) > 1 else [])]:
         table.add_column(column, justify="right")
-    for job, by_name in found.items():
+    for job, by_name in seconds.items():
         cells = [f"{statistics.median(by_name[name]):.1f}" for name in names]
         if len(names) > 1:
             ratios = [here / there for here, there in zip(*by_name.values(), strict=True)]
@@ -106,12 +106,12 @@ def main(
     """Time the jobs on simulated ratings."""
     with tempfile.TemporaryDirectory() as folder, revisions(against, Path(folder)) as trees:
         home = Path(folder)
-        delivery, asked = home / "input", home / "requests.csv"
+        delivery, file = home / "input", home / "requests.csv"
         movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)
-        write_requests(asked, requests, users=ratings // 160, movies=4000)
-        found = measure(trees, delivery, asked, home, rounds)
-    show(found, f"{ratings} ratings, {requests} requests, {os.cpu_count()} cores, median of {rounds}")
-    write_figures(out, ratings=ratings, requests=requests, seconds=found)
+        write_requests(file, requests, users=ratings // 160, movies=4000)
+        seconds = measure(trees, delivery, file, home, rounds)
+    show(seconds, f"{ratings} ratings, {requests} requests, {os.cpu_count()} cores, median of {rounds}")
+    write_figures(out, ratings=ratings, requests=requests, seconds=seconds)
 
 
 if __name__ == "__main__":

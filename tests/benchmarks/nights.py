@@ -85,20 +85,20 @@ def night(home: Path, number: int, model: Path) -> dict[str, Usage]:
     }
 
 
-def show(found: dict[int, Rounds], first: dict[int, Usage], rounds: int) -> None:
+def show(nights: dict[int, Rounds], first: dict[int, Usage], rounds: int) -> None:
     """Seconds of each size, and their ratio to the smallest within a round."""
-    smallest, *others = found
+    smallest, *others = nights
     table = Table(title=f"{os.cpu_count()} cores, median of {rounds} nights, seconds")
     table.add_column("")
-    for size in found:
+    for size in nights:
         table.add_column(f"{size:,} ratings", justify="right")
     for size in others:
         table.add_column(f"{size // smallest} times the log", justify="right")
-    totals = {size: _sums(found[size]) for size in found}
+    totals = {size: _sums(nights[size]) for size in nights}
     for name in (*NIGHT, "night"):
         seconds = {
-            size: totals[size] if name == "night" else [usage.seconds for usage in found[size][name]]
-            for size in found
+            size: totals[size] if name == "night" else [usage.seconds for usage in nights[size][name]]
+            for size in nights
         }
         cells = [f"{statistics.median(values):.1f}" for values in seconds.values()]
         for size in others:
@@ -109,7 +109,7 @@ def show(found: dict[int, Rounds], first: dict[int, Usage], rounds: int) -> None
         "first delivery", *(f"{usage.seconds:.1f}" for usage in first.values()), *[""] * len(others)
     )
     peaks = [
-        max(sum(usage.peak_mb.values()) for name in NIGHT for usage in found[size][name]) for size in found
+        max(sum(usage.peak_mb.values()) for name in NIGHT for usage in nights[size][name]) for size in nights
     ]
     table.add_row("peak memory, MB", *map(str, peaks), *[""] * len(others))
     Console().print(table)
@@ -136,14 +136,14 @@ def main(
             size: prepare_log(home, size, requests, rounds, None if size == sizes[0] else model)
             for size, home in homes.items()
         }
-        found: dict[int, Rounds] = {size: {name: [] for name in NIGHT} for size in sizes}
+        nights: dict[int, Rounds] = {size: {name: [] for name in NIGHT} for size in sizes}
         for number in range(1, rounds + 1):
             for size in sizes[:: -1 if number % 2 else 1]:
                 for name, usage in night(homes[size], number, model).items():
-                    found[size][name].append(usage)
+                    nights[size][name].append(usage)
                     sys.stderr.write(f"round {number} of {rounds}: {size} {name} {usage.seconds:.1f} s\n")
-    show(found, first, rounds)
-    write_figures(out, requests=requests, nights=found, first_delivery=first)
+    show(nights, first, rounds)
+    write_figures(out, requests=requests, nights=nights, first_delivery=first)
 
 
 if __name__ == "__main__":

@@ -102,25 +102,25 @@ def script(python: str, name: str, *arguments: object) -> Usage:
 
 def measure(runs: Runs, below: Path, rounds: int) -> dict[str, list[Usage]]:
     """What each takes in each round; who begins takes turns."""
-    found: dict[str, list[Usage]] = {name: [] for name in runs}
+    results: dict[str, list[Usage]] = {name: [] for name in runs}
     for number in range(rounds):
         for name in list(runs)[:: -1 if number % 2 else 1]:
             out = below / "out"
             out.mkdir()
-            found[name].append(runs[name](out))
+            results[name].append(runs[name](out))
             shutil.rmtree(out)
-            sys.stderr.write(f"round {number + 1} of {rounds}: {name} {found[name][-1].seconds:.1f} s\n")
-    return found
+            sys.stderr.write(f"round {number + 1} of {rounds}: {name} {results[name][-1].seconds:.1f} s\n")
+    return results
 
 
-def show(found: Mapping[str, list[Usage]], title: str) -> None:
+def show(results: Mapping[str, list[Usage]], title: str) -> None:
     """Seconds and peak memory of each, its time as a multiple of the first's within a round, its figures."""
     table = Table(title=title)
-    first = next(iter(found.values()))
+    first = next(iter(results.values()))
     table.add_column("")
     for column in ("seconds", "peak MB", "times the first", *first[0].figures):
         table.add_column(column, justify="right")
-    for name, usages in found.items():
+    for name, usages in results.items():
         ratios = [usage.seconds / other.seconds for usage, other in zip(usages, first, strict=True)]
         table.add_row(
             name,
@@ -150,10 +150,10 @@ def main(
         delivery = data or Path(folder) / "input"
         if data is None:
             movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)
-        found = measure(COMPARISONS[what](delivery, Path(folder), python), Path(folder), rounds)
+        results = measure(COMPARISONS[what](delivery, Path(folder), python), Path(folder), rounds)
     size = data.name if data else f"{ratings:,} ratings"
-    show(found, f"{what}, {size}, {os.cpu_count()} cores, median of {rounds}")
-    write_figures(out, data=size, **{what: found})
+    show(results, f"{what}, {size}, {os.cpu_count()} cores, median of {rounds}")
+    write_figures(out, data=size, **{what: results})
 
 
 if __name__ == "__main__":

@@ -55,10 +55,10 @@ def write_figures(path: Path | None, **figures: Any) -> None:
     path.write_text(json.dumps({"machine": machine, **figures}, indent=2, default=vars) + "\n")
 
 
-def movierate(*given: object, tree: Path = ROOT, environment: Mapping[str, str] | None = None) -> Usage:
+def movierate(*arguments: object, tree: Path = ROOT, environment: Mapping[str, str] | None = None) -> Usage:
     """Run a job of the package in ``tree``."""
     variables = {"PYTHONPATH": str(tree), **(environment or {})}
-    return run([sys.executable, "-c", COMMAND, *map(str, given)], environment=variables)
+    return run([sys.executable, "-c", COMMAND, *map(str, arguments)], environment=variables)
 
 
 def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None) -> Usage:
@@ -74,13 +74,13 @@ def run(command: Sequence[str], *, environment: Mapping[str, str] | None = None)
     )
     watching = threading.Thread(target=_watch, args=(process.pid, usage, ended))
     watching.start()
-    said, _ = process.communicate()
+    output, _ = process.communicate()
     usage.seconds = time.perf_counter() - began
     ended.set()
     watching.join()
     if process.returncode:
-        raise SystemExit(f"bench: {' '.join(command)}: {said}")
-    last = said.rstrip().rpartition("\n")[2]
+        raise SystemExit(f"bench: {' '.join(command)}: {output}")
+    last = output.rstrip().rpartition("\n")[2]
     usage.figures = json.loads(last) if last.startswith("{") else {}
     return usage
 

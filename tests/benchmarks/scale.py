@@ -21,23 +21,23 @@ Jobs = dict[str, Usage]
 
 def measure(home: Path, ratings: int, requests: int, jobs: list[str]) -> Jobs:
     """What each job takes on a new log."""
-    delivery, asked = home / "input", home / "requests.csv"
-    found = {"simulate": movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)}
-    write_requests(asked, requests, users=ratings // 160, movies=4000)
+    delivery, file = home / "input", home / "requests.csv"
+    usages = {"simulate": movierate("simulate", "--out", delivery, "--ratings", ratings, "--seed", SEED)}
+    write_requests(file, requests, users=ratings // 160, movies=4000)
     for job in jobs:
-        found[job] = movierate(*arguments(job, delivery, asked, home))
-        sys.stderr.write(f"{ratings:,} ratings: {job} {found[job].seconds:.1f} s {found[job].peak_mb} MB\n")
-    return found
+        usages[job] = movierate(*arguments(job, delivery, file, home))
+        sys.stderr.write(f"{ratings:,} ratings: {job} {usages[job].seconds:.1f} s {usages[job].peak_mb} MB\n")
+    return usages
 
 
-def show(found: dict[int, Jobs], jobs: list[str]) -> None:
+def show(results: dict[int, Jobs], jobs: list[str]) -> None:
     """A line per job; for each size its seconds, its ratings a second, and its processes' peak memory."""
     table = Table(title=f"Each job once, {os.cpu_count()} cores: seconds, ratings a second, peak GB")
     table.add_column("job")
-    for size in found:
+    for size in results:
         table.add_column(f"{size:,} ratings", justify="right")
     for job in jobs:
-        usages = [(size, usage[job]) for size, usage in found.items()]
+        usages = [(size, usage[job]) for size, usage in results.items()]
         table.add_row(job, *(_cell(size, usage) for size, usage in usages))
     Console().print(table)
 
@@ -54,12 +54,12 @@ def main(
     out: Annotated[Path | None, typer.Option(help="A JSON file for the figures.")] = None,
 ) -> None:
     """Run the jobs with their default settings; what a size leaves is deleted before the next one."""
-    jobs, found = job or list(JOBS), dict[int, Jobs]()
+    jobs, results = job or list(JOBS), dict[int, Jobs]()
     for size in ratings or SIZES:
         with tempfile.TemporaryDirectory() as folder:
-            found[size] = measure(Path(folder), size, requests, jobs)
-    show(found, jobs)
-    write_figures(out, requests=requests, scale=found)
+            results[size] = measure(Path(folder), size, requests, jobs)
+    show(results, jobs)
+    write_figures(out, requests=requests, scale=results)
 
 
 if __name__ == "__main__":

@@ -146,15 +146,15 @@ def test_deliveries_of_a_part_each_leave_what_one_of_everything_leaves(
     ]
     for number, part in enumerate(parts):
         folder = tmp_path / f"part {number}"
-        for name, given in zip(("ratings", "users", "movies"), part, strict=True):
-            if given:
-                write(folder / f"{name}.dat", given)
+        for name, records in zip(("ratings", "users", "movies"), part, strict=True):
+            if records:
+                write(folder / f"{name}.dat", records)
         (add if number else prepare)(folder, tmp_path / "lake")
         if number in (1, 3) and seconds_apart > 1:
             check_state(lakes.open_lake(spark, tmp_path / "lake"), settings)
     for name in ("ratings", "users", "movies"):
-        given = [line for part in parts for line in part[("ratings", "users", "movies").index(name)]]
-        write(whole / f"{name}.dat", given)
+        records = [line for part in parts for line in part[("ratings", "users", "movies").index(name)]]
+        write(whole / f"{name}.dat", records)
     expected = prepare(whole, tmp_path / "one")
     added, _ = lakes.read_ledger(tmp_path / "lake")
     assert content(spark, tmp_path / "lake") == content(spark, tmp_path / "one")
@@ -260,11 +260,11 @@ def test_a_killed_run_leaves_the_lake_and_can_be_run_again(
         ratings.write("x::1::1::1\n")
     before = content(spark, target)
 
-    def killed(*given: Any, **more: Any) -> Any:
+    def killed(*arguments: Any, **more: Any) -> Any:
         if step == "ledger":
             raise Killed
-        version = commit(*given, **more)
-        if given[0].table.name == step:
+        version = commit(*arguments, **more)
+        if arguments[0].table.name == step:
             raise Killed
         return version
 
@@ -291,10 +291,10 @@ def test_of_two_deliveries_at_once_one_is_added_and_the_other_says_so(
     second = ratings_only(tmp_path / "second", [(2, 20, 4, START + 99)])
     publishing = lakes.publishing
 
-    def overtaken(*given: Any) -> Any:
+    def overtaken(*arguments: Any) -> Any:
         monkeypatch.setattr(lakes, "publishing", publishing)
         add(second, target)
-        return publishing(*given)
+        return publishing(*arguments)
 
     monkeypatch.setattr(lakes, "publishing", overtaken)
     with pytest.raises(ConflictError, match="another run has published its"):

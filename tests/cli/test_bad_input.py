@@ -98,7 +98,7 @@ def test_a_mistake_in_a_path_is_said_before_spark_starts(
 
 
 @pytest.mark.parametrize(
-    ("command", "said"),
+    ("command", "message"),
     [
         (("prepare", "--input", "none", "--lake", "new"), "prepare: --input none does not exist: "),
         (("train", "--lake", "none", "--model", "new"), "train: --lake none: no lake there "),
@@ -108,9 +108,9 @@ def test_a_mistake_in_a_path_is_said_before_spark_starts(
     ],
 )  # fmt: skip
 def test_a_line_names_the_command_and_the_option(
-    movierate: Movierate, command: tuple[object, ...], said: str
+    movierate: Movierate, command: tuple[object, ...], message: str
 ) -> None:
-    assert one_line(movierate(*command)).startswith(f"movierate {said}")
+    assert one_line(movierate(*command)).startswith(f"movierate {message}")
 
 
 def test_ratings_of_one_class_cannot_train(movierate: Movierate, tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def test_commands_share_a_session_until_one_fails(
 ) -> None:
     started, build = [], session.build_session
 
-    def counted(*given: object) -> SparkSession:
-        started.append(given)
-        return build(*given)  # type: ignore[arg-type]
+    def counted(*arguments: object) -> SparkSession:
+        started.append(arguments)
+        return build(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(session, "build_session", counted)
     write(tmp_path / f"the day {RUN_DATE}.csv", ["user_id,movie_id", "1,2", "x,3"])

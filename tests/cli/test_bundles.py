@@ -72,7 +72,7 @@ def resigned(model: Path) -> None:
 def test_a_bundle_with_a_class_of_somebody_else_is_refused_though_it_is_signed_again(
     movierate: Movierate,
     home: Path,
-    asked: Path,
+    pairs: Path,
     tmp_path: Path,
     forged: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -83,7 +83,7 @@ def test_a_bundle_with_a_class_of_somebody_else_is_refused_though_it_is_signed_a
     stage.write_text(forged)
     resigned(model)
     monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
-    inputs = ("--lake", home / "lake", "--model", model, "--requests", asked)
+    inputs = ("--lake", home / "lake", "--model", model, "--requests", pairs)
     outcome = movierate("score", *inputs, "--scores", tmp_path / "scores", "--run-date", RUN_DATE)
     assert outcome.status == 2
     assert "which no bundle of ours holds: do not use it, and train again" in outcome.err
@@ -140,7 +140,7 @@ def led_by_a_file_that_spark_reads_though_it_looks_hidden(model: Path, _: Path) 
 def test_a_bundle_that_leads_elsewhere_is_refused_though_it_is_signed_again(
     movierate: Movierate,
     home: Path,
-    asked: Path,
+    pairs: Path,
     tmp_path: Path,
     led: Callable[[Path, Path], None],
     message: str,
@@ -151,7 +151,7 @@ def test_a_bundle_that_leads_elsewhere_is_refused_though_it_is_signed_again(
     led(model, tmp_path / "elsewhere")
     resigned(model)
     monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
-    inputs = ("--lake", home / "lake", "--model", model, "--requests", asked)
+    inputs = ("--lake", home / "lake", "--model", model, "--requests", pairs)
     outcome = movierate("score", *inputs, "--scores", tmp_path / "scores", "--run-date", RUN_DATE)
     assert outcome.status == 2
     assert message in outcome.err
@@ -165,20 +165,20 @@ def test_a_bundle_that_is_changed_after_it_was_opened_is_not_loaded(
 ) -> None:
     model = tmp_path / "model"
     shutil.copytree(home / "model", model)
-    found = bundles.open_bundle(model)
+    bundle = bundles.open_bundle(model)
     next(model.rglob("stages/*_HistoryFeatures_*/metadata/part-00000*")).write_text(FORGED)
     resigned(model)
     monkeypatch.setattr(bundles.PipelineModel, "load", lambda *_: pytest.fail("it was loaded"))
     with pytest.raises(InputError, match="its files are not those that were published"):
-        _ = found.pipeline
+        _ = bundle.pipeline
 
 
 def test_rows_that_are_not_what_the_bundle_was_fitted_on_are_refused(spark: SparkSession, home: Path) -> None:
-    found = bundles.open_bundle(home / "model")
-    schema = ", ".join(f"`{name}` {kind}" for name, kind in found.manifest.signature.items())
+    bundle = bundles.open_bundle(home / "model")
+    schema = ", ".join(f"`{name}` {kind}" for name, kind in bundle.manifest.signature.items())
     rows = spark.createDataFrame([], schema)
     with pytest.raises(InputError, match=r"it reads genres \(array<string>\), and the rows have string"):
-        found.transform(rows.withColumn("genres", F.lit("War")))
+        bundle.transform(rows.withColumn("genres", F.lit("War")))
     with pytest.raises(InputError, match=r"it reads year \(int\), and the rows have no such column"):
-        found.transform(rows.drop("year"))
-    assert "rawPrediction" in found.transform(rows).columns
+        bundle.transform(rows.drop("year"))
+    assert "rawPrediction" in bundle.transform(rows).columns

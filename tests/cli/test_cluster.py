@@ -54,8 +54,8 @@ def where(batches):
     for _ in batches:
         bare = subprocess.run(["python3", "-c", "import numpy"], stderr=subprocess.DEVNULL).returncode
         places = [sys.executable, movierate_spark.__file__, numpy.__file__]
-        told = ["executor", pyspark.__file__, *places, str(bare)]
-        yield pa.RecordBatch.from_pydict({"told": [" ".join(told)]})
+        words = ["executor", pyspark.__file__, *places, str(bare)]
+        yield pa.RecordBatch.from_pydict({"told": [" ".join(words)]})
 
 spark = SparkSession.builder.getOrCreate()
 print("driver", pyspark.__file__, sys.executable, movierate_spark.__file__)
@@ -107,7 +107,7 @@ def jobs(home: Path, out: Path) -> list[tuple[object, ...]]:
         ("explore", *lake, "--out", out / "exploration"),
         ("train", *lake, "--model", out / "model", "--until", SINCE, *config),
         ("evaluate", *lake, *model, "--since", SINCE, "--out", out / "evaluation"),
-        ("score", *lake, *model, *asked(home), "--scores", out / "scores"),
+        ("score", *lake, *model, *requests(home), "--scores", out / "scores"),
         ("recommend", *lake, *model, "--out", out / "best", "--top", 10),
         ("audience", *lake, *model, "--genres", "Comedy|Romance", "--year", 2002),
         ("demo", "--out", out / "demo", *config),
@@ -117,7 +117,7 @@ def jobs(home: Path, out: Path) -> list[tuple[object, ...]]:
     ]
 
 
-def asked(home: Path) -> tuple[object, ...]:
+def requests(home: Path) -> tuple[object, ...]:
     return "--requests", home / "requests.csv", "--run-date", DAY
 
 
@@ -169,8 +169,8 @@ def test_simulate_gives_the_same_files(cluster: Cluster, here: Path, tmp_path: P
 def test_prepare_gives_the_same_lake(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
-    said = submit(cluster, here, tmp_path, "prepare")
-    assert "ratings: read 30002 = accepted 30000 + rejected 2 (field_count 1, movie_id 1)\n" in said
+    output = submit(cluster, here, tmp_path, "prepare")
+    assert "ratings: read 30002 = accepted 30000 + rejected 2 (field_count 1, movie_id 1)\n" in output
     for name, schema in schemas.LAKE.items():
         assert rows(spark, tmp_path / "lake" / name, schema) == rows(spark, here / "lake" / name, schema)
     assert document(tmp_path / "lake" / "ledger.json") == document(here / "lake" / "ledger.json")
@@ -191,17 +191,17 @@ def test_evaluate_gives_the_same_metrics(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
     submit(cluster, here, tmp_path, "evaluate")
-    there, wanted = (home / "evaluation" for home in (tmp_path, here))
-    assert document(there / "metrics.json") == numbers(document(wanted / "metrics.json"))
-    tables = [rows(spark, home / "predictions", schemas.PREDICTIONS) for home in (there, wanted)]
+    there, expected = (home / "evaluation" for home in (tmp_path, here))
+    assert document(there / "metrics.json") == numbers(document(expected / "metrics.json"))
+    tables = [rows(spark, home / "predictions", schemas.PREDICTIONS) for home in (there, expected)]
     assert tables[0] == tables[1]
 
 
 def test_score_gives_the_same_scores(
     cluster: Cluster, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
-    said = submit(cluster, here, tmp_path, "score")
-    assert f"scored {len(rows(spark, here / 'scores', schemas.SCORES))} + rejected 1\n" in said
+    output = submit(cluster, here, tmp_path, "score")
+    assert f"scored {len(rows(spark, here / 'scores', schemas.SCORES))} + rejected 1\n" in output
     same_scores(spark, tmp_path, here)
 
 
@@ -225,25 +225,25 @@ def test_a_batch_gives_the_same_scores_and_movies(
 @pytest.mark.parametrize("name", ["audience", "runs", "vacuum"])
 def test_what_only_speaks_says_the_same(cluster: Cluster, here: Path, tmp_path: Path, name: str) -> None:
     job = the_job(name, here, tmp_path)
-    there, wanted = (
-        [line for line in said.splitlines() if not re.search(r"\d s$", line)]
-        for said in (cluster.submit(*job), local(here, *job))
+    there, expected = (
+        [line for line in output.splitlines() if not re.search(r"\d s$", line)]
+        for output in (cluster.submit(*job), local(here, *job))
     )
-    assert there == wanted
+    assert there == expected
 
 
 def test_doctor_finds_the_archive_fine(cluster: Cluster) -> None:
-    found = cluster.submit("doctor")
-    assert all(line.startswith("fine  ") for line in found.splitlines())
-    assert f"settings: {cluster.environment}" in found
+    output = cluster.submit("doctor")
+    assert all(line.startswith("fine  ") for line in output.splitlines())
+    assert f"settings: {cluster.environment}" in output
 
 
 def test_demo_does_every_job(cluster: Cluster, here: Path, tmp_path: Path) -> None:
     local(here, *the_job("demo", here, here))
-    said = submit(cluster, here, tmp_path, "demo")
-    assert f"report: {tmp_path / 'demo' / 'evaluation' / 'report.html'}\n" in said
-    there, wanted = (home / "demo" / "evaluation" / "metrics.json" for home in (tmp_path, here))
-    assert document(there) == numbers(document(wanted))
+    output = submit(cluster, here, tmp_path, "demo")
+    assert f"report: {tmp_path / 'demo' / 'evaluation' / 'report.html'}\n" in output
+    there, expected = (home / "demo" / "evaluation" / "metrics.json" for home in (tmp_path, here))
+    assert document(there) == numbers(document(expected))
 
 
 def kill(pids: Sequence[int], with_: signal.Signals = signal.SIGKILL) -> None:
@@ -284,9 +284,9 @@ def writing(scores: Path) -> bool:
 
 def start_scoring(cluster: Cluster, here: Path, there: Path, **properties: str) -> Submitted:
     """Score, and wait until scores are being written while both workers have Python processes at work."""
-    given = {"spark.sql.adaptive.enabled": "false", **properties}  # so that there is a task for each of them
+    conf = {"spark.sql.adaptive.enabled": "false", **properties}  # so that there is a task for each of them
     for _ in range(TRIES):
-        scoring = cluster.start(*the_job("score", here, there), properties=given)
+        scoring = cluster.start(*the_job("score", here, there), properties=conf)
         if scoring.comes_to(lambda: writing(there / "scores") and cluster.python_workers(0)):
             return scoring
         # One executor has done it all before the other had unpacked its environment.

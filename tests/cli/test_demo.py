@@ -72,8 +72,8 @@ def no_feature_changes_when_its_future_does(spark: SparkSession, lake: Path) -> 
     rating = F.when(late, 6 - F.col("rating")).otherwise(F.col("rating"))
     features = load_settings().features
 
-    def before_the_cut(given: DataFrame) -> Row | None:
-        rows = feature_rows(replace(opened, ratings=given), features, min_rating=4.0)
+    def before_the_cut(frame: DataFrame) -> Row | None:
+        rows = feature_rows(replace(opened, ratings=frame), features, min_rating=4.0)
         seen = rows.where(F.col("at") < F.lit(cut))
         return seen.agg(F.count("*"), F.bit_xor(F.xxhash64(*sorted(seen.columns)))).head()
 

@@ -106,11 +106,11 @@ def test_a_run_killed_while_publishing_leaves_the_old_scores_and_can_be_run_agai
     again = movierate(*arguments(home, new, scores, settings_file, day))
     assert again.status == 0, again.err
     assert ("unchanged" in again.out) == (published == 2)
-    wanted = rows(spark, scores), rejected(spark, scores)
-    assert after[0] == (wanted if published == 2 else before)[0]
-    assert after[1] == (wanted if published >= 1 else before)[1]
-    assert [row[:2] for row in wanted[0]] == [(5, 6)]
-    assert [row[2] for row in wanted[1]] == ["y,9"]
+    expected = rows(spark, scores), rejected(spark, scores)
+    assert after[0] == (expected if published == 2 else before)[0]
+    assert after[1] == (expected if published >= 1 else before)[1]
+    assert [row[:2] for row in expected[0]] == [(5, 6)]
+    assert [row[2] for row in expected[1]] == ["y,9"]
 
 
 # Runs explore, which does something else once Spark has started.
@@ -152,10 +152,10 @@ def finished_dates(scores: Path) -> int:
     return len({part for file in files for part in Path(file).parts if part.startswith("run_date=")})
 
 
-def killed_after(dates: int, *, delay: float, given: Sequence[str], scores: Path) -> None:
+def killed_after(dates: int, *, delay: float, words: Sequence[str], scores: Path) -> None:
     """Start a run and kill it a little after so many dates have been published."""
     run = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, *given],
+        [sys.executable, "-c", COMMAND, *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -185,13 +185,13 @@ def test_a_backfill_killed_three_times_ends_with_the_rows_of_one_clean_run(
     dates = ("--from", days[0], "--to", days[-1])
     backfill = arguments(home, folder / "{date}.csv", scores, settings_file, dates)
     for done in (3, 11, 20):
-        killed_after(done, delay=draw.uniform(0, 2), given=backfill, scores=scores)
+        killed_after(done, delay=draw.uniform(0, 2), words=backfill, scores=scores)
     last = movierate(*backfill)
     assert last.status == 0, last.err
     assert last.out.count(": unchanged") >= 20
     assert movierate(*arguments(home, folder / "{date}.csv", clean, settings_file, dates)).status == 0
     assert rows(spark, scores) == rows(spark, clean)
     assert len(rows(spark, scores)) > 60
-    left, wanted = rejected(spark, scores), rejected(spark, clean)
-    assert left == wanted
+    left, expected = rejected(spark, scores), rejected(spark, clean)
+    assert left == expected
     assert len(left) == DATES

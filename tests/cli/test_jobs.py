@@ -89,7 +89,7 @@ def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
     movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = evaluation._predictions_table
-    monkeypatch.setattr(evaluation, "_predictions_table", lambda *given: whole(*given).limit(3))
+    monkeypatch.setattr(evaluation, "_predictions_table", lambda *arguments: whole(*arguments).limit(3))
     common = (*lake_and_model(plain_home), "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common)
     assert outcome.status == 1
@@ -107,8 +107,8 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
     paths = ("--lake", home / "lake", "--until", T)
     assert movierate("train", *paths, "--model", tmp_path / "plain", *settings).status == 0
     common = ("--lake", home / "lake", "--model", home / "model", "--since", T)
-    wanted = ("--against", tmp_path / "plain", "--leakage-cost", "--ablate", "--config", fast)
-    outcome = movierate("evaluate", *common, *wanted, "--out", tmp_path / "e")
+    options = ("--against", tmp_path / "plain", "--leakage-cost", "--ablate", "--config", fast)
+    outcome = movierate("evaluate", *common, *options, "--out", tmp_path / "e")
     assert outcome.status == 0, outcome.err
     metrics = json.loads((tmp_path / "e" / "metrics.json").read_text())
     for name, (low, high) in metrics["intervals"].items():
@@ -261,9 +261,9 @@ def test_a_step_is_shown_in_a_terminal_as_it_is_written() -> None:
     with reporter.steps("fit [/b] :smile:", 2) as advance:
         advance()
     assert isinstance(console.file, StringIO)
-    said = console.file.getvalue()
-    assert said.count("read [/old] :smile:") >= 2  # beside the spinner, and when it is done
-    assert said.count("fit [/b] :smile:") >= 2
+    output = console.file.getvalue()
+    assert output.count("read [/old] :smile:") >= 2  # beside the spinner, and when it is done
+    assert output.count("fit [/b] :smile:") >= 2
 
 
 def test_help_explains_every_option(movierate: Movierate) -> None:
@@ -291,10 +291,10 @@ def test_doctor_finds_this_machine_fine(movierate: Movierate) -> None:
 @pytest.mark.end_to_end
 def test_spark_submit_trains_like_the_command_line(plain_home: Path, tmp_path: Path) -> None:
     properties = INTERPRETED | SHORT_LIVED | {"spark.sql.shuffle.partitions": "4"}
-    given = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
+    options = [part for pair in properties.items() for part in ("--conf", "=".join(pair))]
     submit = [
         Path(sys.executable).with_name("spark-submit"),
-        *("--master", "local[2]", *given),
+        *("--master", "local[2]", *options),
         ROOT / "jobs" / "train.py",
         *("--lake", plain_home / "lake", "--until", T, "--config", plain_home / "settings.toml"),
         *("--model", tmp_path / "submitted"),
@@ -325,7 +325,7 @@ def test_spark_submit_trains_like_the_command_line(plain_home: Path, tmp_path: P
 def test_without_arguments_help_is_all_that_is_said_and_the_version_can_be_asked_for(
     movierate: Movierate,
 ) -> None:
-    bare, asked = movierate(), movierate("--version")
+    bare, reply = movierate(), movierate("--version")
     assert (bare.status, bare.err) == (2, "")
     assert "Usage:" in bare.out
-    assert (asked.status, asked.err, asked.out) == (0, "", f"movierate-spark {version('movierate-spark')}\n")
+    assert (reply.status, reply.err, reply.out) == (0, "", f"movierate-spark {version('movierate-spark')}\n")

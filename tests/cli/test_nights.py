@@ -34,12 +34,12 @@ def add(home: Path, night: int, *, killed_after: float | None = None) -> float:
         stderr=subprocess.PIPE,
     )
     try:
-        _, said = run.communicate(timeout=killed_after)
+        _, output = run.communicate(timeout=killed_after)
     except subprocess.TimeoutExpired:
         run.send_signal(signal.SIGKILL)
         run.communicate()
         return time.monotonic() - began
-    assert run.returncode == 0, said
+    assert run.returncode == 0, output
     return time.monotonic() - began
 
 
@@ -56,8 +56,8 @@ def deliver(home: Path) -> None:
     write(home / "base" / "ratings.dat", lines[:cut])
     for name in ("users.dat", "movies.dat"):
         (home / "base" / name).write_bytes((home / "all" / name).read_bytes())
-    for night, given in enumerate(of_night):
-        write(home / f"night {night}" / "ratings.dat", given)
+    for night, ratings in enumerate(of_night):
+        write(home / f"night {night}" / "ratings.dat", ratings)
 
 
 def test_thirty_nights_that_are_each_killed_once_leave_what_one_delivery_leaves(
@@ -82,6 +82,6 @@ def test_thirty_nights_that_are_each_killed_once_leave_what_one_delivery_leaves(
     scores = ("--model", "model", "--requests", "requests.csv", "--run-date", DAY)
     for lake in ("nights", "whole"):
         local(tmp_path, "score", "--lake", lake, "--scores", f"scores of {lake}", *scores)
-    found = [rows(spark, tmp_path / f"scores of {lake}", schemas.SCORES) for lake in ("nights", "whole")]
-    assert len(found[0]) == len(pairs)
-    assert found[0] == found[1]
+    tables = [rows(spark, tmp_path / f"scores of {lake}", schemas.SCORES) for lake in ("nights", "whole")]
+    assert len(tables[0]) == len(pairs)
+    assert tables[0] == tables[1]

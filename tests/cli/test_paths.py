@@ -46,11 +46,11 @@ def test_every_job_works_below_a_folder_with_a_hostile_name(
         content = "\n".join(["user_id,movie_id", *pairs])
         (home / f"asked [{day}] a+b.csv.gz").write_bytes(gzip.compress(content.encode()))
     scores = home / "scores"
-    asked = (*model, "--requests", home / "asked [{date}] a+b.csv.gz", "--scores", scores)
+    options = (*model, "--requests", home / "asked [{date}] a+b.csv.gz", "--scores", scores)
     dates = ("--from", "2002-12-01", "--to", "2002-12-02")
-    run("score", *asked, *dates)
-    assert run("score", *asked, *dates).out.count(": unchanged") == 2
-    run("score", *asked, *dates, "--force")
+    run("score", *options, *dates)
+    assert run("score", *options, *dates).out.count(": unchanged") == 2
+    run("score", *options, *dates, "--force")
     assert read_table(spark, scores, schemas.SCORES).count() == 2
     (rejected,) = read_table(spark, scores / "_rejected", schemas.REJECTED_REQUESTS).collect()
     assert rejected["source_file"] == "asked [2002-12-01] a+b.csv.gz"

@@ -196,15 +196,15 @@ def test_of_two_overlapping_runs_one_loses_and_the_lake_is_the_others(
     name = {"half opened": "lake_to_write", "before the ledger": "commit"}.get(when, "publishing")
     really = getattr(owner, name)
 
-    def overtaken(*given: Any, **more: Any) -> Any:
-        made = None if when == "before it is written" else really(*given, **more)
-        if when == "before the ledger" and given[0].table.name != "rejected":
+    def overtaken(*arguments: Any, **more: Any) -> Any:
+        made = None if when == "before it is written" else really(*arguments, **more)
+        if when == "before the ledger" and arguments[0].table.name != "rejected":
             return made
         monkeypatch.setattr(owner, name, really)
         prepare(winner, target)
         if when == "half opened":  # its ratings are the other run's, and the other tables are not
-            return replace(made, tables={**made.tables, "ratings": really(*given).tables["ratings"]})
-        return really(*given, **more) if made is None else made
+            return replace(made, tables={**made.tables, "ratings": really(*arguments).tables["ratings"]})
+        return really(*arguments, **more) if made is None else made
 
     monkeypatch.setattr(owner, name, overtaken)
     with pytest.raises(ConflictError, match="another run has published its"):

@@ -86,11 +86,11 @@ def commands() -> Iterator[str]:
 
 @pytest.mark.end_to_end
 def test_every_job_has_read_the_canarys_rows(left: Path) -> None:
-    said = (left / "out").read_text()
-    statuses = [line.split()[1:3] for line in said.splitlines() if line.startswith("status ")]
+    output = (left / "out").read_text()
+    statuses = [line.split()[1:3] for line in output.splitlines() if line.startswith("status ")]
     refused = ("--requests requests-bad", f"--movie {2**62}", "--input headless")
-    wanted = [[str(2 * any(part in line for part in refused)), line.split()[0]] for line in commands()]
-    assert statuses == wanted, (left / "err").read_text()
+    expected = [[str(2 * any(part in line for part in refused)), line.split()[0]] for line in commands()]
+    assert statuses == expected, (left / "err").read_text()
     assert traces(file for file in (left / "lake").rglob("*.parquet"))
     assert traces(file for file in (left / "scores").rglob("*.parquet"))
     assert traces(file for file in (left / "best").rglob("*.parquet"))
@@ -133,8 +133,8 @@ def written(folder: Path, properties: dict[str, str]) -> dict[str, Any]:
     with recorded(folder / "lake", "prepare", load_settings([folder / "own.toml"]), []):
         (folder / "lake").mkdir()
     (file,) = (folder / "lake" / "_runs").glob("*.json")
-    found = json.loads(file.read_text())["settings"]["spark"]["properties"]
-    return {name: found[name] for name in properties}
+    values = json.loads(file.read_text())["settings"]["spark"]["properties"]
+    return {name: values[name] for name in properties}
 
 
 def test_a_record_tells_no_secret_of_the_settings(tmp_path: Path) -> None:

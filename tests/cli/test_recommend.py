@@ -80,8 +80,8 @@ def test_the_same_inputs_are_left_alone_while_the_rows_are_there_and_filters_hol
     )
     options = ("--top", 3, "--config", tmp_path / "some.toml")
     assert recommend(movierate, plain_home, tmp_path / "best", *options).status == 0
-    found = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).select("movie_id").distinct()
-    ids = {row["movie_id"] for row in found.collect()}
+    movies = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS).select("movie_id").distinct()
+    ids = {row["movie_id"] for row in movies.collect()}
     assert ids
     assert all(movie % 4 == 3 and 1930 + 2 * movie >= 1940 for movie in ids)
     again = recommend(movierate, plain_home, tmp_path / "best", *options)
@@ -128,7 +128,7 @@ def test_recommendations_of_which_rows_are_lost_are_not_published(
 ) -> None:
     best = recommending._best
     monkeypatch.setattr(
-        recommending, "_best", lambda *given, **named: best(*given, **named).where(f"not ({lost})")
+        recommending, "_best", lambda *arguments, **named: best(*arguments, **named).where(f"not ({lost})")
     )
     outcome = recommend(movierate, plain_home, tmp_path / "best", "--top", 3)
     assert outcome.status == 1
@@ -194,9 +194,9 @@ def test_recommend_accepts_five_hundred_occupations(
     order = sorted((row["user_id"], -round(row["logit"], 9), row["movie_id"]) for row in unseen)
     best = read_table(spark, tmp_path / "best", schemas.RECOMMENDATIONS)
     assert best.count() == 3 * 600
-    found = best.where("user_id in (7, 580)").sort("user_id", "rank").collect()
-    assert [(row["user_id"], row["movie_id"]) for row in found] == [(user, movie) for user, _, movie in order]
-    assert [-row["logit"] for row in found] == pytest.approx([logit for _, logit, _ in order], abs=1e-8)
+    picks = best.where("user_id in (7, 580)").sort("user_id", "rank").collect()
+    assert [(row["user_id"], row["movie_id"]) for row in picks] == [(user, movie) for user, _, movie in order]
+    assert [-row["logit"] for row in picks] == pytest.approx([logit for _, logit, _ in order], abs=1e-8)
 
 
 def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
@@ -216,8 +216,8 @@ def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
     )
     side = recommending._user_side(cast("Any", lake), logits, Probes((), (), values))
     places = F.array(*(f"{group}_value" for group in GROUPS)).alias("actual")
-    found = side.select("user_id", places).join(expected, "user_id").sort("user_id").collect()
-    assert [row["actual"] for row in found] == [row["expected"] for row in found]
+    rows = side.select("user_id", places).join(expected, "user_id").sort("user_id").collect()
+    assert [row["actual"] for row in rows] == [row["expected"] for row in rows]
 
 
 def csv_line(row: tuple[int, ...]) -> str:
@@ -231,7 +231,7 @@ def test_the_audience_is_the_mean_over_each_segments_people(
     users = lake.users.toPandas()
     write(tmp_path / "pairs.csv", ["user_id,movie_id", *(f"{user},5" for user in users["user_id"])])
     inputs = ("--lake", home / "lake", "--model", home / "model")
-    asked = (
+    options = (
         "--requests",
         tmp_path / "pairs.csv",
         "--scores",
@@ -239,7 +239,7 @@ def test_the_audience_is_the_mean_over_each_segments_people(
         "--run-date",
         "2001-06-01",
     )
-    movierate("score", *inputs, *asked, "--reasons", 0)
+    movierate("score", *inputs, *options, "--reasons", 0)
     scores = read_table(spark, tmp_path / "scores", schemas.SCORES).toPandas().merge(users, on="user_id")
     outcome = movierate("audience", *inputs, "--movie", 5, "--at", "2001-06-01")
     assert outcome.status == 0, outcome.err

@@ -26,19 +26,19 @@ def home(plain_home: Path) -> Path:
 
 
 def test_a_corrected_header_is_another_delivery_and_another_order_or_partitioning_is_not(
-    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, home: Path, pairs: Path, tmp_path: Path
 ) -> None:
-    scores, arguments = tmp_path / "scores", (asked, tmp_path / "scores")
-    write(asked, ["movie_id,user_id", "1,2", "3,4", "x,5"])
+    scores, arguments = tmp_path / "scores", (pairs, tmp_path / "scores")
+    write(pairs, ["movie_id,user_id", "1,2", "3,4", "x,5"])
     assert score(movierate, home, *arguments).status == 0
     assert [(row["user_id"], row["movie_id"]) for row in read_scores(spark, scores)] == [(2, 1), (4, 3)]
-    write(asked, ["user_id,movie_id", "1,2", "3,4", "x,5"])
+    write(pairs, ["user_id,movie_id", "1,2", "3,4", "x,5"])
     corrected = score(movierate, home, *arguments)
     assert "unchanged" not in corrected.out
     assert [(row["user_id"], row["movie_id"]) for row in read_scores(spark, scores)] == [(1, 2), (3, 4)]
-    write(asked, ["user_id,movie_id", "x,5", "3,4", "1,2"])
+    write(pairs, ["user_id,movie_id", "x,5", "3,4", "1,2"])
     assert "unchanged" in score(movierate, home, *arguments).out
-    write(asked, ['"user_id",at,"movie_id"', "x,5", "3,,4", '"1",,2'])  # one line is kept another way
+    write(pairs, ['"user_id",at,"movie_id"', "x,5", "3,,4", '"1",,2'])  # one line is kept another way
     assert "unchanged" not in score(movierate, home, *arguments).out
 
 
@@ -62,7 +62,7 @@ def test_other_columns_or_another_rejected_line_make_another_delivery(
 
 
 def test_a_table_of_requests_is_split_by_run_date(movierate: Movierate, home: Path, tmp_path: Path) -> None:
-    asked, scores = tmp_path / "table.csv", tmp_path / "scores"
+    table, scores = tmp_path / "table.csv", tmp_path / "scores"
     lines = [
         "user_id,movie_id,run_date",
         "1,2,2000-12-01",
@@ -70,51 +70,51 @@ def test_a_table_of_requests_is_split_by_run_date(movierate: Movierate, home: Pa
         "1,2,2000-12-03",
         "x,2,2000-12-03",
     ]
-    write(asked, lines)
+    write(table, lines)
     dates = ("--from", "2000-12-01", "--to", "2000-12-03")
-    outcome = score(movierate, home, asked, scores, *dates)
+    outcome = score(movierate, home, table, scores, *dates)
     assert outcome.status == 0, outcome.err
     assert "2000-12-01: requests: read 2 = scored 2 + rejected 0\n" in outcome.out
     assert "2000-12-02: no delivery" in outcome.out
     assert "2000-12-03: requests: read 2 = scored 1 + rejected 1\n" in outcome.out
-    write(asked, [*lines, "5,6,2000-12-02"])
-    later = score(movierate, home, asked, scores, *dates)
+    write(table, [*lines, "5,6,2000-12-02"])
+    later = score(movierate, home, table, scores, *dates)
     assert "2000-12-01: unchanged" in later.out
     assert "2000-12-02: requests: read 1 = scored 1 + rejected 0\n" in later.out
     assert "2000-12-03: unchanged" in later.out
-    write(asked, [*lines, "5,6,yesterday"])
-    assert "1 rows have no run_date as YYYY-MM-DD" in score(movierate, home, asked, scores, *dates).err
-    write(asked, ["user_id,movie_id", "1,2"])
-    assert "one delivery for 3 run dates" in score(movierate, home, asked, scores, *dates).err
+    write(table, [*lines, "5,6,yesterday"])
+    assert "1 rows have no run_date as YYYY-MM-DD" in score(movierate, home, table, scores, *dates).err
+    write(table, ["user_id,movie_id", "1,2"])
+    assert "one delivery for 3 run dates" in score(movierate, home, table, scores, *dates).err
 
 
 def test_a_header_without_rows_empties_a_single_date_and_never_several(
-    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    spark: SparkSession, movierate: Movierate, home: Path, pairs: Path, tmp_path: Path
 ) -> None:
     scores = tmp_path / "scores"
-    assert score(movierate, home, asked, scores).status == 0
+    assert score(movierate, home, pairs, scores).status == 0
     dates = ("--from", "2000-12-30", "--to", RUN_DATE)
-    write(asked, ["user_id,movie_id"])
-    several = score(movierate, home, asked, scores, *dates)
+    write(pairs, ["user_id,movie_id"])
+    several = score(movierate, home, pairs, scores, *dates)
     assert several.status == 2
-    assert f"--requests {asked} is one delivery for 2 run dates: give it a column run_date" in several.err
+    assert f"--requests {pairs} is one delivery for 2 run dates: give it a column run_date" in several.err
     assert len(read_scores(spark, scores)) == 2
-    write(asked, ["user_id,movie_id,run_date"])
-    dated = score(movierate, home, asked, scores, *dates)
+    write(pairs, ["user_id,movie_id,run_date"])
+    dated = score(movierate, home, pairs, scores, *dates)
     assert dated.status == 0, dated.err
     assert dated.out.count(": no delivery") == 2
     assert len(read_scores(spark, scores)) == 2
-    write(asked, ["user_id,movie_id,run_date", "1,2,2000-12-29"])
-    assert f"no row has the run_date {RUN_DATE}" in score(movierate, home, asked, scores).err
-    assert "no delivery for any of the 2 run dates" in score(movierate, home, asked, scores, *dates).err
+    write(pairs, ["user_id,movie_id,run_date", "1,2,2000-12-29"])
+    assert f"no row has the run_date {RUN_DATE}" in score(movierate, home, pairs, scores).err
+    assert "no delivery for any of the 2 run dates" in score(movierate, home, pairs, scores, *dates).err
     assert len(read_scores(spark, scores)) == 2
-    write(asked, ["user_id,movie_id,run_date"])
-    assert "requests: read 0 = scored 0 + rejected 0\n" in score(movierate, home, asked, scores).out
+    write(pairs, ["user_id,movie_id,run_date"])
+    assert "requests: read 0 = scored 0 + rejected 0\n" in score(movierate, home, pairs, scores).out
     assert read_scores(spark, scores) == []
-    write(asked, ["user_id,movie_id", "1,2"])
-    assert score(movierate, home, asked, scores).status == 0
-    write(asked, ["user_id,movie_id"])
-    alone = score(movierate, home, asked, scores)
+    write(pairs, ["user_id,movie_id", "1,2"])
+    assert score(movierate, home, pairs, scores).status == 0
+    write(pairs, ["user_id,movie_id"])
+    alone = score(movierate, home, pairs, scores)
     assert alone.status == 0, alone.err
     assert "requests: read 0 = scored 0 + rejected 0\n" in alone.out
     assert read_scores(spark, scores) == []
@@ -134,10 +134,10 @@ def test_rows_of_another_date_than_the_file_is_named_for_are_refused(
 
 @pytest.mark.parametrize("name", ["At", "RUN_DATE", "User_Id"])
 def test_a_column_in_large_letters_is_refused_by_name(
-    movierate: Movierate, home: Path, asked: Path, tmp_path: Path, name: str
+    movierate: Movierate, home: Path, pairs: Path, tmp_path: Path, name: str
 ) -> None:
-    write(asked, [f"user_id,movie_id,{name}", "1,2,2000-12-01"])
-    outcome = score(movierate, home, asked, tmp_path / "scores")
+    write(pairs, [f"user_id,movie_id,{name}", "1,2,2000-12-01"])
+    outcome = score(movierate, home, pairs, tmp_path / "scores")
     assert outcome.status == 2
     assert f"column {name}: write {name.lower()} in small letters" in outcome.err
 
@@ -151,16 +151,16 @@ def test_many_deliveries_are_counted_by_one_job_and_a_damaged_one_does_not_stop_
             f"{day.day},{i}\n" for i in range(999)
         )
         (tmp_path / f"{day}.csv.gz").write_bytes(gzip.compress(lines.encode()))
-    asked = ScoringRequest(str(tmp_path / "{date}.csv.gz"), days, 0)
+    scoring_request = ScoringRequest(str(tmp_path / "{date}.csv.gz"), days, 0)
     bounds = {"earliest": settings.validate_.rated_at_min, "latest": datetime(2030, 1, 1, tzinfo=UTC)}
 
-    def found(group: str) -> tuple[list[DueDelivery | RunDateOutcome], int]:
+    def deliveries(group: str) -> tuple[list[DueDelivery | RunDateOutcome], int]:
         spark.sparkContext.setJobGroup(group, group)
         judge = partial(requests.with_rule, **bounds)
-        every = list(due_deliveries(spark, asked, judge=judge, is_done=lambda *_: False))
+        every = list(due_deliveries(spark, scoring_request, judge=judge, is_done=lambda *_: False))
         return every, len(spark.sparkContext.statusTracker().getJobIdsForGroup(group))
 
-    whole, jobs = found("whole")
+    whole, jobs = deliveries("whole")
     assert jobs == 1
     assert [each.run_date for each in whole] == days
     for each in whole:
@@ -174,7 +174,7 @@ def test_many_deliveries_are_counted_by_one_job_and_a_damaged_one_does_not_stop_
     damaged.write_bytes(damaged.read_bytes()[:-5])
     (tmp_path / "2000-12-06.csv.gz").unlink()
     (tmp_path / "2000-12-07.csv.gz").write_bytes(gzip.compress(b"user_id,movie\n1,2\n"))
-    others, _ = found("others")
+    others, _ = deliveries("others")
     refused = {each.run_date.day: each.why for each in others if isinstance(each, RunDateOutcome)}
     assert refused[5] == f"{damaged}: the gzip file is damaged or cut off: deliver it again"
     assert refused[6] == ""
@@ -199,7 +199,7 @@ def test_many_deliveries_are_counted_by_one_job_and_a_damaged_one_does_not_stop_
 def test_requests_that_are_replaced_while_they_are_read_publish_nothing(
     movierate: Movierate,
     home: Path,
-    asked: Path,
+    pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     then: str,
@@ -208,34 +208,34 @@ def test_requests_that_are_replaced_while_they_are_read_publish_nothing(
     inspect = requests.inspected
 
     def replaced(lines: DataFrame) -> object:
-        found = inspect(lines)
+        counts = inspect(lines)
         if then == "counted":
-            write(asked, ["user_id,movie_id", "5,6", "7,8", "x,9"])
-        return found
+            write(pairs, ["user_id,movie_id", "5,6", "7,8", "x,9"])
+        return counts
 
     def written(*arguments: object, **named: object) -> object:
         if then == "opened":
-            write(asked, ["user_id,movie_id", "5,6", "7,8", "x,9"])
+            write(pairs, ["user_id,movie_id", "5,6", "7,8", "x,9"])
         return attempt(*arguments, **named)
 
     attempt = scoring.attempt_to_write
     monkeypatch.setattr(requests, "inspected", replaced)
     monkeypatch.setattr(scoring, "attempt_to_write", written)
-    outcome = score(movierate, home, asked, tmp_path / "scores")
+    outcome = score(movierate, home, pairs, tmp_path / "scores")
     assert outcome.status > 0
     assert why in outcome.err
     assert not list(tmp_path.rglob("_delta_log"))
 
 
 def test_a_delivery_of_another_size_than_stated_is_refused(
-    movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    movierate: Movierate, home: Path, pairs: Path, tmp_path: Path
 ) -> None:
     before = listing(tmp_path)
-    outcome = score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 4)
+    outcome = score(movierate, home, pairs, tmp_path / "scores", "--expect-rows", 4)
     assert outcome.status == 2
     assert "3 rows, expected 4: is the delivery complete?" in outcome.err
     assert listing(tmp_path) == before
-    assert score(movierate, home, asked, tmp_path / "scores", "--expect-rows", 3).status == 0
+    assert score(movierate, home, pairs, tmp_path / "scores", "--expect-rows", 3).status == 0
 
 
 def test_requests_whose_header_names_a_column_twice_are_refused(

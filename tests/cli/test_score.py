@@ -34,10 +34,10 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def scores(movierate: Movierate, home: Path, once: Path, asked: Path, tmp_path: Path) -> Path:
+def scores(movierate: Movierate, home: Path, once: Path, pairs: Path, tmp_path: Path) -> Path:
     """A table of scores of its own for a test, as one run has left it."""
     if not (once / "scores").exists():
-        outcome = score(movierate, home, asked, once / "scores")
+        outcome = score(movierate, home, pairs, once / "scores")
         assert outcome.status == 0, outcome.err
     shutil.copytree(once / "scores", tmp_path / "scores")
     return tmp_path / "scores"
@@ -47,29 +47,29 @@ def test_a_finished_date_is_left_alone_until_its_inputs_or_the_release_change(
     spark: SparkSession,
     movierate: Movierate,
     home: Path,
-    asked: Path,
+    pairs: Path,
     scores: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     version = DeltaTable(str(scores)).version()
-    again = score(movierate, home, asked, scores)
+    again = score(movierate, home, pairs, scores)
     assert again.status == 0
     assert "unchanged: scored from the same inputs before (--force does it again)\n" in again.out
     assert DeltaTable(str(scores)).version() == version
-    assert score(movierate, home, asked, scores, "--force").status == 0
+    assert score(movierate, home, pairs, scores, "--force").status == 0
     assert DeltaTable(str(scores)).version() == version + 1
-    write(asked, ["user_id,movie_id", "7,8"])
-    assert score(movierate, home, asked, scores).status == 0
+    write(pairs, ["user_id,movie_id", "7,8"])
+    assert score(movierate, home, pairs, scores).status == 0
     assert [(row["user_id"], row["movie_id"]) for row in read_scores(spark, scores)] == [(7, 8)]
-    assert score(movierate, home, asked, scores, "--reasons", 0).status == 0
+    assert score(movierate, home, pairs, scores, "--reasons", 0).status == 0
     assert DeltaTable(str(scores)).version() == version + 3
     monkeypatch.setattr(scoring, "release_of", lambda _: "9.9")
-    assert "unchanged" not in score(movierate, home, asked, scores, "--reasons", 0).out
+    assert "unchanged" not in score(movierate, home, pairs, scores, "--reasons", 0).out
     assert DeltaTable(str(scores)).version() == version + 4
 
 
 def test_rows_that_are_gone_from_the_scores_or_the_rejected_are_made_again(
-    spark: SparkSession, movierate: Movierate, home: Path, asked: Path, scores: Path
+    spark: SparkSession, movierate: Movierate, home: Path, pairs: Path, scores: Path
 ) -> None:
     whole = read_scores(spark, scores)
     for table, which in (
@@ -78,29 +78,29 @@ def test_rows_that_are_gone_from_the_scores_or_the_rejected_are_made_again(
         ("_rejected", "rule = 'user_id'"),
     ):
         DeltaTable(str(scores / table)).delete(which)
-        again = score(movierate, home, asked, scores)
+        again = score(movierate, home, pairs, scores)
         assert "requests: read 3 = scored 2 + rejected 1\n" in again.out, again.err
         assert read_scores(spark, scores) == whole
         assert read_table(spark, scores / "_rejected", schemas.REJECTED_REQUESTS).count() == 1
     current = DeltaTable(str(scores))
     (scores / current.get_add_actions().column("path").to_pylist()[0]).unlink()
-    assert "unchanged" not in score(movierate, home, asked, scores).out
+    assert "unchanged" not in score(movierate, home, pairs, scores).out
     assert read_scores(spark, scores) == whole
 
 
 def test_rows_that_somebody_has_written_into_other_files_are_still_there(
-    movierate: Movierate, home: Path, asked: Path, scores: Path
+    movierate: Movierate, home: Path, pairs: Path, scores: Path
 ) -> None:
     DeltaTable(str(scores)).optimize.z_order(["user_id"])
     assert DeltaTable(str(scores)).version() == 1
-    assert "unchanged" in score(movierate, home, asked, scores).out
+    assert "unchanged" in score(movierate, home, pairs, scores).out
 
 
 def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
     spark: SparkSession,
     movierate: Movierate,
     home: Path,
-    asked: Path,
+    pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -114,23 +114,23 @@ def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
         return inspect(lines)
 
     monkeypatch.setattr(requests, "inspected", overtaken)
-    slower = score(movierate, home, asked, scores)
+    slower = score(movierate, home, pairs, scores)
     assert [outcome.status for outcome in outcomes] == [0]
     assert slower.status == 3
     assert slower.err.count("\n") == 1
     assert "another run has published run date 2000-12-31 meanwhile; this one changed nothing" in slower.err
     assert [(row["user_id"], row["movie_id"]) for row in read_scores(spark, scores)] == [(7, 8)]
     assert sorted(record["outcome"] for record in run_records(scores)) == ["conflict", "done"]
-    assert score(movierate, home, asked, scores).status == 0
+    assert score(movierate, home, pairs, scores).status == 0
     assert len(read_scores(spark, scores)) == 2
 
 
 def test_each_run_leaves_a_record_and_a_refused_one_none(
-    movierate: Movierate, home: Path, asked: Path, tmp_path: Path
+    movierate: Movierate, home: Path, pairs: Path, tmp_path: Path
 ) -> None:
     scores = tmp_path / "scores"
-    score(movierate, home, asked, scores)
-    score(movierate, home, asked, scores)
+    score(movierate, home, pairs, scores)
+    score(movierate, home, pairs, scores)
     score(movierate, home, tmp_path / "none.csv", scores)
     done, unchanged = run_records(scores)
     assert (done["outcome"], unchanged["outcome"]) == ("done", "unchanged")
@@ -141,7 +141,7 @@ def test_each_run_leaves_a_record_and_a_refused_one_none(
     assert done["inputs"]["model_version"] == json.loads(bundle.read_text())["version"]
     assert done["inputs"]["lake_versions"]["ratings"] == 0
     assert done["outputs"] == {"version": 0}
-    assert [step["step"] for step in done["steps"]] == [f"score {asked} for {RUN_DATE}"]
+    assert [step["step"] for step in done["steps"]] == [f"score {pairs} for {RUN_DATE}"]
     assert 0 < done["steps"][0]["seconds"] < done["seconds"]
     assert done["settings"]["score"]["reasons"] == 5
     assert {"pyspark", "deltalake"} < set(done["libraries"])
@@ -159,25 +159,25 @@ def test_each_run_leaves_a_record_and_a_refused_one_none(
 
 
 def test_vacuum_says_what_it_removed(
-    movierate: Movierate, home: Path, asked: Path, scores: Path, tmp_path: Path
+    movierate: Movierate, home: Path, pairs: Path, scores: Path, tmp_path: Path
 ) -> None:
     model = tmp_path / "model"
     shutil.copytree(home / "model", model)
     (model / "20000101T000000-00000000").mkdir()
-    score(movierate, home, asked, scores, "--force")
+    score(movierate, home, pairs, scores, "--force")
     floor = f"{scores}: files younger than 24 hours stay, as a running job may use them (--even-recent"
     young = movierate("vacuum", scores, "--retention-hours", 0.5)
     assert f"{floor} removes them)\n{scores}: 0 files or folders removed\n" in young.out
     recent = ("--retention-hours", 0, "--even-recent")
-    told = movierate("vacuum", scores, model, home / "lake", *recent, "--dry-run")
-    would = re.search(rf"{scores}: (\d+) files or folders would be removed\n", told.out)
-    assert would is not None, told.err
+    outcome = movierate("vacuum", scores, model, home / "lake", *recent, "--dry-run")
+    would = re.search(rf"{scores}: (\d+) files or folders would be removed\n", outcome.out)
+    assert would is not None, outcome.err
     assert int(would[1]) >= 2
     done = movierate("vacuum", scores, model, home / "lake", *recent)
     assert f"{scores}: {would[1]} files or folders removed\n" in done.out
     assert f"{model}: 1 files or folders removed\n" in done.out
     assert re.search(rf"{home / 'lake'}: \d+ files or folders removed\n", done.out)
-    assert score(movierate, home, asked, scores).status == 0
+    assert score(movierate, home, pairs, scores).status == 0
     assert bundles.open_bundle(model)
     assert "no lake, model or table lies there" in movierate("vacuum", tmp_path).err
 

@@ -65,15 +65,15 @@ def test_scores_do_not_depend_on_partitions_nor_on_the_other_requests(
     write(
         tmp_path / "many.csv", ["user_id,movie_id", *(f"{u},{m}" for u in range(1, 45) for m in range(1, 12))]
     )
-    found = []
+    logits = []
     before = spark.conf.get("spark.sql.shuffle.partitions") or "4"
     for partitions, requests in (("1", "few"), ("8", "many")):
         spark.conf.set("spark.sql.shuffle.partitions", partitions)
         score(movierate, home, tmp_path / f"{requests}.csv", tmp_path / f"scores{partitions}")
         rows = read_table(spark, tmp_path / f"scores{partitions}", schemas.SCORES).collect()
-        found.append({(row["user_id"], row["movie_id"]): row["logit"] for row in rows})
+        logits.append({(row["user_id"], row["movie_id"]): row["logit"] for row in rows})
     spark.conf.set("spark.sql.shuffle.partitions", before)
-    assert found[0] == {key: found[1][key] for key in found[0]}
+    assert logits[0] == {key: logits[1][key] for key in logits[0]}
 
 
 def test_a_backfill_does_missing_dates(
@@ -123,8 +123,8 @@ def test_each_score_is_the_sum_of_its_reasons(
     pairs = [f"{user},{movie}" for user in (1, 2, 3, 999_999) for movie in (1, 2, 888_888)]
     write(tmp_path / "requests.csv", ["user_id,movie_id", *pairs])
     assert score(movierate, home, tmp_path / "requests.csv", tmp_path / "five").status == 0
-    found = read_scores(spark, tmp_path / "five")
-    for row in found:
+    rows = read_scores(spark, tmp_path / "five")
+    for row in rows:
         names = [reason["feature"] for reason in row["reasons"]]
         sizes = [abs(reason["contribution"]) for reason in row["reasons"][:-1]]
         assert len(names) == len(set(names)) == 6
@@ -135,26 +135,26 @@ def test_each_score_is_the_sum_of_its_reasons(
         )
     bundle = bundles.open_bundle(home / "model")
     intercept = bundle.model.intercept
-    sources = {reason["feature"] for row in found for reason in row["reasons"]} - {"other"}
+    sources = {reason["feature"] for row in rows for reason in row["reasons"]} - {"other"}
     assert any(source.startswith("user: ") for source in sources)
     assert any(source.startswith("because you rated ") for source in sources)
     assert len(sources) < len(bundle.manifest.feature_names)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "all", "--reasons", 99)
     whole = read_scores(spark, tmp_path / "all")
-    for row, short in zip(whole, found, strict=True):
-        told = {reason["feature"]: reason["contribution"] for reason in row["reasons"]}
+    for row, short in zip(whole, rows, strict=True):
+        contributions = {reason["feature"]: reason["contribution"] for reason in row["reasons"]}
         assert row["logit"] == short["logit"]
-        assert all(told[name] == value for name, value in short["reasons"][:-1])
-        assert told["other"] == pytest.approx(intercept, abs=1e-9)
+        assert all(contributions[name] == value for name, value in short["reasons"][:-1])
+        assert contributions["other"] == pytest.approx(intercept, abs=1e-9)
     score(movierate, home, tmp_path / "requests.csv", tmp_path / "none", "--reasons", 0)
-    assert [row["reasons"] for row in read_scores(spark, tmp_path / "none")] == [[]] * len(found)
+    assert [row["reasons"] for row in read_scores(spark, tmp_path / "none")] == [[]] * len(rows)
 
 
 def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
     spark: SparkSession,
     movierate: Movierate,
     home: Path,
-    asked: Path,
+    pairs: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -174,14 +174,14 @@ def test_scores_from_an_old_lake_are_replaced_for_a_new_one(
 
     before = {name: (new / name).read_bytes() for name in ("lake/ledger.json", "model/bundle.json")}
     monkeypatch.setattr(scoring, "table_to_write", overtaken)
-    assert score(movierate, new, asked, scores).status == 0
+    assert score(movierate, new, pairs, scores).status == 0
     old = read_scores(spark, scores)
     (record,) = run_records(scores)
     read = {name: hashlib.sha256(content).hexdigest() for name, content in before.items()}
     assert record["inputs"]["ledger_sha256"] == read["lake/ledger.json"]
     assert record["inputs"]["lake_versions"]["ratings"] == 0
     assert record["inputs"]["bundle_sha256"] == read["model/bundle.json"]
-    again = score(movierate, new, asked, scores)
+    again = score(movierate, new, pairs, scores)
     assert "unchanged" not in again.out
-    assert score(movierate, new, asked, fresh).status == 0
+    assert score(movierate, new, pairs, fresh).status == 0
     assert read_scores(spark, scores) == read_scores(spark, fresh) != old

@@ -172,8 +172,8 @@ def place(request: pytest.FixtureRequest) -> Place:
 
 
 def test_prepare_leaves_the_same_lake(place: Place, here: Path, spark: SparkSession, tmp_path: Path) -> None:
-    said = place.run("lake")
-    assert f"lake: {place.home}/lake" in said
+    output = place.run("lake")
+    assert f"lake: {place.home}/lake" in output
     there = place.fetch("lake", tmp_path)
     for name, schema in schemas.LAKE.items():
         assert rows(spark, there / "lake" / name, schema) == rows(spark, here / "lake" / name, schema)
@@ -208,8 +208,8 @@ def test_evaluate_leaves_the_same_metrics(
 ) -> None:
     place.run("evaluation")
     homes = (place.fetch("evaluation", tmp_path), here)
-    there, wanted = (document(home / "evaluation" / "metrics.json") for home in homes)
-    assert there == numbers(wanted)
+    there, expected = (document(home / "evaluation" / "metrics.json") for home in homes)
+    assert there == numbers(expected)
     same_but_fitted(spark, *homes, schemas.PREDICTIONS, name="evaluation/predictions")
 
 
@@ -230,10 +230,10 @@ def test_score_leaves_the_same_scores_and_reasons(
 def test_a_backfill_leaves_the_same_scores(
     place: Place, here: Path, spark: SparkSession, tmp_path: Path
 ) -> None:
-    said = place.run("backfill")
-    assert "3 scored" in said or said.count("scored") >= len(DAYS)
-    found = same_but_fitted(spark, place.fetch("backfill", tmp_path), here, schemas.SCORES, name="backfill")
-    assert {str(row[schemas.SCORES.names.index("run_date")]) for row in found} == set(DAYS)
+    output = place.run("backfill")
+    assert "3 scored" in output or output.count("scored") >= len(DAYS)
+    scores = same_but_fitted(spark, place.fetch("backfill", tmp_path), here, schemas.SCORES, name="backfill")
+    assert {str(row[schemas.SCORES.names.index("run_date")]) for row in scores} == set(DAYS)
 
 
 def test_recommend_leaves_the_same_movies(
@@ -245,18 +245,20 @@ def test_recommend_leaves_the_same_movies(
 
 @pytest.mark.parametrize("name", ["segments", "records"])
 def test_what_only_speaks_says_the_same(place: Place, here: Path, name: str) -> None:
-    there, wanted = (told(said) for said in (place.run(name), local(here, *jobs(here)[name])))
+    there, expected = (lines(output) for output in (place.run(name), local(here, *jobs(here)[name])))
     if name == "segments":
-        assert there == wanted
+        assert there == expected
         return
-    records, others = (re.findall(r"(prepare|train) +(done) ", "\n".join(said)) for said in (there, wanted))
+    records, others = (
+        re.findall(r"(prepare|train) +(done) ", "\n".join(result)) for result in (there, expected)
+    )
     assert records == others
     assert len(records) == 2
 
 
-def told(said: str) -> list[str]:
+def lines(output: str) -> list[str]:
     """The lines of a result, without those of its progress."""
-    return [line for line in said.splitlines() if not line.rstrip().endswith(" s")]
+    return [line for line in output.splitlines() if not line.rstrip().endswith(" s")]
 
 
 STEPS = [
@@ -284,12 +286,12 @@ def test_a_killed_publish_leaves_the_old_scores_and_can_be_run_again(
     before = stored(spark, place, table)
     killed_at(step, scoring(place, table, DAYS[1]), place.variables)
     after = stored(spark, place, table)
-    said = run(place, scoring(place, table, DAYS[1]))
-    wanted = stored(spark, place, table)
-    assert ("unchanged" in said) == (published == 2)
-    assert after[0] == (wanted if published == 2 else before)[0]
-    assert after[1] == (wanted if published >= 1 else before)[1]
-    assert wanted[0] != before[0]
+    output = run(place, scoring(place, table, DAYS[1]))
+    expected = stored(spark, place, table)
+    assert ("unchanged" in output) == (published == 2)
+    assert after[0] == (expected if published == 2 else before)[0]
+    assert after[1] == (expected if published >= 1 else before)[1]
+    assert expected[0] != before[0]
 
 
 def test_of_two_runs_that_publish_at_once_one_ends_with_status_3(
@@ -314,11 +316,11 @@ def test_of_two_runs_that_publish_at_once_one_ends_with_status_3(
     assert raced == stored(spark, place, "alone")
 
 
-def run(place: Place, given: Sequence[object]) -> str:
+def run(place: Place, arguments: Sequence[object]) -> str:
     """Run a command in local mode, against the place."""
     code = "import sys; from movierate_spark.cli import main; main(sys.argv[1:])"
     done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, given)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         env=dict(place.variables),
         capture_output=True,
         text=True,
@@ -338,8 +340,8 @@ def stored(spark: SparkSession, place: Place, table: str) -> tuple[list[Any], li
 def test_vacuum_removes_what_was_never_published(place: Place, tmp_path: Path) -> None:
     lost: Any = location_of(f"{place.home}/scores/run_date={DAYS[0]}/{'0' * 32}/part-0.parquet")
     lost.write_chunks([b"PAR1"])
-    said = place.run("unused")
-    assert f"{place.home}/scores: 1 files or folders removed" in said
+    output = place.run("unused")
+    assert f"{place.home}/scores: 1 files or folders removed" in output
     assert not lost.exists()
     scores = place.fetch("scores", tmp_path) / "scores"
     assert [file for file in scores.rglob("*.parquet") if "_rejected" not in str(file)]

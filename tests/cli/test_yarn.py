@@ -93,8 +93,8 @@ def test_in_cluster_mode_the_driver_does_so_too(
     application = cluster.applications()[0]
     printed = cluster.logs(application["id"])
     assert done.returncode == 0, printed
-    said = "".join(text for name, text in printed.items() if name.endswith("stdout"))
-    driver, *executors = said.splitlines()
+    output = "".join(text for name, text in printed.items() if name.endswith("stdout"))
+    driver, *executors = output.splitlines()
     assert run_on_the_archive(driver)
     assert executors
     assert all(map(run_on_the_archive, executors)), executors

@@ -63,7 +63,7 @@ def tables() -> dict[str, pd.DataFrame]:
 
 
 @pytest.fixture(scope="module")
-def found(spark: SparkSession, tables: dict[str, pd.DataFrame]) -> Exploration:
+def exploration(spark: SparkSession, tables: dict[str, pd.DataFrame]) -> Exploration:
     return explored(spark, tables)
 
 
@@ -92,10 +92,10 @@ def by_genre(joined: pd.DataFrame) -> pd.DataFrame:
     return joined.assign(genre=genres).explode("genre")
 
 
-def test_totals(found: Exploration, joined: pd.DataFrame) -> None:
+def test_totals(exploration: Exploration, joined: pd.DataFrame) -> None:
     per_user, per_movie = joined.groupby("user_id").size(), joined.groupby("movie_id").size()
     most_first = per_movie.sort_values(ascending=False).cumsum()
-    assert found.totals == {
+    assert exploration.totals == {
         "people": per_user.size,
         "ratings": len(joined),
         "liked": joined["liked"].sum(),
@@ -116,11 +116,11 @@ def test_totals(found: Exploration, joined: pd.DataFrame) -> None:
     ],
 )
 def test_counts_and_like_rates_by_stars_and_time(
-    found: Exploration, joined: pd.DataFrame, figure: str, value: object
+    exploration: Exploration, joined: pd.DataFrame, figure: str, value: object
 ) -> None:
     groups = joined.groupby(value(joined))  # type: ignore[operator]
     expected = {name: counts(rows) for name, rows in groups}
-    table = found.tables[figure]
+    table = exploration.tables[figure]
     columns = table[["people", "ratings", "liked", "like_rate"]].fillna({"people": TOLD_BY_THE_TOTAL})
     small = {name for name, (people, *_) in expected.items() if people < RULES["min_cell"]}
     beside = sorted(expected.keys() - small, key=lambda name: expected[name][0])[: len(small) > 0]
@@ -141,8 +141,8 @@ def spread_by_person(rows: pd.DataFrame, rate: float) -> float:
     return float(np.sqrt(residuals.pow(2).sum() * len(people) / (len(people) - 1)) / len(rows))
 
 
-def test_like_rate_by_genre_with_intervals_by_person(found: Exploration, joined: pd.DataFrame) -> None:
-    table = found.tables["genre"].set_index("genre")
+def test_like_rate_by_genre_with_intervals_by_person(exploration: Exploration, joined: pd.DataFrame) -> None:
+    table = exploration.tables["genre"].set_index("genre")
     groups = dict(list(by_genre(joined).groupby("genre")))
     total = joined["user_id"].nunique()
     table["people"] = table["people"].fillna(TOLD_BY_THE_TOTAL)
@@ -160,9 +160,9 @@ def test_like_rate_by_genre_with_intervals_by_person(found: Exploration, joined:
 
 
 @pytest.mark.parametrize("attribute", ["gender", "age_group", "occupation"])
-def test_each_group_against_the_genre(found: Exploration, joined: pd.DataFrame, attribute: str) -> None:
+def test_each_group_against_the_genre(exploration: Exploration, joined: pd.DataFrame, attribute: str) -> None:
     rows = by_genre(joined)
-    table = found.tables[f"genre_{attribute}"].set_index(["genre", "group"])
+    table = exploration.tables[f"genre_{attribute}"].set_index(["genre", "group"])
     cells = dict(list(rows.groupby(["genre", attribute])))
     hidden = {cell for cell, part in cells.items() if part["user_id"].nunique() < RULES["min_cell"]}
     assert not hidden & set(table.index)
@@ -184,12 +184,14 @@ def test_each_group_against_the_genre(found: Exploration, joined: pd.DataFrame, 
         assert cell["p_value"] == pytest.approx(p_value, rel=1e-9)
 
 
-def test_a_hidden_cell_cannot_be_derived_from_its_genre(found: Exploration, joined: pd.DataFrame) -> None:
+def test_a_hidden_cell_cannot_be_derived_from_its_genre(
+    exploration: Exploration, joined: pd.DataFrame
+) -> None:
     rows = by_genre(joined)
     for attribute in ("gender", "age_group", "occupation"):
         people = rows.groupby(["genre", attribute])["user_id"].nunique()
         shown = set(
-            zip(*(found.tables[f"genre_{attribute}"][name] for name in ("genre", "group")), strict=True)
+            zip(*(exploration.tables[f"genre_{attribute}"][name] for name in ("genre", "group")), strict=True)
         )
         for genre in people.index.unique("genre"):
             hidden = [n for group, n in people[genre].items() if (genre, group) not in shown]
@@ -198,14 +200,18 @@ def test_a_hidden_cell_cannot_be_derived_from_its_genre(found: Exploration, join
     assert farmers < RULES["min_cell"]
 
 
-def test_discovered_pairs_are_those_of_benjamini_and_hochberg(found: Exploration) -> None:
-    parts = [found.tables[f"genre_{name}"] for name in ("gender", "age_group", "occupation")]
+def test_discovered_pairs_are_those_of_benjamini_and_hochberg(exploration: Exploration) -> None:
+    parts = [exploration.tables[f"genre_{name}"] for name in ("gender", "age_group", "occupation")]
     cells = pd.concat(parts, ignore_index=True).sort_values("p_value", ignore_index=True)
     m = len(cells)
     below = np.flatnonzero(cells["p_value"] <= 0.05 * np.arange(1, m + 1) / m)
     found_by_hand = below.max() + 1 if len(below) else 0
     assert 0 < found_by_hand < m
-    assert cells["discovered"].sum() == found_by_hand == min(len(found.tables["differences"]), found_by_hand)
+    assert (
+        cells["discovered"].sum()
+        == found_by_hand
+        == min(len(exploration.tables["differences"]), found_by_hand)
+    )
     first = cells[cells["discovered"]].iloc[0]
     half = (first["difference_high"] - first["difference_low"]) / 2
     error = abs(first["difference"]) / stats.t.isf(first["p_value"] / 2, first["people"] - 1)
@@ -213,7 +219,7 @@ def test_discovered_pairs_are_those_of_benjamini_and_hochberg(found: Exploration
     assert half == pytest.approx(adjusted * error, rel=1e-6)
 
 
-def test_correlations_are_pearsons(found: Exploration, joined: pd.DataFrame) -> None:
+def test_correlations_are_pearsons(exploration: Exploration, joined: pd.DataFrame) -> None:
     year = joined["year"].astype(float)
     values = {
         "user's age": joined["age_group"].map(GROUP_AGES),
@@ -226,7 +232,7 @@ def test_correlations_are_pearsons(found: Exploration, joined: pd.DataFrame) -> 
         "day of the week": joined["rated_at"].dt.weekday,
         "day of the rating": joined["rated_at"].dt.floor("D").astype("int64") // 10**9,
     }
-    table = found.tables["correlations"].set_index("number")
+    table = exploration.tables["correlations"].set_index("number")
     assert list(table.index) == list(values)
     for name, value in values.items():
         assert table.loc[name, "correlation"] == pytest.approx(
@@ -234,7 +240,9 @@ def test_correlations_are_pearsons(found: Exploration, joined: pd.DataFrame) -> 
         )
 
 
-def test_movies_by_count_by_shrunk_like_rate_and_by_spread(found: Exploration, joined: pd.DataFrame) -> None:
+def test_movies_by_count_by_shrunk_like_rate_and_by_spread(
+    exploration: Exploration, joined: pd.DataFrame
+) -> None:
     movies = joined.groupby("movie_id").agg(
         title=("title", "first"), ratings=("rating", "size"), liked=("liked", "sum"), mean=("rating", "mean"),
         deviation=("rating", "std"),
@@ -252,7 +260,7 @@ def test_movies_by_count_by_shrunk_like_rate_and_by_spread(found: Exploration, j
         expected = chosen.assign(rank=chosen[order].round(12)).sort_values(
             ["rank", "movie_id"], ascending=[False, True]
         )
-        table = found.tables[name]
+        table = exploration.tables[name]
         assert list(table["title"]) == list(expected["title"].head(20))
         assert table["mean_stars"].tolist() == pytest.approx(expected["mean"].head(20).tolist(), rel=1e-12)
         assert table.iloc[:, -1].tolist() == pytest.approx(
@@ -263,21 +271,21 @@ def test_movies_by_count_by_shrunk_like_rate_and_by_spread(found: Exploration, j
         )
 
 
-def test_genres_that_go_together(found: Exploration, tables: dict[str, pd.DataFrame]) -> None:
+def test_genres_that_go_together(exploration: Exploration, tables: dict[str, pd.DataFrame]) -> None:
     pairs = tables["movies"][["movie_id", "genres"]].explode("genres").dropna()
     both = pairs.merge(pairs, on="movie_id").groupby(["genres_x", "genres_y"]).size().reset_index()
     both.columns = ["genre", "other", "movies"]
-    assert_frame_equal(found.tables["genres_together"], both, check_dtype=False)
+    assert_frame_equal(exploration.tables["genres_together"], both, check_dtype=False)
 
 
-def test_the_long_tail_has_everybody_in_it(found: Exploration, joined: pd.DataFrame) -> None:
+def test_the_long_tail_has_everybody_in_it(exploration: Exploration, joined: pd.DataFrame) -> None:
     per_user = joined.groupby("user_id").size()
-    for row in found.tables["ratings_per_user"].to_dict("records"):
+    for row in exploration.tables["ratings_per_user"].to_dict("records"):
         inside = per_user.between(row["first"], row["last"])
         assert row["people"] == inside.sum() >= RULES["min_cell"]
         assert row["ratings"] == per_user[inside].sum()
-    assert found.tables["ratings_per_user"]["people"].sum() == len(per_user)
-    assert found.tables["ratings_per_movie"]["movies"].sum() == joined["movie_id"].nunique()
+    assert exploration.tables["ratings_per_user"]["people"].sum() == len(per_user)
+    assert exploration.tables["ratings_per_movie"]["movies"].sum() == joined["movie_id"].nunique()
 
 
 def jobs_of(spark: SparkSession, tables: dict[str, pd.DataFrame]) -> int:
@@ -304,6 +312,6 @@ def test_a_like_rate_without_any_difference_between_people_has_no_interval() -> 
             "ratings_liked": [30, 8], "liked_squared": [30, 4],
         }
     )  # fmt: skip
-    found = rates.with_like_rate(cells)
-    assert found["like_rate"].tolist() == [1.0, 0.5]
-    assert found[["low", "high"]].isna().all(axis=None)
+    table = rates.with_like_rate(cells)
+    assert table["like_rate"].tolist() == [1.0, 0.5]
+    assert table[["low", "high"]].isna().all(axis=None)

@@ -12,8 +12,8 @@ from movierate_spark.features.factors import (
     RANK,
     RIDGE_MOVIE,
     RIDGE_USER,
+    after_sweeps,
     first_vectors,
-    learnt,
     movie_vectors,
     scores,
     sweep_sums,
@@ -48,10 +48,10 @@ def ridge(vectors: np.ndarray, values: np.ndarray, penalty: float) -> np.ndarray
 
 
 def test_first_vectors_follow_from_the_movies_id_alone() -> None:
-    found = first_vectors(np.array([1, 2, 3_952, 2**40]))
-    assert (found[2] == first_vectors(np.array([3_952]))[0]).all()
-    assert len(np.unique(found)) == found.size
-    assert np.abs(found).max() < 0.2
+    vectors = first_vectors(np.array([1, 2, 3_952, 2**40]))
+    assert (vectors[2] == first_vectors(np.array([3_952]))[0]).all()
+    assert len(np.unique(vectors)) == vectors.size
+    assert np.abs(vectors).max() < 0.2
     assert abs(first_vectors(np.arange(10_000)).mean()) < 0.001
 
 
@@ -59,7 +59,7 @@ def test_first_vectors_follow_from_the_movies_id_alone() -> None:
 @given(deviation_tables)
 def test_a_sweep_is_that_of_plain_ridge_regressions(users: list[dict[int, int]]) -> None:
     vectors = vectors_of()[:MOVIES]
-    found = learnt([matrix(users)], vectors, sweeps=1)
+    solution = after_sweeps([matrix(users)], vectors, sweeps=1)
     own = [
         ridge(vectors[list(rated)], np.array(list(rated.values())) / DEVIATION_UNITS, RIDGE_USER)
         for rated in users
@@ -68,7 +68,7 @@ def test_a_sweep_is_that_of_plain_ridge_regressions(users: list[dict[int, int]])
         raters = [i for i, rated in enumerate(users) if movie in rated]
         values = np.array([users[i][movie] for i in raters]) / DEVIATION_UNITS
         known = np.array([own[i] for i in raters]).reshape(-1, RANK)
-        assert found[movie] == pytest.approx(ridge(known, values, RIDGE_MOVIE), abs=1e-7)
+        assert solution[movie] == pytest.approx(ridge(known, values, RIDGE_MOVIE), abs=1e-7)
 
 
 @unhurried
@@ -86,7 +86,7 @@ def test_a_sweep_is_the_same_to_the_bit_however_users_are_dealt_out(
 
 
 def test_a_movie_without_ratings_has_no_vector() -> None:
-    assert not learnt([matrix([{0: 500}])], vectors_of()[:MOVIES], sweeps=2)[1:].any()
+    assert not after_sweeps([matrix([{0: 500}])], vectors_of()[:MOVIES], sweeps=2)[1:].any()
 
 
 def test_planted_taste_is_found() -> None:
@@ -97,7 +97,7 @@ def test_planted_taste_is_found() -> None:
     values = np.rint(np.where(seen, true, 0) * DEVIATION_UNITS).astype(np.int64)
     row, movie = np.nonzero(seen)
     ratings = sp.csr_array((values[seen], (row, movie)), shape=true.shape)
-    vectors = learnt([ratings], first_vectors(np.arange(40)), sweeps=10)
+    vectors = after_sweeps([ratings], first_vectors(np.arange(40)), sweeps=10)
     people = np.array([ridge(vectors[seen[i]], true[i, seen[i]], RIDGE_USER) for i in range(300)])
     assert np.corrcoef((people @ vectors.T)[~seen], true[~seen])[0, 1] > 0.95
 
@@ -110,51 +110,53 @@ def test_planted_taste_is_found() -> None:
 def test_a_users_vector_is_a_ridge_regression_of_what_he_looks_back_at(
     monkeypatch: pytest.MonkeyPatch,
     log: list[Rating],
-    asked: list[tuple[int, int, int]],
+    queries: list[tuple[int, int, int]],
     last: int,
     at_once: int,
 ) -> None:
     monkeypatch.setattr(factors, "PLACES_AT_ONCE", at_once)
-    asked, vectors, residual = sorted(asked), vectors_of(), column(log, "value")
-    rows, ratings = rows_of(log, asked), look_back(log, last=last)
-    found = user_vectors(ratings, residual, vectors, rows)
-    for i, (user, _, _) in enumerate(asked):
+    queries, vectors, residual = sorted(queries), vectors_of(), column(log, "value")
+    rows, ratings = rows_of(log, queries), look_back(log, last=last)
+    solutions = user_vectors(ratings, residual, vectors, rows)
+    for i, (user, _, _) in enumerate(queries):
         places = looked_at(log, user, int(rows.end[i]), last=last)
         above = residual[places] / DEVIATION_UNITS - rows.level[i]
         known = vectors[[log[place].movie for place in places]].reshape(-1, RANK)
-        assert found[i] == pytest.approx(ridge(known, above, RIDGE_USER), abs=1e-7)
+        assert solutions[i] == pytest.approx(ridge(known, above, RIDGE_USER), abs=1e-7)
     assert scores(ratings, residual, vectors, rows) == pytest.approx(
-        (found * vectors[rows.movie]).sum(axis=1)
+        (solutions * vectors[rows.movie]).sum(axis=1)
     )
 
 
 @unhurried
 @given(logs, requests, lasts, st.sets(st.integers(0, 4)))
 def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
-    log: list[Rating], asked: list[tuple[int, int, int]], last: int, some: set[int]
+    log: list[Rating], queries: list[tuple[int, int, int]], last: int, some: set[int]
 ) -> None:
-    asked, found = sorted(asked), {}
+    queries, results = sorted(queries), {}
     for users in ({0, 1, 2, 3, 4}, some, {0, 1, 2, 3, 4} - some):
-        part, wanted = [r for r in log if r.user in users], [i for i, a in enumerate(asked) if a[0] in users]
-        rows = rows_of(part, [asked[i] for i in wanted])
+        part, index = [r for r in log if r.user in users], [i for i, a in enumerate(queries) if a[0] in users]
+        rows = rows_of(part, [queries[i] for i in index])
         values = scores(look_back(part, last=last), column(part, "value"), vectors_of(), rows)
-        for i, value in zip(wanted, values.tolist(), strict=True):
-            assert found.setdefault(i, value) == value
+        for i, value in zip(index, values.tolist(), strict=True):
+            assert results.setdefault(i, value) == value
 
 
 @unhurried
 @given(logs, logs, requests, lasts)
 def test_a_score_knows_nothing_of_its_second_and_later_ones(
-    log: list[Rating], other: list[Rating], asked: list[tuple[int, int, int]], last: int
+    log: list[Rating], other: list[Rating], queries: list[tuple[int, int, int]], last: int
 ) -> None:
     before = [rating for rating in log if rating.second < 8]
     changed = sorted([*before, *(rating for rating in other if rating.second >= 8)])
-    asked = sorted(request for request in asked if request[1] <= 8)
-    found = [
-        scores(look_back(some, last=last), column(some, "value"), vectors_of(), rows_of(some, asked)).tolist()
+    queries = sorted(request for request in queries if request[1] <= 8)
+    results = [
+        scores(
+            look_back(some, last=last), column(some, "value"), vectors_of(), rows_of(some, queries)
+        ).tolist()
         for some in (log, before, changed)
     ]
-    assert found[0] == found[1] == found[2]
+    assert results[0] == results[1] == results[2]
 
 
 def test_who_has_rated_nothing_is_expected_to_rate_as_usual() -> None:

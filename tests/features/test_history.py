@@ -190,8 +190,8 @@ def test_history_equals_that_of_spark_windows(spark: SparkSession) -> None:
     order = ["user_id", "movie_id", "at"]
     actual = history(frame).sort(order).select(names).collect()
     expected = by_windows(frame).sort(order).select(names).collect()
-    for found, wanted in zip(actual, expected, strict=True):
-        assert tuple(found) == pytest.approx(tuple(wanted), abs=1e-5)
+    for row, twin in zip(actual, expected, strict=True):
+        assert tuple(row) == pytest.approx(tuple(twin), abs=1e-5)
 
 
 # ---- nothing leaks, and nothing depends on how rows are laid out --------------------------------
@@ -218,10 +218,10 @@ def test_features_before_a_cut_do_not_change_when_the_future_does(spark: SparkSe
         frame = history(timeline(spark, given_rows), task_max_rows=max_rows)
         return sorted(map(str, frame.where(F.col("at") < F.lit(at_cut)).collect()))
 
-    found = before_the_cut(past + future, max_rows=1_000)
-    assert min(len(found), len(future)) >= 15
-    assert before_the_cut(past, max_rows=1_000) == found
-    assert before_the_cut(past + relabelled, max_rows=3) == found
+    texts = before_the_cut(past + future, max_rows=1_000)
+    assert min(len(texts), len(future)) >= 15
+    assert before_the_cut(past, max_rows=1_000) == texts
+    assert before_the_cut(past + relabelled, max_rows=3) == texts
 
 
 def described(rows: list[Row]) -> list[dict[str, object]]:
@@ -259,13 +259,13 @@ def in_one_task(rows: list[Row]) -> dict[str, list[float]]:
             "prior_like_rate": [0.5] * len(user),
         }
     )
-    found = {}
+    result = {}
     for task in (movie_history, user_history):
         columns = task(table, options(), 4.0)
-        found |= columns
+        result |= columns
         for name, values in columns.items():
             table = table.append_column(name, pa.array(values))
-    return {name: values[: len(rows)].tolist() for name, values in found.items() if name != "residual"}
+    return {name: values[: len(rows)].tolist() for name, values in result.items() if name != "residual"}
 
 
 # Two users and many movies, so that the last five ratings begin within a second.
@@ -295,7 +295,7 @@ def test_no_column_sees_the_future(rows: list[Row], cut: int, seed: random.Rando
 @given(rows=logs, stars=st.sampled_from([None, 1.0, 4.5]))
 def test_no_column_reads_its_own_label_nor_that_of_its_second(rows: list[Row], stars: float | None) -> None:
     last = max(row[2] for row in rows)
-    blind: list[Row] = [(u, m, s, stars if s == last else given) for u, m, s, given in rows]
+    blind: list[Row] = [(u, m, s, stars if s == last else label) for u, m, s, label in rows]
     assert in_one_task(blind) == in_one_task(rows)
 
 
@@ -311,13 +311,13 @@ def test_no_column_depends_on_the_order_of_rows(rows: list[Row], seed: random.Ra
 def test_a_rows_own_label_is_not_read(spark: SparkSession) -> None:
     before: list[Row] = [(1, 2, 0, 5.0), (2, 2, 10, 1.0), (1, 3, 20, 3.0)]
     columns = [*MOVIE_COLUMNS, *USER_COLUMNS]
-    found = {
+    values = {
         tuple(
             history(timeline(spark, [*before, (1, 2, DAY, label)])).sort("at").select(columns).collect()[-1]
         )
         for label in (None, 1.0, 5.0)
     }
-    assert len(found) == 1
+    assert len(values) == 1
 
 
 def many_ratings() -> list[Row]:
@@ -363,27 +363,27 @@ def tastes(spark: SparkSession, at: int, **changes: float) -> dict[int, tuple[ob
     tables = broadcast_tables(
         spark, movies, [None] * 10, np.array([DAY]), iter([BlockTables(table, vectors)])
     )
-    asked: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
-    frame = with_priors(timeline(spark, [*many_ratings(), *asked]), min_rating=4.0).localCheckpoint()
+    requests: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
+    frame = with_priors(timeline(spark, [*many_ratings(), *requests]), min_rating=4.0).localCheckpoint()
     rows = rows_by_user(frame, chosen)
-    found = tastes_as_of(rows, chosen, tables, at=datetime.fromtimestamp(at, UTC), movie_id=-1).collect()
-    assert len({row["user_id"] for row in found}) == len(found)
-    return {user: tuple(rest) for user, *rest in found}
+    records = tastes_as_of(rows, chosen, tables, at=datetime.fromtimestamp(at, UTC), movie_id=-1).collect()
+    assert len({row["user_id"] for row in records}) == len(records)
+    return {user: tuple(rest) for user, *rest in records}
 
 
 def test_tastes_are_of_the_last_ratings_of_earlier_seconds_also_if_a_users_rows_are_split(
     spark: SparkSession,
 ) -> None:
     at = DAY + 14 * 9_000
-    found = tastes(spark, at)
+    result = tastes(spark, at)
     rated = sorted((u, second, m) for u, m, second, stars in many_ratings() if stars and second < at)
     for user in range(8):
         latest = {m: second for u, second, m in rated if u == user}
         last = sorted((second, m) for m, second in latest.items())[-7:]
-        movies, residuals, vector = found.pop(user)
+        movies, residuals, vector = result.pop(user)
         assert movies == [m // 3 for _, m in last if m % 3 == 0]
         assert (len(residuals), len(vector), any(vector)) == (len(movies), RANK, bool(movies))
-    assert not found
+    assert not result
     assert tastes(spark, at, task_max_rows=8) == tastes(spark, at)
     assert tastes(spark, DAY - 1) == {}
 
@@ -406,11 +406,11 @@ def test_no_task_exceeds_its_rows_if_all_requests_are_for_one_movie(spark: Spark
     ratings += [(u, m, u, 3.0) for u in range(1, 40) for m in range(3, 40)]
     frame = timeline(spark, ratings)
     midnight = F.timestamp_seconds(F.lit(10 * DAY))
-    asked = spark.range(1, 4_001).select(
+    requests = spark.range(1, 4_001).select(
         F.col("id").alias("user_id"), F.lit(2).cast("long").alias("movie_id")
     )
-    asked = asked.withColumn("at", midnight)
-    whole = frame.unionByName(asked, allowMissingColumns=True)
+    requests = requests.withColumn("at", midnight)
+    whole = frame.unionByName(requests, allowMissingColumns=True)
     tasks, largest = largest_task(whole, "movie_id", task_max_rows=200)
     assert (tasks <= 60, largest <= 200) == (True, True)
     tasks, largest = largest_task(whole, "user_id", task_max_rows=200)

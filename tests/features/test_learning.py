@@ -48,21 +48,21 @@ def plain_cells(learnt: Study) -> list[dict[tuple[int, int], float]]:
     replaced_at = next_of_same(user * 1_000 + movie)
     ratings = lookback(user, movie, replaced_at, movies=len(movie_id), last=LAST)
     deviation = deviate(log["residual"].to_numpy(), log["user_residual"].to_numpy())
-    sums, found = no_pairs(0, len(movie_id), movies=len(movie_id)), []
+    sums, blocks = no_pairs(0, len(movie_id), movies=len(movie_id)), []
     for block in range(len(begins)):
         own_block = time_block(log["second"].to_numpy(), begins)
         add_block(sums, ratings, deviation, own_block, block=block)
         ((_, every),) = weights(sums, sums.products.diagonal())
         row, column, weight = top(every, kept=KEPT)
         pairs = zip(movie_id[row], movie_id[column], strict=True)
-        found.append(dict(zip(pairs, weight.astype(np.float32).tolist(), strict=True)))
-    return found
+        blocks.append(dict(zip(pairs, weight.astype(np.float32).tolist(), strict=True)))
+    return blocks
 
 
 def plain_vectors(learnt: Study) -> list[np.ndarray]:
     """Each block's vectors, from a table of the ratings that stand when it begins."""
     log, movie_id = learnt.ratings, learnt.tables.movie_id
-    of_movies, found = factors.first_vectors(movie_id), []
+    of_movies, blocks = factors.first_vectors(movie_id), []
     for number, begin in enumerate(learnt.tables.begins):
         before = log[log["second"] < begin].sort_values("second")
         stand = before.drop_duplicates(["user_id", "movie_id"], keep="last")
@@ -70,9 +70,9 @@ def plain_vectors(learnt: Study) -> list[np.ndarray]:
         at = (stand["user_id"].to_numpy(), np.searchsorted(movie_id, stand["movie_id"]))
         table = sp.csr_array((deviation, at), shape=(20, len(movie_id)))
         sweeps = learning.SWEEPS if number else learning.FIRST_SWEEPS
-        of_movies = factors.learnt([table], of_movies, sweeps=sweeps)
-        found.append(of_movies)
-    return found
+        of_movies = factors.after_sweeps([table], of_movies, sweeps=sweeps)
+        blocks.append(of_movies)
+    return blocks
 
 
 def test_the_log_has_what_makes_it_hard(learnt: Study) -> None:
@@ -87,9 +87,9 @@ def test_the_log_has_what_makes_it_hard(learnt: Study) -> None:
 
 
 def test_neighbours_are_those_of_all_users_at_once(learnt: Study) -> None:
-    found = [cells(learnt.tables, number) for number in range(1, len(learnt.tables.begins) + 1)]
-    assert found == plain_cells(learnt)
-    assert min(map(len, found)) > 10
+    blocks = [cells(learnt.tables, number) for number in range(1, len(learnt.tables.begins) + 1)]
+    assert blocks == plain_cells(learnt)
+    assert min(map(len, blocks)) > 10
 
 
 def test_vectors_are_those_of_a_table_of_all_users(learnt: Study) -> None:
@@ -122,14 +122,14 @@ def differing(one: TasteTables, other: TasteTables, *, until: int) -> list[str]:
     begins = one.begins[one.begins <= until]
     if begins.tolist() != other.begins[other.begins <= until].tolist():
         return ["borders"]
-    movies, found = sorted({*one.movie_id, *other.movie_id}), []
+    movies, differences = sorted({*one.movie_id, *other.movie_id}), []
     for number in range(1, len(begins) + 1):
         if cells(one, number) != cells(other, number):
-            found.append(f"neighbours {number}")
+            differences.append(f"neighbours {number}")
         apart = vectors(one, number, movies) - vectors(other, number, movies)
         if np.abs(apart).max() > 1e-9:
-            found.append(f"vectors {number}")
-    return found
+            differences.append(f"vectors {number}")
+    return differences
 
 
 def columns_differ(one: Any, other: Any, *, until: int) -> bool:
@@ -189,8 +189,8 @@ def test_tables_and_columns_are_the_same_at_any_partitioning(
 def vectors_of_one_task(learnt: Study, begins: Ints) -> list[Floats]:
     ordered = learnt.ratings.sort_values(["user_id", "second", "movie_id"])
     batches = pa.Table.from_pandas(ordered, preserve_index=False).to_batches(max_chunksize=50)
-    found = learning._all_blocks(iter(batches), (learnt.tables.movie_id, begins), deviate)
-    return [np.array(batch["vectors"][0].as_py()).reshape(-1, factors.RANK) for batch in found]
+    blocks = learning._all_blocks(iter(batches), (learnt.tables.movie_id, begins), deviate)
+    return [np.array(batch["vectors"][0].as_py()).reshape(-1, factors.RANK) for batch in blocks]
 
 
 def test_vectors_of_several_tasks_are_those_of_one(
@@ -200,10 +200,10 @@ def test_vectors_of_several_tasks_are_those_of_one(
     monkeypatch.setattr(learning, "SWEEPS", 1)
     begins = np.array([-10, *learnt.tables.begins[[0, 3, -1]]])
     log = learning.Log(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
-    found = list(learning._vectors(log, deviate, task_max_rows=120))
+    arrays = list(learning._vectors(log, deviate, task_max_rows=120))
     expected = vectors_of_one_task(learnt, begins)
-    assert [each.any() for each in found] == [False, True, True, True]
-    assert np.array(found) == pytest.approx(np.array(expected), abs=1e-9)
+    assert [each.any() for each in arrays] == [False, True, True, True]
+    assert np.array(arrays) == pytest.approx(np.array(expected), abs=1e-9)
 
 
 # ---- a task's batches -----------------------------------------------------------------------------
@@ -222,7 +222,7 @@ def task_rows(learnt: Study) -> pa.Table:
 
 def neighbour_task(learnt: Study, batches: list[pa.RecordBatch]) -> list[dict[str, Any]]:
     tables = learnt.tables
-    found = learning._neighbour_task(
+    output = learning._neighbour_task(
         iter(batches),
         log=(tables.movie_id, tables.begins),
         edges=[0, len(tables.movie_id)],
@@ -230,7 +230,7 @@ def neighbour_task(learnt: Study, batches: list[pa.RecordBatch]) -> list[dict[st
         last=LAST,
         kept=KEPT,
     )
-    return pa.Table.from_batches(list(found)).to_pylist()
+    return pa.Table.from_batches(list(output)).to_pylist()
 
 
 @pytest.mark.parametrize("batch", [1, 3, 50, 10_000])
@@ -238,14 +238,14 @@ def neighbour_task(learnt: Study, batches: list[pa.RecordBatch]) -> list[dict[st
 def test_users_and_blocks_may_be_cut_anywhere_by_batches(
     monkeypatch: pytest.MonkeyPatch, learnt: Study, batch: int, at_once: int
 ) -> None:
-    given = task_rows(learnt)
-    whole = neighbour_task(learnt, given.to_batches())
+    table = task_rows(learnt)
+    whole = neighbour_task(learnt, table.to_batches())
     monkeypatch.setattr(learning, "ROWS_AT_ONCE", at_once)
-    batches = given.to_batches(max_chunksize=batch)
+    batches = table.to_batches(max_chunksize=batch)
     empty = batches[0].slice(0, 0)
     cut = [empty, *batches, empty]
     tables = list(learning._whole_users(iter(cut)))
-    assert pa.concat_tables(tables).equals(given)
+    assert pa.concat_tables(tables).equals(table)
     users = [set(zip(t["block"].to_pylist(), t["user_id"].to_pylist(), strict=True)) for t in tables]
     assert sum(map(len, users)) == len(set().union(*users))
     assert all(len({block for block, _ in some}) == 1 for some in users)

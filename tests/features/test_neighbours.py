@@ -92,9 +92,9 @@ def test_sums_are_those_of_a_plain_loop(
             products[log[a].movie, log[b].movie] += log[a].value * log[b].value
             counts[log[a].movie, log[b].movie] += 1
     for movies in (range(cut), range(cut, MOVIES)):
-        found = summed(log, last=last, until_block=block, movies=movies)
-        assert found.products.tolist() == products[movies.start : movies.stop].tolist()
-        assert found.counts.tolist() == counts[movies.start : movies.stop].tolist()
+        sums = summed(log, last=last, until_block=block, movies=movies)
+        assert sums.products.tolist() == products[movies.start : movies.stop].tolist()
+        assert sums.counts.tolist() == counts[movies.start : movies.stop].tolist()
 
 
 @unhurried
@@ -114,18 +114,16 @@ def test_sums_before_a_block_know_nothing_of_it(
     first_second = 5 * (block + 1)
     before = [rating for rating in log if rating.second < first_second]
     instead = [rating for rating in other if rating.second >= first_second]
-    found = [
-        summed(some, last=last, until_block=block) for some in (log, before, sorted([*before, *instead]))
-    ]
-    for changed in found[1:]:
-        assert found[0].products.tolist() == changed.products.tolist()
-        assert found[0].counts.tolist() == changed.counts.tolist()
+    sums = [summed(some, last=last, until_block=block) for some in (log, before, sorted([*before, *instead]))]
+    for changed in sums[1:]:
+        assert sums[0].products.tolist() == changed.products.tolist()
+        assert sums[0].counts.tolist() == changed.counts.tolist()
 
 
 def test_a_deviation_is_the_residual_above_the_users_level() -> None:
     residual = np.array([2**20, -(2**19)])
-    found = deviations(residual, np.array([0.25, 0.0]), residual_units=2**20)
-    assert found.tolist() == [768, -512]
+    values = deviations(residual, np.array([0.25, 0.0]), residual_units=2**20)
+    assert values.tolist() == [768, -512]
 
 
 # ---- weights and tables -------------------------------------------------------------------------
@@ -133,15 +131,15 @@ def test_a_deviation_is_the_residual_above_the_users_level() -> None:
 
 def test_a_weight_is_the_squared_cosine_drawn_towards_zero() -> None:
     sums = PairSums(0, np.array([[16, 10], [10, 25]]), np.array([[4, 3], [3, 5]], dtype=np.int32))
-    ((movie, found),) = weights(sums, np.array([16, 25]))
+    ((movie, matrix),) = weights(sums, np.array([16, 25]))
     expected = (10 / (4 * 5) * (3 / (3 + SUPPORT))) ** 2
     assert movie == 0
-    assert found == pytest.approx(np.array([[0.0, expected], [expected, 0.0]]), abs=1e-15)
+    assert matrix == pytest.approx(np.array([[0.0, expected], [expected, 0.0]]), abs=1e-15)
 
 
 def test_what_is_rated_contrarily_or_never_weighs_nothing() -> None:
     sums = PairSums(0, np.array([[4, -1, 0], [-1, 4, 0], [0, 0, 0]]), np.full((3, 3), 9, dtype=np.int32))
-    assert not any(found.any() for _, found in weights(sums, np.array([4, 4, 0])))
+    assert not any(matrix.any() for _, matrix in weights(sums, np.array([4, 4, 0])))
 
 
 def test_weights_are_the_same_in_both_directions_and_by_ranges(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,10 +149,10 @@ def test_weights_are_the_same_in_both_directions_and_by_ranges(monkeypatch: pyte
     products, counts = values.T @ values, random.integers(1, 9, (9, 9)).astype(np.int32)
     counts = np.maximum(counts, counts.T)
     squares = products.diagonal().copy()
-    whole = np.vstack([found for _, found in weights(PairSums(0, products, counts), squares)])
+    whole = np.vstack([matrix for _, matrix in weights(PairSums(0, products, counts), squares)])
     part = list(weights(PairSums(4, products[4:], counts[4:]), squares))
     assert (whole == whole.T).all()
-    assert (whole[4:] == np.vstack([found for _, found in part])).all()
+    assert (whole[4:] == np.vstack([matrix for _, matrix in part])).all()
     assert [movie for movie, _ in part] == [4, 5, 6, 7, 8]
 
 
@@ -198,10 +196,10 @@ def test_a_score_is_the_weighted_mean_above_the_users_level() -> None:
     table = neighbours.neighbours(np.array([3, 3]), np.array([0, 2]), np.array([0.5, 0.25]), movies=5, kept=2)
     rows = rows_of(log, [(0, 2, 3), (0, 3, 3)])
     level = rows.level
-    found = scores(look_back(log, last=9), np.array([1.0, 5.0, -1.0]), table, rows).score
+    values = scores(look_back(log, last=9), np.array([1.0, 5.0, -1.0]), table, rows).score
     first = 0.5 * (1.0 - level[0]) / (0.5 + DOUBT)
     both = (0.5 * (1.0 - level[1]) + 0.25 * (-1.0 - level[1])) / (0.75 + DOUBT)
-    assert found == pytest.approx([first, both], abs=1e-12)
+    assert values == pytest.approx([first, both], abs=1e-12)
 
 
 @unhurried
@@ -209,39 +207,39 @@ def test_a_score_is_the_weighted_mean_above_the_users_level() -> None:
 def test_scores_are_those_of_a_plain_loop(
     monkeypatch: pytest.MonkeyPatch,
     log: list[Rating],
-    asked: list[tuple[int, int, int]],
+    queries: list[tuple[int, int, int]],
     last: int,
     kept: int,
     seed: int,
     at_once: int,
 ) -> None:
     monkeypatch.setattr(neighbours, "CELLS_AT_ONCE", at_once)
-    asked = sorted(asked)
-    table, rows = random_table(kept, seed), rows_of(log, asked)
+    queries = sorted(queries)
+    table, rows = random_table(kept, seed), rows_of(log, queries)
     residual = column(log, "value") / 1000
-    found = scores(look_back(log, last=last), residual, table, rows).score
-    for i, (user, _, movie) in enumerate(asked):
+    values = scores(look_back(log, last=last), residual, table, rows).score
+    for i, (user, _, movie) in enumerate(queries):
         above = total = 0.0
         for place in looked_at(log, user, int(rows.end[i]), last=last):
             for neighbour, weight in zip(table.neighbour[movie], table.weight[movie].tolist(), strict=True):
                 if neighbour == log[place].movie:
                     total += weight
                     above += weight * (residual[place] - rows.level[i])
-        assert found[i] == pytest.approx(above / (total + DOUBT), abs=1e-12)
+        assert values[i] == pytest.approx(above / (total + DOUBT), abs=1e-12)
 
 
 @unhurried
 @given(logs, requests, lasts, st.sets(st.integers(0, 4)))
 def test_scores_are_the_same_to_the_bit_however_users_are_dealt_out(
-    log: list[Rating], asked: list[tuple[int, int, int]], last: int, some: set[int]
+    log: list[Rating], queries: list[tuple[int, int, int]], last: int, some: set[int]
 ) -> None:
-    asked, table, found = sorted(asked), random_table(3), {}
+    queries, table, results = sorted(queries), random_table(3), {}
     for users in ({0, 1, 2, 3, 4}, some, {0, 1, 2, 3, 4} - some):
-        part, wanted = [r for r in log if r.user in users], [i for i, a in enumerate(asked) if a[0] in users]
-        rows = rows_of(part, [asked[i] for i in wanted])
+        part, index = [r for r in log if r.user in users], [i for i, a in enumerate(queries) if a[0] in users]
+        rows = rows_of(part, [queries[i] for i in index])
         values = scores(look_back(part, last=last), column(part, "value") / 1000, table, rows).score
-        for i, value in zip(wanted, values.tolist(), strict=True):
-            assert found.setdefault(i, value) == value
+        for i, value in zip(index, values.tolist(), strict=True):
+            assert results.setdefault(i, value) == value
 
 
 def test_ratings_of_movies_that_the_table_does_not_have_do_not_replace_each_other() -> None:
@@ -249,5 +247,5 @@ def test_ratings_of_movies_that_the_table_does_not_have_do_not_replace_each_othe
     table = neighbours.neighbours(np.array([1]), np.array([0]), np.array([1.0]), movies=2, kept=1)
     rows = rows_of(log, [(0, 4, 1)] * 2)
     for last, expected in ((3, 1.0), (2, 0.0)):
-        found = scores(look_back(log, last=last, movies=2), rows.level[0] + np.ones(4), table, rows).score
-        assert found == pytest.approx([expected / (1 + DOUBT * bool(expected))] * 2)
+        values = scores(look_back(log, last=last, movies=2), rows.level[0] + np.ones(4), table, rows).score
+        assert values == pytest.approx([expected / (1 + DOUBT * bool(expected))] * 2)

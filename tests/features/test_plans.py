@@ -29,8 +29,8 @@ def requests(lake: Lake) -> DataFrame:
 
 def scans(text: str, table: str) -> list[set[str]]:
     """The columns that each scan of a lake's table reads."""
-    found = re.findall(r"Scan parquet.*", text)
-    of_table = [scan for scan in found if re.search(rf"/lake/{table}/", scan)]
+    lines = re.findall(r"Scan parquet.*", text)
+    of_table = [scan for scan in lines if re.search(rf"/lake/{table}/", scan)]
     return [set(re.findall(r"(\w+):", scan.partition("ReadSchema: struct<")[2])) for scan in of_table]
 
 
@@ -38,8 +38,8 @@ def scans(text: str, table: str) -> list[set[str]]:
 def test_features_need_no_python_per_row_and_no_join_of_every_pair(
     lake: Lake, settings: Settings, is_from_state: bool
 ) -> None:
-    given = lake if is_from_state else replace(lake, state=None)
-    text = plan(feature_rows(given, settings.features, min_rating=4.0, requests=requests(lake)))
+    source = lake if is_from_state else replace(lake, state=None)
+    text = plan(feature_rows(source, settings.features, min_rating=4.0, requests=requests(lake)))
     assert [name for name in (*ROW_BY_ROW, *EVERY_PAIR) if name in text] == []
     assert text.count("MapInArrow") == 2
 

@@ -27,9 +27,9 @@ def test_the_rows_of_sampled_users_are_those_that_they_have_among_everybodys(spa
     settings = options(task_max_rows=64)  # the heavy user lies in several segments
 
     def filled(by_user: DataFrame) -> list[str]:
-        found = complete_rows(by_user, movies(spark), settings, min_rating=4.0)
-        found = found.orderBy("user_id", "movie_id", "at")
-        return [repr(row) for row in found.collect()]
+        table = complete_rows(by_user, movies(spark), settings, min_rating=4.0)
+        table = table.orderBy("user_id", "movie_id", "at")
+        return [repr(row) for row in table.collect()]
 
     frame = with_priors(timeline(spark, rows()), min_rating=4.0).localCheckpoint()
     by_user = rows_by_user(frame, settings).persist()

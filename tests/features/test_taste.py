@@ -27,13 +27,13 @@ def looked_at(rows: pd.DataFrame, user: int, second: int) -> list[tuple[int, flo
 
 def plain(learnt: Study, rows: pd.DataFrame) -> pd.DataFrame:
     """The taste columns, row by row, and the three ratings that add most to the first: see ``named``."""
-    tables, found = learnt.tables, []
+    tables, records = learnt.tables, []
     weights = [cells(tables, number) for number in range(1, len(tables.begins) + 1)]
     for row in rows.itertuples():
         block = sum(begin <= row.second for begin in tables.begins)
         seen = looked_at(rows, row.user_id, row.second)
         if not block or not seen:
-            found.append((0.0, 0.0, []))
+            records.append((0.0, 0.0, []))
             continue
         movies, residuals, ratings = zip(*seen, strict=True)
         weight = np.array([weights[block - 1].get((row.movie_id, movie), 0.0) for movie in movies])
@@ -46,8 +46,8 @@ def plain(learnt: Study, rows: pd.DataFrame) -> pd.DataFrame:
         (movie,) = vectors(tables, block, [row.movie_id])
         shares = log1p(row.user_count) * weight * above / (weight.sum() + DOUBT)
         largest = sorted(zip(movies, ratings, shares, strict=True), key=lambda each: -abs(each[2]))
-        found.append((shares.sum(), user @ movie, [each for each in largest if each[2]][:3]))
-    return pd.DataFrame(found, columns=[*TASTE, "named"])
+        records.append((shares.sum(), user @ movie, [each for each in largest if each[2]][:3]))
+    return pd.DataFrame(records, columns=[*TASTE, "named"])
 
 
 def test_columns_are_those_of_their_definition(learnt: Study) -> None:
@@ -61,12 +61,12 @@ def test_columns_are_those_of_their_definition(learnt: Study) -> None:
 def test_the_ratings_that_add_most_are_told_with_their_share(learnt: Study) -> None:
     rows = learnt.with_tables(learnt.tables, shares=3)
     assert rows[TASTE].equals(learnt.columns[TASTE])
-    told = [[tuple(each.values()) for each in map(dict, row)] for row in rows["similar_ratings"]]
+    ratings = [[tuple(each.values()) for each in map(dict, row)] for row in rows["similar_ratings"]]
     expected = plain(learnt, rows)["named"].tolist()
-    for mine, theirs in zip(told, expected, strict=True):
+    for mine, theirs in zip(ratings, expected, strict=True):
         assert [each[:2] for each in mine] == [each[:2] for each in theirs]
         assert [each[2] for each in mine] == pytest.approx([each[2] for each in theirs], abs=1e-12)
-    assert {len(row) for row in told} == {0, 1, 2, 3}
+    assert {len(row) for row in ratings} == {0, 1, 2, 3}
 
 
 def test_in_block_0_and_for_unknown_movies_and_users_nothing_is_known(learnt: Study) -> None:
@@ -92,9 +92,9 @@ def test_a_row_gets_the_tables_of_its_time(learnt: Study) -> None:
 
 def test_after_the_end_of_training_the_newest_tables_are_used(learnt: Study) -> None:
     rows = learnt.columns
-    asked = rows[(rows["second"] >= END) & rows["rating"].isna()]
-    older = learnt.with_tables(learnt.tables.until(END - 1)).loc[asked.index]
-    known = (asked["movie_id"] != UNKNOWN) & (asked["user_count"] > 0)
+    requests = rows[(rows["second"] >= END) & rows["rating"].isna()]
+    older = learnt.with_tables(learnt.tables.until(END - 1)).loc[requests.index]
+    known = (requests["movie_id"] != UNKNOWN) & (requests["user_count"] > 0)
     assert known.sum() > 5
     for name in TASTE:
-        assert (asked.loc[known, name] != older.loc[known, name]).sum() > 3
+        assert (requests.loc[known, name] != older.loc[known, name]).sum() > 3

@@ -36,13 +36,13 @@ def tables_of(movie_id: list[int], begins: list[int]) -> TasteTables:
 
 def test_tables_are_read_as_they_were_written(spark: SparkSession, learnt: Study, tmp_path: Path) -> None:
     write_tables(learnt.tables, tmp_path / "taste")
-    found = read_tables(spark, tmp_path / "taste", kept=KEPT)
-    assert found.movie_id.tolist() == learnt.tables.movie_id.tolist()
-    assert found.titles == learnt.tables.titles
-    assert found.titles[:2] == ("Movie 1", None)
-    assert found.begins.tolist() == learnt.tables.begins.tolist()
-    for number in range(1, len(found.begins) + 1):
-        one, other = found.of_block(number), learnt.tables.of_block(number)
+    tables = read_tables(spark, tmp_path / "taste", kept=KEPT)
+    assert tables.movie_id.tolist() == learnt.tables.movie_id.tolist()
+    assert tables.titles == learnt.tables.titles
+    assert tables.titles[:2] == ("Movie 1", None)
+    assert tables.begins.tolist() == learnt.tables.begins.tolist()
+    for number in range(1, len(tables.begins) + 1):
+        one, other = tables.of_block(number), learnt.tables.of_block(number)
         for name in ("neighbour", "weight"):
             read, written = (getattr(block.neighbours, name) for block in (one, other))
             assert (read.dtype, read.tolist()) == (written.dtype, written.tolist())
@@ -55,9 +55,9 @@ def test_tables_without_neighbours_or_blocks_are_read_as_they_were_written(
     for begins in ([], [10, 20]):
         folder = tmp_path / str(len(begins))
         write_tables(tables_of([3, 7], begins), folder)
-        found = read_tables(spark, folder, kept=2)
-        assert (found.movie_id.tolist(), found.begins.tolist()) == ([3, 7], begins)
-        neighbours = [block.value.neighbours.neighbour.tolist() for block in found.blocks]
+        tables = read_tables(spark, folder, kept=2)
+        assert (tables.movie_id.tolist(), tables.begins.tolist()) == ([3, 7], begins)
+        neighbours = [block.value.neighbours.neighbour.tolist() for block in tables.blocks]
         assert neighbours == [[[2, 2]] * 3] * len(begins)
 
 

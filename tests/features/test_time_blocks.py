@@ -80,6 +80,6 @@ def test_each_border_is_the_first_second_after_enough_ratings(
 @unhurried
 @given(log, rule)
 def test_blocks_are_few_and_in_order(log: dict[int, int], rule: tuple[int, float]) -> None:
-    found = cut(log, *rule)
-    assert all(a < b for a, b in pairwise(found))
-    assert len(found) <= 1 + np.log(1 + sum(log.values())) / np.log(rule[1])
+    begins = cut(log, *rule)
+    assert all(a < b for a, b in pairwise(begins))
+    assert len(begins) <= 1 + np.log(1 + sum(log.values())) / np.log(rule[1])

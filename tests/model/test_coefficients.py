@@ -39,17 +39,17 @@ def test_standard_errors_are_of_the_observed_information_with_the_penalty(
 ) -> None:
     params = {"regParam": reg_param, "elasticNetParam": 0.0}
     model = logistic_regression(settings.train, **params).fit(vectors)
-    found = coefficient_table(vectors, model, NAMES, params)
+    entries = coefficient_table(vectors, model, NAMES, params)
     x, _ = design
     p = 1 / (1 + np.exp(-(x @ model.coefficients.toArray() + model.intercept)))
     used = np.column_stack([np.ones(len(x)), x[:, :2]])
     penalty = np.diag([0.0, *(len(x) * reg_param * x[:, :2].var(axis=0, ddof=1))])
     covariance = np.linalg.inv((used.T * (p * (1 - p))) @ used + penalty)
     expected = np.sqrt(np.diag(covariance))[1:]
-    assert [entry["standard_error"] for entry in found[:2]] == pytest.approx(expected, rel=1e-9)
-    assert [entry["feature"] for entry in found] == NAMES
-    assert [entry["indicator"] for entry in found] == [False, True, False]
-    assert [entry["deviation"] for entry in found] == pytest.approx(
+    assert [entry["standard_error"] for entry in entries[:2]] == pytest.approx(expected, rel=1e-9)
+    assert [entry["feature"] for entry in entries] == NAMES
+    assert [entry["indicator"] for entry in entries] == [False, True, False]
+    assert [entry["deviation"] for entry in entries] == pytest.approx(
         [*x[:, :2].std(axis=0, ddof=1), 0], abs=1e-9
     )
 
@@ -72,8 +72,8 @@ def test_a_lasso_and_a_zero_coefficient_have_no_standard_error(
 ) -> None:
     params = {"regParam": 0.05, "elasticNetParam": 1.0}
     model = logistic_regression(settings.train, **params).fit(vectors)
-    found = coefficient_table(vectors, model, NAMES, params)
-    assert [entry["standard_error"] for entry in found] == [None] * 3
+    entries = coefficient_table(vectors, model, NAMES, params)
+    assert [entry["standard_error"] for entry in entries] == [None] * 3
     ridge = {"regParam": 0.05, "elasticNetParam": 0.0}
     fitted = logistic_regression(settings.train, **ridge).fit(vectors)
     constant = coefficient_table(vectors, fitted, NAMES, ridge)[2]
@@ -86,6 +86,6 @@ def test_the_driver_is_sent_one_matrix_whatever_the_number_of_tasks(spark: Spark
         [(task, 10 * task, [float(task), 1.0]) for task in range(7)],
         "task int, rows long, sums array<double>",
     )
-    found = [tuple(row) for row in added_up(parts, groups=3).select("rows", "sums").collect()]
-    assert found == [(210, [21.0, 7.0])]
+    rows = [tuple(row) for row in added_up(parts, groups=3).select("rows", "sums").collect()]
+    assert rows == [(210, [21.0, 7.0])]
     assert added_up(parts.limit(0), groups=3).isEmpty()

@@ -74,7 +74,7 @@ def test_a_warm_start_ends_where_a_cold_one_does(
     grid = [{estimator.regParam: value, estimator.elasticNetParam: 0.0} for value in (0.001, 0.1, 0.01)]
     warm = dict(estimator.fitMultiple(parts(spark), grid))
     fit_from = LogisticPath.fit_from
-    monkeypatch.setattr(LogisticPath, "fit_from", lambda self, _, *given: fit_from(self, None, *given))
+    monkeypatch.setattr(LogisticPath, "fit_from", lambda self, _, *rest: fit_from(self, None, *rest))
     cold = dict(estimator.fitMultiple(parts(spark), grid))
     assert list(warm) == [1, 2, 0]
     for index in range(3):
@@ -92,9 +92,9 @@ def test_calibration_corrects_an_overconfident_logit(spark: SparkSession) -> Non
     rows = spark.createDataFrame(
         [(float(a), float(b)) for a, b in zip(logit, y, strict=True)], "logit double, label double"
     )
-    found = calibrate.fit_calibration(rows, method="platt")
-    assert found.slope == pytest.approx(0.5, abs=0.1)
-    assert found.intercept == pytest.approx(0.3, abs=0.1)
+    calibration = calibrate.fit_calibration(rows, method="platt")
+    assert calibration.slope == pytest.approx(0.5, abs=0.1)
+    assert calibration.intercept == pytest.approx(0.3, abs=0.1)
     assert calibrate.fit_calibration(rows, method="none") == Calibration(method="none")
 
 
@@ -102,11 +102,11 @@ def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: Spark
     # Logits of -2, 0 and 2, of which 10%, 10% and 60% are liked: a step, not a line.
     likes = {-2.0: 10, 0.0: 10, 2.0: 60}
     data = [(logit, float(i < count)) for logit, count in likes.items() for i in range(100)]
-    found = calibrate.fit_calibration(
+    calibration = calibrate.fit_calibration(
         spark.createDataFrame(data, "logit double, label double"), method="isotonic"
     )
-    asked = spark.createDataFrame([(-9.0,), (-2.0,), (0.0,), (1.0,), (2.0,), (9.0,)], "logit double")
-    actual = [row["p"] for row in asked.select(calibrated(F.col("logit"), found).alias("p")).collect()]
+    logits = spark.createDataFrame([(-9.0,), (-2.0,), (0.0,), (1.0,), (2.0,), (9.0,)], "logit double")
+    actual = [row["p"] for row in logits.select(calibrated(F.col("logit"), calibration).alias("p")).collect()]
     low, high = 10.5 / 101, 60.5 / 101
     assert actual == pytest.approx([low, low, low, (low + high) / 2, high, high])
 
@@ -137,11 +137,11 @@ def test_always_like_predicts_the_like_rate(spark: SparkSession) -> None:
         (0.0, 3.5, 3.0),
         (1.0, 2.5, 3.5),
     ]
-    found = baselines.fit_baselines(
+    models = baselines.fit_baselines(
         spark.createDataFrame(rows, "label double, user_mean double, movie_mean double")
     )
-    assert found["always_like"].intercept == pytest.approx(math.log(4 / 2))
-    assert set(found["user_movie_mean"].coefficients) == {"user_mean", "movie_mean"}
+    assert models["always_like"].intercept == pytest.approx(math.log(4 / 2))
+    assert set(models["user_movie_mean"].coefficients) == {"user_mean", "movie_mean"}
 
 
 def test_partitions_and_order_do_not_depend_on_the_input_partitioning(spark: SparkSession) -> None:

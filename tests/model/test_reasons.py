@@ -57,9 +57,9 @@ def test_ratings_of_similar_movies_are_named_and_taken_off_the_attribute(
 
 
 def test_the_largest_come_first_and_the_rest_is_other(spark: SparkSession, movies: DataFrame) -> None:
-    found = reasons(predicted(spark, (2, 4.0, 0.1), (1, 5.0, 0.4)), movies, count=2)
-    assert list(found) == ["because you rated Heat (1995) 5 stars", "film age when rated", "other"]
-    assert found["other"] == 1.3 - 0.8 + 0.5
+    contributions = reasons(predicted(spark, (2, 4.0, 0.1), (1, 5.0, 0.4)), movies, count=2)
+    assert list(contributions) == ["because you rated Heat (1995) 5 stars", "film age when rated", "other"]
+    assert contributions["other"] == 1.3 - 0.8 + 0.5
 
 
 def test_a_row_without_such_ratings_has_the_attributes_only(spark: SparkSession, movies: DataFrame) -> None:

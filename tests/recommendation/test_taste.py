@@ -69,15 +69,15 @@ def test_products_are_the_scores_of_all_pairs(log: list[Rating], last: int, seed
     level, own = rows.level.reshape(USERS, -1), users["user_spread"].to_numpy()[:, None]
     expected = (level + lift + by_factors) / (own * spread)
     movies = MovieTaste.of(learnt, index, lift, spread)
-    wanted = 2 * by_neighbours + 3 * by_factors + 5 * expected
+    total = 2 * by_neighbours + 3 * by_factors + 5 * expected
     for some in (slice(0, cut), slice(cut, USERS)):
         own_side = UserTaste.of(users.slice(some.start, some.stop - some.start), movies=MOVIES)
-        found = added_by_taste(own_side, movies, TasteCoefficients(2.0, 3.0, 5.0))
-        assert found == pytest.approx(wanted[some], abs=1e-10)
+        part = added_by_taste(own_side, movies, TasteCoefficients(2.0, 3.0, 5.0))
+        assert part == pytest.approx(total[some], abs=1e-10)
 
 
 def test_in_block_0_only_level_and_means_count() -> None:
     users = user_batch([], np.array([0.5, 0.0, 0.0, 0.0, 0.0]), tables(0), last=3)
     movies = MovieTaste.of(None, np.array([MOVIES], dtype=np.int32), np.array([0.25]), np.array([2.0]))
-    found = added_by_taste(UserTaste.of(users, movies=1), movies, TasteCoefficients(2.0, 3.0, 5.0))
-    assert found[:2, 0].tolist() == pytest.approx([5 * 0.75 / 2, 5 * 0.25 / (1.125 * 2)])
+    values = added_by_taste(UserTaste.of(users, movies=1), movies, TasteCoefficients(2.0, 3.0, 5.0))
+    assert values[:2, 0].tolist() == pytest.approx([5 * 0.75 / 2, 5 * 0.25 / (1.125 * 2)])

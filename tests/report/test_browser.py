@@ -29,14 +29,14 @@ class Opened:
     """A report in a page, and all that the page said and asked for."""
 
     def __init__(self, browser: Browser, report: Path, *, width: int = 1280, scheme: str = "light") -> None:
-        self.said: list[str] = []
-        self.asked: list[str] = []
+        self.messages: list[str] = []
+        self.urls: list[str] = []
         context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         self.page: Page = context.new_page()
-        self.page.on("console", lambda message: self.said.append(message.text))
-        self.page.on("pageerror", lambda error: self.said.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.said.append(dialog.message), dialog.dismiss()))
-        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("console", lambda message: self.messages.append(message.text))
+        self.page.on("pageerror", lambda error: self.messages.append(str(error)))
+        self.page.on("dialog", lambda dialog: (self.messages.append(dialog.message), dialog.dismiss()))
+        self.page.on("request", lambda request: self.urls.append(request.url))
         self.page.goto(report.as_uri())
         self.page.wait_for_selector(DRAWN, timeout=60_000)
 
@@ -62,8 +62,8 @@ def test_a_report_is_drawn_without_errors_requests_or_sideways_scrolling(
     assert page.evaluate("document.documentElement.scrollWidth") == WIDTHS[width]
     page.screenshot(path=tmp_path / "page.png", full_page=True)
     assert (tmp_path / "page.png").stat().st_size > 50_000
-    assert opened.said == []
-    assert opened.asked == [file.as_uri()]
+    assert opened.messages == []
+    assert opened.urls == [file.as_uri()]
     assert file.stat().st_size < 8_000_000
 
 
@@ -93,7 +93,7 @@ def test_hostile_titles_are_text_in_charts_tables_and_files(browser: Browser, si
     assert set(HOSTILE_TITLES) <= set(cells)
     assert all(any(label.rstrip("…") in title for label in labels) for title in HOSTILE_TITLES)
     assert opened.page.locator(".chart a").count() == 0
-    assert opened.said == []
+    assert opened.messages == []
     with (folder / "figures" / "most_rated.csv").open(encoding="utf-8", newline="") as file:
         titles = {row["title"] for row in csv.DictReader(file)}
     assert "'=cmd() (2000)" in titles

@@ -16,7 +16,7 @@ from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import Report, evaluation_report, exploration
 from movierate_spark.report.page import MISSING, Figure, formatted
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
-from movierate_spark.storage.documents import Ablated, Manifest, Metrics
+from movierate_spark.storage.documents import Ablation, Manifest, Metrics
 
 HOSTILE = "<script>alert(1)</script>"
 
@@ -49,12 +49,12 @@ class Page(HTMLParser):
         self.feed(page)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
+        values = dict(attrs)
         assert tag not in ("iframe", "img", "link", "object", "embed")
-        assert not any(name.startswith("on") or name == "src" for name in given)
-        self._inside = {"tag": tag, **given}
-        self.ids += [given["id"] or ""] if "id" in given else []
-        self.links += [given["href"] or ""] if "href" in given else []
+        assert not any(name.startswith("on") or name == "src" for name in values)
+        self._inside = {"tag": tag, **values}
+        self.ids += [values["id"] or ""] if "id" in values else []
+        self.links += [values["href"] or ""] if "href" in values else []
 
     def handle_endtag(self, _: str) -> None:
         self._inside = {}
@@ -67,12 +67,12 @@ class Page(HTMLParser):
 
 
 def test_every_link_of_the_contents_leads_somewhere_on_the_page() -> None:
-    found = report(metrics(leakage_cost={"time_split": {"as_of": figures(9)}}))
-    page = Page(found.html)
+    document = report(metrics(leakage_cost={"time_split": {"as_of": figures(9)}}))
+    page = Page(document.html)
     inside = {link.removeprefix("#") for link in page.links if link.startswith("#")}
     files = {link for link in page.links if not link.startswith("#")}
     assert inside <= set(page.ids)
-    assert files <= {f"figures/{name}.csv" for name in found.tables}
+    assert files <= {f"figures/{name}.csv" for name in document.tables}
     assert len(page.ids) == len(set(page.ids))
     assert "leakage" in page.ids
 
@@ -85,9 +85,9 @@ def test_the_figures_are_those_of_the_metrics() -> None:
     assert "2000-12-02 23:47:24 UTC" in text
 
 
-def ablated(without: str, worth: float) -> Ablated:
+def ablated(without: str, worth: float) -> Ablation:
     names = ("auc", "log_loss", "accuracy")
-    return Ablated(
+    return Ablation(
         without=without,
         features=9,
         seconds=1.25,
@@ -113,18 +113,18 @@ def test_the_ablation_says_what_each_family_is_worth_and_draws_those_that_can_be
 
 def test_a_segment_of_few_people_and_the_one_beside_it_are_not_shown() -> None:
     small = {"F": figures(20, auc=0.6111), "M": figures(80, auc=0.6222), "X": figures(90, auc=0.6333)}
-    found = report(metrics(segments={"gender": small}))
-    assert list(found.tables["by-gender"]["value"]) == ["X"]
-    assert "0.6333" in found.html
-    assert "0.6111" not in found.html
-    assert "0.6222" not in found.html
+    document = report(metrics(segments={"gender": small}))
+    assert list(document.tables["by-gender"]["value"]) == ["X"]
+    assert "0.6333" in document.html
+    assert "0.6111" not in document.html
+    assert "0.6222" not in document.html
 
 
 def test_a_measurement_of_too_few_people_has_no_figures_at_all() -> None:
-    found = report(metrics(people=10))
-    assert "0.7500" not in found.html
-    assert "fewer than 11 people" in found.html
-    assert not found.tables
+    document = report(metrics(people=10))
+    assert "0.7500" not in document.html
+    assert "fewer than 11 people" in document.html
+    assert not document.tables
 
 
 def test_a_figure_of_too_few_people_says_so_instead_of_being_drawn() -> None:
@@ -181,8 +181,8 @@ def test_the_curves_are_those_of_the_histogram() -> None:
 def test_hundredths_of_few_people_are_shown_together() -> None:
     few = histogram(people=5)
     few.loc[few["first"] == 0.8, "people"] = 30
-    found = evaluation_report(metrics(), manifest(), histogram=few, min_cell=11)
-    distribution = found.tables["distribution"]
+    document = evaluation_report(metrics(), manifest(), histogram=few, min_cell=11)
+    distribution = document.tables["distribution"]
     assert distribution[["probability_from", "liked", "disliked"]].to_numpy().tolist() == [[0.2, 150, 150]]
 
 

@@ -173,11 +173,11 @@ def test_best_aucs_agree_with_ranks(spark: SparkSession, world: World, ratings: 
     assert (rows["stars"] == ratings["stars"]).all()
     late = rows[rows["second"] >= world.truth["last_tenth"]["since"]]
     assert len(late) == world.truth["last_tenth"]["rows"]
-    for part, found in ((rows, world.truth), (late, world.truth["last_tenth"])):
+    for part, truth in ((rows, world.truth), (late, world.truth["last_tenth"])):
         liked = part["stars"] >= 4
-        assert found["best_auc"] == pytest.approx(rank_auc(part["logit"], liked), abs=1e-9)
-        assert found["best_auc_means"] == pytest.approx(rank_auc(part["level"], liked), abs=1e-9)
-        assert found["best_auc_base"] == pytest.approx(rank_auc(part["base"], liked), abs=1e-9)
+        assert truth["best_auc"] == pytest.approx(rank_auc(part["logit"], liked), abs=1e-9)
+        assert truth["best_auc_means"] == pytest.approx(rank_auc(part["level"], liked), abs=1e-9)
+        assert truth["best_auc_base"] == pytest.approx(rank_auc(part["base"], liked), abs=1e-9)
 
 
 def test_labels_follow_the_planted_probability(spark: SparkSession) -> None:
@@ -229,10 +229,10 @@ def test_auc_counts_ties_as_half_and_tells_scores_apart_beyond_the_buckets(spark
         ],
         "stars int, logit double, level double, base double",
     )
-    found = figures(rows)
+    result = figures(rows)
     # Of six pairs: logit has four right, one tied; level three and two; base two and four.
     aucs = {"best_auc": 4.5 / 6, "best_auc_means": 4.0 / 6, "best_auc_base": 4.0 / 6}
-    assert found == {"rows": 5, "liked": 2, **aucs}
+    assert result == {"rows": 5, "liked": 2, **aucs}
 
 
 def test_auc_of_a_single_class_is_unknown(spark: SparkSession) -> None:

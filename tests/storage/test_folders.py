@@ -80,7 +80,7 @@ ROWS, DATED_ROWS = StructType([X]), StructType([X, DATE])
 
 
 @pytest.mark.parametrize(
-    ("lies_there", "partition_by", "found"),
+    ("lies_there", "partition_by", "description"),
     [
         ([DATE, X], [], r"\(run_date date, x bigint\) lies there"),
         ([X, DATE], ["x"], r"\(x bigint, run_date date\) partitioned by x lies there"),
@@ -89,11 +89,11 @@ ROWS, DATED_ROWS = StructType([X]), StructType([X, DATE])
     ],
 )
 def test_a_table_with_another_schema_is_refused(
-    tmp_path: Path, lies_there: list[StructField], partition_by: list[str], found: str
+    tmp_path: Path, lies_there: list[StructField], partition_by: list[str], description: str
 ) -> None:
     new_table(tmp_path / "t", StructType(lies_there), partition_by=partition_by)
     expected = r".*; expected one of \(x bigint, run_date date\) partitioned by run_date: name another folder"
-    with pytest.raises(InputError, match=f"^/.*t: a table of {found}{expected}"):
+    with pytest.raises(InputError, match=f"^/.*t: a table of {description}{expected}"):
         table_to_write(tmp_path / "t", "out", DATED_ROWS)
 
 

@@ -243,7 +243,7 @@ def test_errors_name_the_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("root", "given", "options"),
+    ("root", "properties", "options"),
     [
         (
             "s3a://b",
@@ -287,11 +287,11 @@ def test_errors_name_the_place() -> None:
     ],
 )
 def test_credentials_are_those_of_sparks_hadoop(
-    spark: SparkSession, root: str, given: dict[str, str], options: dict[str, str]
+    spark: SparkSession, root: str, properties: dict[str, str], options: dict[str, str]
 ) -> None:
     configuration = spark._jsc.hadoopConfiguration()  # type: ignore[attr-defined]
-    before = {name: configuration.get(name) for name in given}
-    for name, value in given.items():
+    before = {name: configuration.get(name) for name in properties}
+    for name, value in properties.items():
         configuration.set(name, value)
     try:
         assert object_store_options(root) == options
@@ -331,15 +331,15 @@ def test_only_one_place_touches_files() -> None:
 
 def _names_of_files(module: ast.Module) -> set[str]:
     """Names by which a module could touch files, other than types."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in ast.walk(module):
         if isinstance(node, ast.Import):
-            found |= {each.name for each in node.names} & {"shutil", "tempfile", "glob", "fsspec", "obstore"}
+            names |= {each.name for each in node.names} & {"shutil", "tempfile", "glob", "fsspec", "obstore"}
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            found |= {called} & {"open", "Path", "io.open"}
+            names |= {called} & {"open", "Path", "io.open"}
             if called.startswith("os.") and not called.startswith(
                 ("os.environ", "os.fspath", "os.cpu_count")
             ):
-                found.add(called)
-    return found
+                names.add(called)
+    return names

@@ -82,9 +82,9 @@ def test_of_two_writers_at_once_one_wins(
     seen = open_table(table), open_table(table)
     both, commit_to = Barrier(2, timeout=60), commits._commit_to
 
-    def together(*given: Any) -> None:  # both have looked, and neither has committed
+    def together(*arguments: Any) -> None:  # both have looked, and neither has committed
         both.wait()
-        commit_to(*given)
+        commit_to(*arguments)
 
     monkeypatch.setattr(commits, "_commit_to", together)
 
