@@ -87,7 +87,7 @@ $(PEERS_VENV)/.installed: tests/peers-requirements.txt | setup
 movielens: setup java
 	@test -d "$(DATA)" || { echo "make: name the folder of MovieLens: make movielens DATA=ml-1m"; exit 2; }
 	$(BIN)/python tests/movielens.py --data "$(DATA)" $(if $(OUT),--out "$(OUT)") \
-	  $(if $(UNTIL),--until $(UNTIL)) $(if $(SINCE),--since $(SINCE))
+	  $(if $(UNTIL),--until $(UNTIL)) $(if $(SINCE),--since $(SINCE)) $(if $(END),--end $(END))
 
 # What requests get from a lake's state, and from its whole log: make movielens-state DATA=ml-1m.
 movielens-state: setup java

@@ -86,6 +86,7 @@ def main(
     ),
     until: Annotated[int | None, typer.Option(help="The second at which training ends.")] = None,
     since: Annotated[int | None, typer.Option(help="The second at which the test begins.")] = None,
+    end: Annotated[int | None, typer.Option(help="The second at which the test ends.")] = None,
 ) -> None:
     """Prepare, train, evaluate, and print the results beside the published ones."""
     lake, model, evaluation = (out / name for name in ("lake", "model", "evaluation"))
@@ -93,7 +94,14 @@ def main(
     trained, tested = borders(lake)
     trained, tested = until or trained, since or tested
     movierate("train", "--lake", lake, "--model", model, "--until", trained)
-    window = ("--since", tested, "--min-user-history", EARLIER, "--ablate")
+    window = [
+        "--since",
+        tested,
+        "--min-user-history",
+        EARLIER,
+        *(("--until", end) if end else ()),
+        "--ablate",
+    ]
     movierate("evaluate", "--lake", lake, "--model", model, *window, "--out", evaluation)
     metrics = json.loads((evaluation / "metrics.json").read_text())
     end, begin = (datetime.fromtimestamp(second, UTC) for second in (trained, tested))

@@ -15,7 +15,9 @@ from movierate_spark.errors import InputError
 
 @app.command()
 def vacuum(
-    folders: Annotated[list[str], typer.Argument(metavar="DIR...", help="Lakes, models and scores tables.")],
+    folders: Annotated[
+        list[str], typer.Argument(metavar="DIR...", help="Lakes, models and other outputs of jobs.")
+    ],
     retention_hours: Annotated[
         float, typer.Option("--retention-hours", metavar="H", min=0, help="Keep files younger than H hours.")
     ] = 168,
@@ -23,7 +25,7 @@ def vacuum(
         bool,
         typer.Option(
             "--even-recent",
-            help="Also remove recent files; only if no job is running.",
+            help="Also remove recent files. Give it only when no job is running.",
         ),
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what would be removed.")] = False,
