@@ -24,7 +24,7 @@ ROOT = Path(__file__).parent.parent
 ARCHIVE = ROOT / "dist" / "movierate-spark-environment.tar.gz"
 # This environment's Spark is the one of the cluster: the archive holds none.
 SPARK_HOME = Path(pyspark.__file__).parent
-PATIENCE = 120
+PATIENCE = 600  # seconds: on a busy machine a cluster's job was not writing after 120
 SMALL = {
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
