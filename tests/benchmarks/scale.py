@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from jobs import JOBS, SEED, arguments, write_requests
 from processes import Usage, movierate, write_figures
 from rich.console import Console
 from rich.table import Table
-
-from jobs import JOBS, SEED, arguments, write_requests
 
 SIZES = (1_000_000, 10_000_000)
 Jobs = dict[str, Usage]
