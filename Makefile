@@ -70,13 +70,15 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 
 # How long each job takes on a million ratings: half an hour. Compare with another revision: make bench AGAINST=main.
 # BENCH=nights: a night on logs of several sizes; BENCH=scale: each job on several sizes; BENCH=executors: one and two.
+# For a size that takes hours, name the jobs: BENCH=scale RATINGS=100000000 JOBS="prepare train score".
 # Beside peers: BENCH="peers models", and history, fits or recommendations. RATINGS="1000000 10000000" are the sizes.
 BENCH := jobs
 PEERS_VENV := .venv-peers
 bench: setup java $(if $(filter peers,$(BENCH)),$(PEERS_VENV)/.installed)
 	$(BIN)/python tests/benchmarks/$(firstword $(BENCH)).py $(wordlist 2,9,$(BENCH)) \
 	  $(if $(filter peers,$(BENCH)),--python $(PEERS_VENV)/bin/python) $(if $(AGAINST),--against $(AGAINST)) \
-	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach n,$(RATINGS),--ratings $(n)) $(if $(OUT),--out $(OUT))
+	  $(if $(ROUNDS),--rounds $(ROUNDS)) $(foreach n,$(RATINGS),--ratings $(n)) $(foreach job,$(JOBS),--job $(job)) \
+	  $(if $(OUT),--out $(OUT))
 
 $(PEERS_VENV)/.installed: tests/peers-requirements.txt | setup
 	$(PYTHON) -m venv $(PEERS_VENV)

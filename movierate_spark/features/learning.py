@@ -125,11 +125,12 @@ def _neighbours(log: Log, deviate: Deviate, *, last: int, kept: int) -> DataFram
     """The cells of every block's table: time_block, movie and neighbour (indices), weight.
 
     Each task has the sums of some movies with all others (:data:`CELLS_PER_TASK`), and sees the ratings of
-    one block after the other. With 60,000 movies there are 225 tasks.
+    one block after the other. With 60,000 movies there are 225 tasks, or a few more: all cores end together.
     """
     spark = log.ratings.sparkSession
     movies = len(log.movie_id)
-    count = max(math.ceil(movies * movies / CELLS_PER_TASK), min(expected_cores(spark), movies))
+    cores = expected_cores(spark)
+    count = min(math.ceil(movies * movies / CELLS_PER_TASK / cores) * cores, movies)
     edges = [movies * i // count for i in range(count + 1)]
     rows = _in_active_blocks(log)
     every_task = F.explode(F.sequence(F.lit(0), F.lit(count - 1)))
@@ -245,26 +246,45 @@ def _top(sums: PairSums, squares: Ints, block: int, *, kept: int) -> Iterator[pa
 
 
 def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Generator[Floats]:
-    """The movies' vectors for block 1, 2, ..., each learnt from those of the block before."""
+    """The movies' vectors for block 1, 2, ..., each learnt from those of the block before.
+
+    As long as the ratings before a block are at most ``task_max_rows``, one task learns one block after the
+    other: each sweep over all tasks reads the whole log.
+    """
     ratings = log.ratings.select("user_id", "movie_id", "second", "residual", "user_residual")
-    tasks = math.ceil(ratings.count() / task_max_rows)
-    dealt = ratings.repartition(tasks, "user_id").sortWithinPartitions("user_id", "second", "movie_id")
-    dealt = dealt.persist()
+    before = _ratings_before(log.begins, ratings)
+    of_one_task, of_all_tasks = np.split(log.begins, [np.searchsorted(before, task_max_rows, side="right")])
+    vectors = np.zeros((len(log.movie_id), factors.RANK))
+    if len(of_one_task):
+        task = partial(_block_after_block, log=(log.movie_id, of_one_task), deviate=deviate)
+        early = ratings.where(F.col("second") < int(of_one_task[-1]))
+        for row in _dealt(early, 1).mapInArrow(task, VECTORS).toLocalIterator():
+            vectors = np.array(row["vectors"]).reshape(-1, factors.RANK)
+            yield vectors
+    if not len(of_all_tasks):
+        return
+    dealt = _dealt(ratings, math.ceil(before[-1] / task_max_rows)).persist()
     try:
-        if tasks == 1:
-            task = partial(_all_blocks, log=(log.movie_id, log.begins), deviate=deviate)
-            for row in dealt.mapInArrow(task, VECTORS).toLocalIterator():
-                yield np.array(row["vectors"]).reshape(-1, factors.RANK)
-            return
-        vectors = np.zeros((len(log.movie_id), factors.RANK))
-        for begin in log.begins.tolist():
+        for begin in of_all_tasks.tolist():
             vectors, sweeps = _start(vectors, log.movie_id)
-            before = dealt.where(F.col("second") < begin)
+            earlier = dealt.where(F.col("second") < begin)
             for _ in range(sweeps):
-                vectors = _sweep(before, vectors, log.movie_id, deviate)
+                vectors = _sweep(earlier, vectors, log.movie_id, deviate)
             yield vectors
     finally:
         dealt.unpersist()
+
+
+def _ratings_before(begins: Ints, ratings: DataFrame) -> Ints:
+    """How many ratings were made before each of these seconds."""
+    second = F.col("second")
+    row = ratings.agg(*(F.count_if(second < begin) for begin in begins.tolist())).head()
+    return np.array(row, np.int64)
+
+
+def _dealt(ratings: DataFrame, tasks: int) -> DataFrame:
+    """All ratings of a user in one task, in order."""
+    return ratings.repartition(tasks, "user_id").sortWithinPartitions("user_id", "second", "movie_id")
 
 
 def _start(vectors: Floats, movie_id: Ints) -> tuple[Floats, int]:
@@ -275,10 +295,10 @@ def _start(vectors: Floats, movie_id: Ints) -> tuple[Floats, int]:
     return (vectors, SWEEPS) if vectors.any() else (factors.first_vectors(movie_id), FIRST_SWEEPS)
 
 
-def _all_blocks(
+def _block_after_block(
     batches: Iterator[pa.RecordBatch], log: tuple[Ints, Ints], deviate: Deviate
 ) -> Iterator[pa.RecordBatch]:
-    """One task that has all ratings: every block's vectors."""
+    """One task that has all ratings before the last block: every block's vectors."""
     movie_id, begins = log
     rows = pa.Table.from_batches(list(batches))
     vectors = np.zeros((len(movie_id), factors.RANK))

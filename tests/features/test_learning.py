@@ -189,15 +189,11 @@ def test_tables_and_columns_are_the_same_at_any_partitioning(
 def vectors_of_one_task(learnt: Study, begins: Ints) -> list[Floats]:
     ordered = learnt.ratings.sort_values(["user_id", "second", "movie_id"])
     batches = pa.Table.from_pandas(ordered, preserve_index=False).to_batches(max_chunksize=50)
-    blocks = learning._all_blocks(iter(batches), (learnt.tables.movie_id, begins), deviate)
+    blocks = learning._block_after_block(iter(batches), (learnt.tables.movie_id, begins), deviate)
     return [np.array(batch["vectors"][0].as_py()).reshape(-1, factors.RANK) for batch in blocks]
 
 
-def test_vectors_of_several_tasks_are_those_of_one(
-    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, learnt: Study
-) -> None:
-    monkeypatch.setattr(learning, "FIRST_SWEEPS", 2)
-    monkeypatch.setattr(learning, "SWEEPS", 1)
+def test_vectors_of_several_tasks_are_those_of_one(spark: SparkSession, learnt: Study) -> None:
     begins = np.array([-10, *learnt.tables.begins[[0, 3, -1]]])
     log = learning.Log(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
     arrays = list(learning._vectors(log, deviate, task_max_rows=120))

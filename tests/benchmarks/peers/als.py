@@ -17,7 +17,7 @@ spark = (
 )
 spark.sparkContext.setLogLevel("ERROR")
 if what == "fit":
-    ratings = spark.read.parquet(f"{source}/ratings")
+    ratings = spark.read.option("recursiveFileLookup", True).parquet(f"{source}/ratings")
     als = ALS(seed=1, userCol="user_id", itemCol="movie_id", ratingCol="rating")
     als.fit(ratings).write().overwrite().save(out)
 else:

@@ -31,7 +31,8 @@ def matrix(features) -> sp.csr_matrix:
     ends = np.concatenate([[0], np.cumsum(held)])
     columns = np.arange(ends[-1]) - np.repeat(ends[:-1], held)
     columns[np.repeat(is_sparse, held)] = lists[0].flatten().to_numpy()
-    rows = sp.csr_matrix((lists[1].flatten().to_numpy(), columns, ends), shape=(len(held), width))
+    values = lists[1].flatten().to_numpy().copy()  # Arrow's are read-only
+    rows = sp.csr_matrix((values, columns, ends), shape=(len(held), width))
     rows.eliminate_zeros()
     return rows
 
