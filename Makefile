@@ -73,6 +73,7 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 # For a size that takes hours, name the jobs: BENCH=scale RATINGS=100000000 JOBS="prepare train score".
 # Beside peers: BENCH="peers models", and history, fits or recommendations. RATINGS="1000000 10000000" are the sizes.
 BENCH := jobs
+JOBS :=
 PEERS_VENV := .venv-peers
 bench: setup java $(if $(filter peers,$(BENCH)),$(PEERS_VENV)/.installed)
 	$(BIN)/python tests/benchmarks/$(firstword $(BENCH)).py $(wordlist 2,9,$(BENCH)) \
