@@ -13,6 +13,7 @@ from pyspark.sql import functions as F
 from movierate_spark.errors import InputError
 
 SECONDS_PER_DAY = 86_400
+PARTS = ("training", "tuning", "test")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,11 @@ class TimeSplit:
     folds: tuple[int, ...]
     tune: int
     test: int
+
+    def part(self, second: Column) -> Column:
+        """One of :data:`PARTS`."""
+        training, tuning, test = PARTS
+        return F.when(second < self.tune, training).when(second < self.test, tuning).otherwise(test)
 
     def fold_part(self, second: Column) -> Column:
         """The part of a training row: part 0 is only trained on, part i > 0 is validated in fold i."""
@@ -53,6 +59,18 @@ def split_by_time(rows: DataFrame, *, tune_fraction: float, test_fraction: float
             " tuning and test rows: use more ratings, or lower train.folds"
         )
     return TimeSplit(tuple(cuts[:folds]), cuts[-2], cuts[-1])
+
+
+def check_sample(rows: DataFrame, split: TimeSplit) -> None:
+    """See that every part of the split has rows of a sample of all users.
+
+    Raises:
+        InputError: a part has none.
+    """
+    present = {row[0] for row in rows.select(split.part(F.unix_seconds("at"))).distinct().collect()}
+    for part in PARTS:
+        if part not in present:
+            raise InputError(f"the sample of users has no {part} rows: raise train.max_rows")
 
 
 def row_seconds(rows: DataFrame, positions: Sequence[int]) -> list[int]:

@@ -39,7 +39,7 @@ from movierate_spark.model.calibration import fit_calibration, with_probability
 from movierate_spark.model.coefficients import coefficient_table
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression, start_of
 from movierate_spark.model.scoring import with_logit
-from movierate_spark.model.time_split import TimeSplit, split_by_time
+from movierate_spark.model.time_split import TimeSplit, check_sample, split_by_time
 from movierate_spark.progress import Progress
 from movierate_spark.storage.documents import Baseline, Calibration, Measurement
 from movierate_spark.storage.lake import Lake
@@ -244,6 +244,7 @@ def _fit_and_measure(
     rows: DataFrame, split: TimeSplit, settings: Settings, progress: Progress, *, with_month: bool
 ) -> FittedModel:
     second = F.unix_seconds("at")
+    check_sample(rows, split)
     past = rows.where(second < split.tune)
     _check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)

@@ -10,7 +10,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
-from movierate_spark.model.time_split import row_seconds, split_by_time
+from movierate_spark.model.time_split import TimeSplit, check_sample, row_seconds, split_by_time
 
 
 def at_seconds(spark: SparkSession, seconds: list[int]) -> DataFrame:
@@ -40,6 +40,26 @@ def test_fold_parts_are_in_order_of_time(spark: SparkSession) -> None:
         .sort("fold_part")
     )
     assert [tuple(row) for row in spans.collect()] == [(0, 0, 19), (1, 20, 39), (2, 40, 59), (3, 60, 99)]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "missing"),
+    [
+        ([80, 89, 90], "training"),
+        ([0, 79, 90], "tuning"),
+        ([79, 80, 89], "test"),
+        ([79, 80, 90], None),
+    ],
+)
+def test_a_sample_without_rows_of_a_part_is_refused_by_the_part_s_name(
+    spark: SparkSession, seconds: list[int], missing: str | None
+) -> None:
+    rows, split = at_seconds(spark, seconds), TimeSplit((20, 40, 60), tune=80, test=90)
+    if missing is None:
+        check_sample(rows, split)
+        return
+    with pytest.raises(InputError, match=f"no {missing} rows: raise train.max_rows"):
+        check_sample(rows, split)
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
