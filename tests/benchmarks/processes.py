@@ -95,9 +95,21 @@ def _watch(pid: int, usage: Usage, ended: threading.Event) -> None:
         now: dict[str, int] = {}
         for process in processes:
             try:
-                kind = "driver" if process == driver else "jvm" if process.name() == "java" else "workers"
-                now[kind] = now.get(kind, 0) + process.memory_info().rss // 2**20
-            except psutil.NoSuchProcess:
+                if kind := _kind(process, driver):
+                    now[kind] = now.get(kind, 0) + process.memory_info().rss // 2**20
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
         for kind, held in now.items():
             usage.peak_mb[kind] = max(held, usage.peak_mb.get(kind, 0))
+
+
+def _kind(process: psutil.Process, driver: psutil.Process) -> str | None:
+    """The kind of a process; None for a fork of the JVM that is about to run another program.
+
+    Such a fork has the name of a thread, and shares all memory with the JVM.
+    """
+    if process == driver:
+        return "driver"
+    if Path(process.exe()).name != "java":
+        return "workers"
+    return "jvm" if process.name() == "java" else None
