@@ -24,7 +24,7 @@ DEVIATION_UNITS = 2**10
 """Of a star: a product has 26 bits at most, which leaves room for 2**37 users who have rated both."""
 FAR_APART = 2_000
 """In places. Further back than the last 500 places looks only who has re-rated movies among them."""
-PAIRS_AT_ONCE = 8_000_000  # at 60 bytes
+PAIRS_AT_ONCE = 4_000_000  # at 60 bytes
 
 
 @dataclass(frozen=True)
