@@ -34,6 +34,8 @@ SPARK_VERSIONS = ("4.1", "4.2", "4.3")
 
 PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
 """Memory of a Python worker that computes history: idle, and for the rows of its task."""
+TASTE_MIB = 1_000
+"""Memory of a Python worker that learns which movies are neighbours, however few rows a task may have."""
 
 
 Value = TypeVar("Value")
@@ -174,7 +176,7 @@ def is_driver_on_cluster() -> bool:
     return submitted_properties().get("spark.submit.deployMode") == "cluster"
 
 
-def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int) -> dict[str, str]:
+def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int, uses_taste: bool) -> dict[str, str]:
     """The property for the memory that an executor needs beside its heap; empty if it is set already.
 
     YARN and Kubernetes kill a container that uses more than heap and overhead. Besides the JVM, each core
@@ -186,7 +188,8 @@ def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int) -> dic
         return {}
     cores = int(properties.get("spark.executor.cores", "1"))
     jvm_mib = max(384, mebibytes(properties.get("spark.executor.memory", "1g")) // 10)
-    worker_mib = PYTHON_MIB + math.ceil(PYTHON_MIB_PER_MILLION_ROWS * task_max_rows / 1_000_000)
+    task_mib = math.ceil(PYTHON_MIB_PER_MILLION_ROWS * task_max_rows / 1_000_000)
+    worker_mib = PYTHON_MIB + max(task_mib, TASTE_MIB if uses_taste else 0)
     return {names[0]: f"{jvm_mib + cores * worker_mib}m"}
 
 

@@ -44,15 +44,20 @@ from movierate_spark.session import (
 def test_an_executor_asks_for_the_memory_of_its_python_workers(
     properties: dict[str, str], expected: int
 ) -> None:
-    overhead = memory_overhead(properties, task_max_rows=1_000_000)
+    overhead = memory_overhead(properties, task_max_rows=1_000_000, uses_taste=True)
     assert overhead == {"spark.executor.memoryOverhead": f"{expected}m"}
 
 
-def test_smaller_tasks_ask_for_less_and_what_is_given_stays() -> None:
-    overhead = memory_overhead({"spark.executor.cores": "2"}, task_max_rows=100_000)
-    assert overhead == {"spark.executor.memoryOverhead": f"{384 + 2 * (100 + 110)}m"}
+@pytest.mark.parametrize(("uses_taste", "worker"), [(False, 100 + 110), (True, 100 + 1_000)])
+def test_smaller_tasks_ask_for_less_but_not_than_the_taste_tables_need(uses_taste: bool, worker: int) -> None:
+    properties = {"spark.executor.cores": "2"}
+    overhead = memory_overhead(properties, task_max_rows=100_000, uses_taste=uses_taste)
+    assert overhead == {"spark.executor.memoryOverhead": f"{384 + 2 * worker}m"}
+
+
+def test_an_overhead_that_is_given_stays() -> None:
     for name in ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor"):
-        assert memory_overhead({name: "1"}, task_max_rows=1) == {}
+        assert memory_overhead({name: "1"}, task_max_rows=1, uses_taste=True) == {}
 
 
 @pytest.mark.parametrize(

@@ -101,9 +101,12 @@ class Run:
             )
             properties = defaults | properties
         else:
-            task_max_rows = self.settings.features.task_max_rows
-            all_properties = properties | sessions.submitted_properties()
-            properties |= sessions.memory_overhead(all_properties, task_max_rows=task_max_rows)
+            features = self.settings.features
+            properties |= sessions.memory_overhead(
+                properties | sessions.submitted_properties(),
+                task_max_rows=features.task_max_rows,
+                uses_taste=features.uses_taste,
+            )
         return properties
 
     def recorded(self, target: Location) -> AbstractContextManager[Draft]:

@@ -106,10 +106,12 @@ def _watch(pid: int, usage: Usage, ended: threading.Event) -> None:
 def _kind(process: psutil.Process, driver: psutil.Process) -> str | None:
     """The kind of a process; None for a fork of the JVM that is about to run another program.
 
-    Such a fork has the name of a thread, and shares all memory with the JVM.
+    Such a fork has its parent's command line, and shares all memory with it.
     """
     if process == driver:
         return "driver"
     if Path(process.exe()).name != "java":
         return "workers"
-    return "jvm" if process.name() == "java" else None
+    parent = process.parent()
+    is_fork = parent is not None and parent.cmdline() == process.cmdline()
+    return None if is_fork else "jvm"
