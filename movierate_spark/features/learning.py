@@ -125,7 +125,8 @@ def _neighbours(log: Log, deviate: Deviate, *, last: int, kept: int) -> DataFram
     """The cells of every block's table: time_block, movie and neighbour (indices), weight.
 
     Each task has the sums of some movies with all others (:data:`CELLS_PER_TASK`), and sees the ratings of
-    one block after the other. With 60,000 movies there are 113 tasks, or a few more: all cores end together.
+    one block after the other. Every core gets as many tasks, so that none waits for the others: with
+    60,000 movies 114 on two cores.
     """
     spark = log.ratings.sparkSession
     movies = len(log.movie_id)
@@ -135,9 +136,7 @@ def _neighbours(log: Log, deviate: Deviate, *, last: int, kept: int) -> DataFram
     rows = _in_active_blocks(log)
     every_task = F.explode(F.sequence(F.lit(0), F.lit(count - 1)))
     dealt = rows.withColumn("task", every_task).repartitionById(count, F.col("task").cast("int"))
-    # Spark compares the first eight bytes of a sort's keys before all others: these tell most users apart.
-    first_bytes = F.shiftleft(F.col("block").cast("long"), 48) + F.pmod(F.xxhash64("user_id"), F.lit(1 << 48))
-    ordered = dealt.sortWithinPartitions(first_bytes, "block", "user_id", "second", "movie_id")
+    ordered = dealt.sortWithinPartitions("block", "user_id", "second", "movie_id")
     task = partial(
         _neighbour_task, log=(log.movie_id, log.begins), edges=edges, deviate=deviate, last=last, kept=kept
     )
@@ -194,7 +193,8 @@ def _whole_users(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
         if sum(each.num_rows for each in held) >= ROWS_AT_ONCE:
             *whole, rest = _by_block(pa.Table.from_batches(held))
             yield from whole
-            cut = int(runs(rest["user_id"].to_numpy())[-2])
+            user = rest["user_id"].to_numpy()
+            cut = int(np.searchsorted(user, user[-1]))
             if cut:
                 yield rest.slice(0, cut)
             held = rest.slice(cut).to_batches()
@@ -249,8 +249,8 @@ def _top(sums: PairSums, squares: Ints, block: int, *, kept: int) -> Iterator[pa
 def _vectors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Generator[Floats]:
     """The movies' vectors for block 1, 2, ..., each learnt from those of the block before.
 
-    As long as the ratings before a block are at most ``task_max_rows``, one task learns one block after the
-    other: each sweep over all tasks reads the whole log.
+    Blocks with at most ``task_max_rows`` ratings before them are learnt in one task, one after the other. A
+    sweep in several tasks reads the whole log, however few ratings the block needs.
     """
     ratings = log.ratings.select("user_id", "movie_id", "second", "residual", "user_residual")
     before = _ratings_before(log.begins, ratings)

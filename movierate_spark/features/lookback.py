@@ -62,10 +62,7 @@ class Rows:
 
 
 def lookback(user: Ints, movie: Indices, replaced_at: Ints, *, movies: int, last: int) -> Lookback:
-    """The look-back of ``last`` ratings, from ratings in order.
-
-    ``user`` are any numbers in any order, but a user's ratings follow on each other.
-    """
+    """The look-back of ``last`` ratings, from ratings in order; ``user`` are any numbers, ascending."""
     places = np.arange(len(user))
     starts = runs(user)
     number = np.repeat(np.arange(len(starts) - 1), np.diff(starts))

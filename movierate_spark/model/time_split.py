@@ -62,7 +62,7 @@ def split_by_time(rows: DataFrame, *, tune_fraction: float, test_fraction: float
 
 
 def check_sample(rows: DataFrame, split: TimeSplit) -> None:
-    """See that every part of the split has rows of a sample of all users.
+    """Refuse a sample of users that lacks a part of the split: ``rows`` are those of the sample.
 
     Raises:
         InputError: a part has none.

@@ -206,17 +206,13 @@ def test_vectors_of_several_tasks_are_those_of_one(spark: SparkSession, learnt: 
 
 
 def task_rows(learnt: Study) -> pa.Table:
-    """The rows of a task that has all movies: each rating in every block in which its user rates.
-
-    Within a block, users may come in any order.
-    """
+    """The rows of a task that has all movies: each rating in every block in which its user rates."""
     own_block = time_block(learnt.ratings["second"].to_numpy(), learnt.tables.begins)
     log = learnt.ratings.assign(own_block=own_block)
     active = log[["user_id", "own_block"]].drop_duplicates().rename(columns={"own_block": "block"})
     joined = log.merge(active, on="user_id")
     joined = joined[joined["block"] >= joined["own_block"]].assign(task=0)
-    order = {"block": True, "user_id": False, "second": True, "movie_id": True}
-    ordered = joined.sort_values([*order], ascending=[*order.values()])
+    ordered = joined.sort_values(["block", "user_id", "second", "movie_id"])
     return pa.Table.from_pandas(ordered, preserve_index=False)
 
 
