@@ -19,7 +19,12 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
-from movierate_spark.model.logistic_regression import LogisticPath, logistic_regression, start_of
+from movierate_spark.model.logistic_regression import (
+    LogisticPath,
+    logistic_regression,
+    start_of,
+    tasks_per_pass,
+)
 
 FOLD_PART = "fold_part"
 
@@ -29,16 +34,18 @@ class RollingOriginCrossValidator(CrossValidator):
 
     The rows have ``fold_part``, a whole number in order of time. Fold i trains on the parts before i and
     validates on part i, for i from 1 to ``numFolds`` (Hyndman and Athanasopoulos, Forecasting: Principles and
-    Practice, section 5.10). ``parallelism`` folds run at the same time. After a fit, ``fold_metrics`` has the
-    shape (folds, sets of params).
+    Practice, section 5.10). ``parallelism`` folds run at the same time, each in at most ``tasks_per_fold``
+    tasks. After a fit, ``fold_metrics`` has the shape (folds, sets of params).
     """
 
+    tasks_per_fold: int
     fold_metrics: NDArray[np.float64]
 
     def _kFold(self, dataset: DataFrame) -> list[tuple[DataFrame, DataFrame]]:  # noqa: N802
         part = F.col(FOLD_PART)
         folds = range(1, self.getNumFolds() + 1)
-        return [(dataset.where(part < fold), dataset.where(part == fold)) for fold in folds]
+        parts = ((dataset.where(part < fold), dataset.where(part == fold)) for fold in folds)
+        return [(rows.coalesce(self.tasks_per_fold), unseen) for rows, unseen in parts]
 
     def _fit(self, dataset: DataFrame) -> CrossValidatorModel:
         estimator, grid = cast("LogisticPath", self.getEstimator()), self.getEstimatorParamMaps()
@@ -108,9 +115,9 @@ class SelectedModel:
 
 
 def cross_validate(
-    rows: DataFrame, settings: TrainSettings, *, done: Callable[[], None] = lambda: None
+    rows: DataFrame, settings: TrainSettings, *, expected: int, done: Callable[[], None] = lambda: None
 ) -> SelectedModel:
-    """Choose the penalty on rows with ``features``, ``label`` and ``fold_part``.
+    """Choose the penalty on ``expected`` rows with ``features``, ``label`` and ``fold_part``.
 
     ``done`` is called after each evaluation.
     """
@@ -128,6 +135,12 @@ def cross_validate(
         numFolds=settings.folds,
         seed=0,  # not used, as the folds are fixed
         parallelism=settings.parallelism,
+    )
+    validator.tasks_per_fold = tasks_per_pass(
+        rows.sparkSession,
+        settings.partitions,
+        expected=expected,
+        fits_at_once=min(settings.folds, settings.parallelism),
     )
     model = cast("LogisticRegressionModel", validator.fit(rows).bestModel)
     params = {"regParam": model.getRegParam(), "elasticNetParam": model.getElasticNetParam()}

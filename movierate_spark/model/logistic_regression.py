@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 from pyspark.ml.classification import LogisticRegression, LogisticRegressionModel
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import TrainSettings
@@ -78,10 +78,22 @@ def logistic_regression(settings: TrainSettings, **params: Any) -> LogisticPath:
 def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"], expected: int) -> DataFrame:
     """Repartition and sort the rows by their keys, so that equal rows give equal sums.
 
-    ``auto`` is one task per core that Spark will have, and more if so many rows are ``expected`` that each
-    would have more than :data:`ROWS_PER_TASK`. More tasks cost more, as each task sends a dense gradient in
-    every pass of a fit; but rows that don't fit into memory are cached in parts as large as a task's.
+    There are as many partitions as a pass over the ``expected`` rows has tasks, if it runs alone.
     """
-    enough = max(expected_cores(rows.sparkSession), math.ceil(expected / ROWS_PER_TASK))
-    tasks = enough if partitions == "auto" else partitions
+    tasks = tasks_per_pass(rows.sparkSession, partitions, expected=expected)
     return rows.repartition(tasks, "user_id", "movie_id").sortWithinPartitions("at", "user_id", "movie_id")
+
+
+def tasks_per_pass(
+    spark: SparkSession, partitions: int | Literal["auto"], *, expected: int, fits_at_once: int = 1
+) -> int:
+    """How many tasks read the ``expected`` rows of a fit in each pass.
+
+    ``auto`` is one task for each core that Spark will have, shared by the ``fits_at_once``, and more if a
+    task would have more than :data:`ROWS_PER_TASK`. More tasks cost more, as each task sends a dense gradient
+    in every pass, and a single task needs no shuffle; but rows that don't fit into memory are cached in parts
+    as large as a task's.
+    """
+    if partitions != "auto":
+        return partitions
+    return max(math.ceil(expected_cores(spark) / fits_at_once), math.ceil(expected / ROWS_PER_TASK))

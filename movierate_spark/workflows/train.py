@@ -230,7 +230,8 @@ def _log(lake: Lake, until: datetime | None) -> _Log:
     return _Log(row["ratings"], utc(row["first"]), until or utc(row["last"] + 1))
 
 
-def _check_classes(rows: DataFrame, min_rating: float) -> None:
+def _check_classes(rows: DataFrame, min_rating: float) -> int:
+    """The number of rows, which must be of both classes."""
     counted = rows.agg(F.sum("label").alias("liked"), F.count("label").alias("all")).head()
     liked, total = (int(counted["liked"] or 0), int(counted["all"])) if counted else (0, 0)
     if liked in (0, total):
@@ -238,6 +239,7 @@ def _check_classes(rows: DataFrame, min_rating: float) -> None:
             f"{liked} of {total} ratings reach label.min_rating {min_rating:g}: a model needs liked and"
             " other ratings; check the scale, label.min_rating and train.max_rows"
         )
+    return total
 
 
 def _fit_and_measure(
@@ -246,7 +248,7 @@ def _fit_and_measure(
     second = F.unix_seconds("at")
     check_sample(rows, split)
     past = rows.where(second < split.tune)
-    _check_classes(past, settings.label.min_rating)
+    past_rows = _check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
     vectors = features.transform(past).select(FEATURES, LABEL, split.fold_part(second).alias(train.FOLD_PART))
     vectors = vectors.persist()
@@ -254,7 +256,7 @@ def _fit_and_measure(
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
     try:
         with progress.steps("cross-validation", fits) as advance:
-            selected = train.cross_validate(vectors, options, done=advance)
+            selected = train.cross_validate(vectors, options, expected=past_rows, done=advance)
         names = feature_names(vectors.schema)
         # A refit computes its own.
         coefficients = (

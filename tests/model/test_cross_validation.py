@@ -15,7 +15,12 @@ from movierate_spark.model import baselines
 from movierate_spark.model import calibration as calibrate
 from movierate_spark.model import cross_validation as train
 from movierate_spark.model.calibration import calibrated, interpolated
-from movierate_spark.model.logistic_regression import LogisticPath, laid_out, logistic_regression
+from movierate_spark.model.logistic_regression import (
+    LogisticPath,
+    laid_out,
+    logistic_regression,
+    tasks_per_pass,
+)
 from movierate_spark.storage.documents import Calibration
 
 
@@ -32,8 +37,10 @@ def parts(spark: SparkSession, *, rows: int = 400) -> DataFrame:
 
 def test_a_fold_never_trains_on_its_future(spark: SparkSession) -> None:
     validator = train.RollingOriginCrossValidator(numFolds=3)
-    folds = validator._kFold(parts(spark))
+    validator.tasks_per_fold = 2
+    folds = validator._kFold(parts(spark).repartition(5))
     for i, (past, future) in enumerate(folds, start=1):
+        assert past.rdd.getNumPartitions() == 2
         assert {row["fold_part"] for row in past.select("fold_part").distinct().collect()} == set(range(i))
         assert {row["fold_part"] for row in future.select("fold_part").distinct().collect()} == {i}
 
@@ -41,7 +48,7 @@ def test_a_fold_never_trains_on_its_future(spark: SparkSession) -> None:
 def test_every_set_is_measured_in_every_fold(spark: SparkSession, settings: Settings) -> None:
     fits = []
     grid = settings.train.model_copy(update={"reg_param": (0.001, 10.0), "elastic_net_param": (0.0, 0.5)})
-    chosen = train.cross_validate(parts(spark), grid, done=lambda: fits.append(1))
+    chosen = train.cross_validate(parts(spark), grid, expected=400, done=lambda: fits.append(1))
     assert len(fits) == 3 * 4
     assert [len(point["folds"]) for point in chosen.path] == [3] * 4
     assert [point["params"] for point in _params(chosen.path) if point["chosen"]] == [chosen.params]
@@ -165,3 +172,11 @@ def test_a_task_has_no_more_than_a_million_rows(spark: SparkSession, expected: i
     )
     laid = laid_out(rows, partitions="auto", expected=expected)
     assert laid.rdd.getNumPartitions() == tasks
+
+
+@pytest.mark.parametrize(("fits_at_once", "expected", "tasks"), [(2, 0, 1), (3, 0, 1), (3, 1_000_001, 2)])
+def test_fits_at_the_same_time_share_the_cores(
+    spark: SparkSession, fits_at_once: int, expected: int, tasks: int
+) -> None:
+    assert tasks_per_pass(spark, "auto", expected=expected, fits_at_once=fits_at_once) == tasks
+    assert tasks_per_pass(spark, 7, expected=expected, fits_at_once=fits_at_once) == 7

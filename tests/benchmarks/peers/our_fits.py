@@ -13,12 +13,13 @@ PENALTY = 0.001
 spark = local_session()
 train = load_settings().train
 vectors = spark.read.parquet(sys.argv[1])
-vectors = laid_out(vectors, partitions=train.partitions, expected=vectors.count()).persist()
+rows = vectors.count()
+vectors = laid_out(vectors, partitions=train.partitions, expected=rows).persist()
 vectors.count()
 began = time.perf_counter()
 model = logistic_regression(train, regParam=PENALTY).fit(vectors)
 fitted = time.perf_counter()
-selected = cross_validate(vectors, train)
+selected = cross_validate(vectors, train, expected=rows)
 chosen = time.perf_counter()
 figures = {
     "fit, s": fitted - began,
