@@ -67,18 +67,18 @@ class Layout:
 
 
 def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
-    """Plan tasks of at most ``max_rows`` rows, not counting summary rows. It counts rows per key (an action).
+    """Plan tasks of at most ``max_rows`` rows, not counting summary rows. It counts rows (an action).
 
     ``rows`` have user_id, movie_id and ``second``. Rows that are equal in all three are always in the same
     task, so that a task may exceed ``max_rows`` if there are more than that.
     """
     half = max(max_rows // 2, 1)
-    counts = rows.groupBy(key).count()
-    bucket_count, light, has_heavy = _light_buckets(counts, key, half=half, max_rows=max_rows)
+    bucket_count, light, has_heavy = _light_buckets(rows, key, half=half, max_rows=max_rows)
     spark = rows.sparkSession
     unit_sizes: dict[Unit, int] = {}
     if has_heavy:
-        segments = _segments(rows, counts.where(F.col("count") > half).select(key), key, half)
+        heavy_keys = rows.groupBy(key).count().where(F.col("count") > half).select(key)
+        segments = _segments(rows, heavy_keys, key, half)
         borders = _borders(spark, segments, key)
         unit_sizes = _unit_sizes(rows, segments, borders, key)
     sizes = [*(size for _, size in light), *unit_sizes.values()]
@@ -97,16 +97,22 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
 
 
 def _light_buckets(
-    counts: DataFrame, key: str, *, half: int, max_rows: int
+    rows: DataFrame, key: str, *, half: int, max_rows: int
 ) -> tuple[int, list[tuple[int, int]], bool]:
     """The number of buckets, (bucket, rows of keys that are not heavy), and whether there are heavy keys."""
+    # A bucket with few rows has no heavy key, and its rows are quicker to count than those of each key.
+    by_bucket = rows.groupBy(_bucket(key, BUCKETS).alias("bucket")).count()
+    counted = by_bucket.collect()  # a few thousand numbers
+    if max((row["count"] for row in counted), default=0) <= half:
+        return BUCKETS, sorted((row["bucket"], row["count"]) for row in counted), False
+    counts = rows.groupBy(key).count()
     bucket_count, light, has_heavy = BUCKETS, [(0, max_rows + 1)], False
     while max((size for _, size in light), default=0) > max_rows:
         is_light = F.col("count") <= half
         by_bucket = counts.groupBy(_bucket(key, bucket_count).alias("bucket")).agg(
             F.sum(F.when(is_light, F.col("count"))).alias("rows"), F.count_if(~is_light).alias("heavy")
         )
-        counted = by_bucket.collect()  # a few thousand numbers
+        counted = by_bucket.collect()
         light = sorted((row["bucket"], row["rows"]) for row in counted if row["rows"])
         has_heavy = any(row["heavy"] for row in counted)
         bucket_count *= 4
