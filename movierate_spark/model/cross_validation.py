@@ -14,7 +14,7 @@ from pyspark import inheritable_thread_target
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.evaluation import MulticlassClassificationEvaluator
 from pyspark.ml.tuning import CrossValidator, CrossValidatorModel, ParamGridBuilder
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
@@ -34,18 +34,18 @@ class RollingOriginCrossValidator(CrossValidator):
 
     The rows have ``fold_part``, a whole number in order of time. Fold i trains on the parts before i and
     validates on part i, for i from 1 to ``numFolds`` (Hyndman and Athanasopoulos, Forecasting: Principles and
-    Practice, section 5.10). ``parallelism`` folds run at the same time, each in at most ``tasks_per_fold``
-    tasks. After a fit, ``fold_metrics`` has the shape (folds, sets of params).
+    Practice, section 5.10). ``parallelism`` folds run at the same time, fold i in at most
+    ``fold_tasks[i - 1]`` tasks. After a fit, ``fold_metrics`` has the shape (folds, sets of params).
     """
 
-    tasks_per_fold: int
+    fold_tasks: Sequence[int]
     fold_metrics: NDArray[np.float64]
 
     def _kFold(self, dataset: DataFrame) -> list[tuple[DataFrame, DataFrame]]:  # noqa: N802
         part = F.col(FOLD_PART)
         folds = range(1, self.getNumFolds() + 1)
-        parts = ((dataset.where(part < fold), dataset.where(part == fold)) for fold in folds)
-        return [(rows.coalesce(self.tasks_per_fold), unseen) for rows, unseen in parts]
+        trained_on = (dataset.where(part < fold).coalesce(self.fold_tasks[fold - 1]) for fold in folds)
+        return [(rows, dataset.where(part == fold)) for fold, rows in zip(folds, trained_on, strict=True)]
 
     def _fit(self, dataset: DataFrame) -> CrossValidatorModel:
         estimator, grid = cast("LogisticPath", self.getEstimator()), self.getEstimatorParamMaps()
@@ -136,16 +136,30 @@ def cross_validate(
         seed=0,  # not used, as the folds are fixed
         parallelism=settings.parallelism,
     )
-    validator.tasks_per_fold = tasks_per_pass(
-        rows.sparkSession,
-        settings.partitions,
-        expected=expected,
-        fits_at_once=min(settings.folds, settings.parallelism),
-    )
+    validator.fold_tasks = fold_tasks(rows.sparkSession, settings, expected=expected)
     model = cast("LogisticRegressionModel", validator.fit(rows).bestModel)
     params = {"regParam": model.getRegParam(), "elasticNetParam": model.getElasticNetParam()}
     sets = [{param.name: float(value) for param, value in each.items()} for each in grid]
     return SelectedModel(model, params, validation_path(validator.fold_metrics, sets, params))
+
+
+def fold_tasks(spark: SparkSession, settings: TrainSettings, *, expected: int) -> list[int]:
+    """How many tasks read the rows of each fold in a pass: of the cores, each has its share of the rows.
+
+    Fold i trains on i of ``folds`` + 1 parts of the ``expected`` rows. The shares are those among the largest
+    folds that run at the same time.
+    """
+    folds = range(1, settings.folds + 1)
+    at_once = sum(folds[-settings.parallelism :])
+    return [
+        tasks_per_pass(
+            spark,
+            settings.partitions,
+            expected=expected * fold // (settings.folds + 1),
+            share=fold / at_once,
+        )
+        for fold in folds
+    ]
 
 
 def validation_path(

@@ -85,15 +85,15 @@ def laid_out(rows: DataFrame, *, partitions: int | Literal["auto"], expected: in
 
 
 def tasks_per_pass(
-    spark: SparkSession, partitions: int | Literal["auto"], *, expected: int, fits_at_once: int = 1
+    spark: SparkSession, partitions: int | Literal["auto"], *, expected: int, share: float = 1.0
 ) -> int:
     """How many tasks read the ``expected`` rows of a fit in each pass.
 
-    ``auto`` is one task for each core that Spark will have, shared by the ``fits_at_once``, and more if a
+    ``auto`` is one task for each core of the fit's ``share`` of those that Spark will have, and more if a
     task would have more than :data:`ROWS_PER_TASK`. More tasks cost more, as each task sends a dense gradient
     in every pass, and a single task needs no shuffle; but rows that don't fit into memory are cached in parts
     as large as a task's.
     """
     if partitions != "auto":
         return partitions
-    return max(math.ceil(expected_cores(spark) / fits_at_once), math.ceil(expected / ROWS_PER_TASK))
+    return max(math.ceil(expected_cores(spark) * share), math.ceil(expected / ROWS_PER_TASK))

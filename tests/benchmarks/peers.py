@@ -7,6 +7,7 @@ have an environment of their own (``tests/peers-requirements.txt``).
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import statistics
 import sys
@@ -39,10 +40,12 @@ def models(delivery: Path, _: Path, python: str) -> Runs:
 
     def ours(out: Path, **environment: str) -> Usage:
         commands = out / "commands.txt"
-        commands.write_text(
-            f"prepare --input {delivery} --lake {out / 'lake'}\n"
-            f"train --lake {out / 'lake'} --model {out / 'model'}\n"
+        lake, model = str(out / "lake"), str(out / "model")
+        lines = (
+            ["prepare", "--input", str(delivery), "--lake", lake],
+            ["train", "--lake", lake, "--model", model],
         )
+        commands.write_text("".join(f"{shlex.join(line)}\n" for line in lines))
         return movierate("batch", commands, environment=environment)
 
     return {

@@ -14,12 +14,12 @@ from movierate_spark.config import Settings
 from movierate_spark.model import baselines
 from movierate_spark.model import calibration as calibrate
 from movierate_spark.model import cross_validation as train
+from movierate_spark.model import logistic_regression as logistic_regression_module
 from movierate_spark.model.calibration import calibrated, interpolated
 from movierate_spark.model.logistic_regression import (
     LogisticPath,
     laid_out,
     logistic_regression,
-    tasks_per_pass,
 )
 from movierate_spark.storage.documents import Calibration
 
@@ -37,10 +37,10 @@ def parts(spark: SparkSession, *, rows: int = 400) -> DataFrame:
 
 def test_a_fold_never_trains_on_its_future(spark: SparkSession) -> None:
     validator = train.RollingOriginCrossValidator(numFolds=3)
-    validator.tasks_per_fold = 2
+    validator.fold_tasks = [1, 2, 3]
     folds = validator._kFold(parts(spark).repartition(5))
     for i, (past, future) in enumerate(folds, start=1):
-        assert past.rdd.getNumPartitions() == 2
+        assert past.rdd.getNumPartitions() == i
         assert {row["fold_part"] for row in past.select("fold_part").distinct().collect()} == set(range(i))
         assert {row["fold_part"] for row in future.select("fold_part").distinct().collect()} == {i}
 
@@ -174,9 +174,27 @@ def test_a_task_has_no_more_than_a_million_rows(spark: SparkSession, expected: i
     assert laid.rdd.getNumPartitions() == tasks
 
 
-@pytest.mark.parametrize(("fits_at_once", "expected", "tasks"), [(2, 0, 1), (3, 0, 1), (3, 1_000_001, 2)])
-def test_fits_at_the_same_time_share_the_cores(
-    spark: SparkSession, fits_at_once: int, expected: int, tasks: int
+@pytest.mark.parametrize(
+    ("cores", "parallelism", "partitions", "expected", "tasks"),
+    [
+        (2, 3, "auto", 0, [1, 1, 1]),
+        (12, 3, "auto", 0, [2, 4, 6]),
+        (5, 2, "auto", 0, [1, 2, 3]),
+        (2, 1, "auto", 0, [1, 2, 2]),
+        (2, 3, "auto", 8_000_000, [2, 4, 6]),
+        (2, 3, 7, 0, [7, 7, 7]),
+    ],
+)
+def test_folds_share_the_cores_by_their_rows(
+    spark: SparkSession,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    cores: int,
+    parallelism: int,
+    partitions: int | str,
+    expected: int,
+    tasks: list[int],
 ) -> None:
-    assert tasks_per_pass(spark, "auto", expected=expected, fits_at_once=fits_at_once) == tasks
-    assert tasks_per_pass(spark, 7, expected=expected, fits_at_once=fits_at_once) == 7
+    monkeypatch.setattr(logistic_regression_module, "expected_cores", lambda _: cores)
+    options = settings.train.model_copy(update={"parallelism": parallelism, "partitions": partitions})
+    assert train.fold_tasks(spark, options, expected=expected) == tasks
