@@ -33,6 +33,8 @@ host is the master: `local[4]`, `yarn`, `spark://host:7077` or `k8s://https://ho
 `DELIVERIES_ADD` in this file: then `input` has a folder for each run date, such as `2026-03-02`, and
 `prepare --add` adds it to the lake. Prepare the first lake by hand.
 
+If you have settings of your own, list their files in `CONFIG_FILES`: every job gets them as `--config`.
+
 The driver runs on the worker (client mode), so that the task gets the job's output and exit status.
 
 ## The run date
@@ -72,6 +74,7 @@ from airflow.sdk import DAG, CronTriggerTimetable
 
 FIRST_RUN_DATE = datetime(2026, 1, 1, tzinfo=UTC)
 DELIVERIES_ADD = False
+CONFIG_FILES: tuple[str, ...] = ()
 RETRY_DELAY = timedelta(minutes=15)
 
 
@@ -91,7 +94,11 @@ def job(
         conn_id="movierate_spark",
         name=f"movierate {name} {{{{ ds }}}}",
         application=f"{setting('home')}/jobs/{name}.py",
-        application_args=[*(word for option in options.items() for word in option), *flags],
+        application_args=[
+            *(word for option in options.items() for word in option),
+            *(word for file in CONFIG_FILES for word in ("--config", file)),
+            *flags,
+        ],
         # Logs: the job's own lines instead of Spark's. A properties file may still set other Java options.
         conf={
             "spark.driver.defaultJavaOptions": (

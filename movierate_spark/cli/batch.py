@@ -31,7 +31,8 @@ def batch(
 
     The first command that fails ends the batch, with its exit status; wrong options are refused before any is
     run. Lines that begin with # are comments.
-    Spark's settings are those of the batch.
+    The batch's --config is for every command; a --config in a line comes after it, but can't change Spark's
+    settings.
     """
     day = None if run_date is None else day_of(run_date, "run_date")
     run = Run("batch", config)
@@ -43,7 +44,7 @@ def batch(
     commands = list(commands_in(text, day, file=file))
     if not commands:
         raise InputError(f"{file}: there is no command in it")
-    with run.spark() as session, Run.in_session(session):
+    with run.spark() as session, Run.in_batch(session, config):
         for words in commands:
             run.say(f"+ movierate {shlex.join(words)}")
             if status := execute(words):

@@ -21,13 +21,15 @@ class Run:
     profile: ClassVar[Literal["local", "cluster"]] = "local"
     session: ClassVar[SparkSession | None] = None
     """The session of the batch that this command is part of."""
+    config: ClassVar[tuple[Path, ...]] = ()
+    """The batch's files of settings. A command's own files win over them."""
 
     def __init__(self, command: str, config: Sequence[Path] | None) -> None:
         from movierate_spark.config import load_settings
         from movierate_spark.progress import Progress, plain_console
 
         self.command = command
-        self.settings = load_settings(config or (), profile=self.profile)
+        self.settings = load_settings((*Run.config, *(config or ())), profile=self.profile)
         self.progress = Progress()
         self.out = plain_console(soft_wrap=True)
 
@@ -62,13 +64,13 @@ class Run:
 
     @classmethod
     @contextmanager
-    def in_session(cls, session: SparkSession) -> Iterator[None]:
-        """Commands in this block use this session."""
-        Run.session = session
+    def in_batch(cls, session: SparkSession, config: Sequence[Path] | None) -> Iterator[None]:
+        """Commands in this block use this session, and these files of settings before their own."""
+        Run.session, Run.config = session, tuple(config or ())
         try:
             yield
         finally:
-            Run.session = None
+            Run.session, Run.config = None, ()
 
     @contextmanager
     def without_spark(self) -> Iterator[None]:

@@ -99,14 +99,27 @@ def called(
     return split
 
 
-def test_a_delivery_for_each_date_is_added_if_the_file_says_so(tmp_path: Path) -> None:
+def dag_with(folder: Path, *, line: str, instead_of: str) -> DAG:
+    """The DAG of a copy of the file in which one line is another."""
     text = (DAGS / "movierate_nightly.py").read_text()
-    assert "\nDELIVERIES_ADD = False\n" in text
-    adding = text.replace("\nDELIVERIES_ADD = False\n", "\nDELIVERIES_ADD = True\n")
-    (tmp_path / "movierate_nightly.py").write_text(adding)
-    prepare = DagBag(tmp_path).dags["movierate_nightly"].get_task("prepare")
+    assert f"\n{instead_of}\n" in text
+    (folder / "movierate_nightly.py").write_text(text.replace(f"\n{instead_of}\n", f"\n{line}\n"))
+    return DagBag(folder).dags["movierate_nightly"]
+
+
+def test_a_delivery_for_each_date_is_added_if_the_file_says_so(tmp_path: Path) -> None:
+    adding = dag_with(tmp_path, line="DELIVERIES_ADD = True", instead_of="DELIVERIES_ADD = False")
+    prepare = adding.get_task("prepare")
     source, lake = "{{ var.json.movierate.input }}/{{ ds }}", "{{ var.json.movierate.lake }}"
     assert prepare.application_args == ["--input", source, "--lake", lake, "--add"]
+
+
+def test_every_job_gets_the_files_of_settings_that_the_file_names(tmp_path: Path) -> None:
+    files = 'CONFIG_FILES = ("/etc/movierate/input.toml", "/etc/movierate/s3.toml")'
+    configured = dag_with(tmp_path, line=files, instead_of="CONFIG_FILES: tuple[str, ...] = ()")
+    words = ["--config", "/etc/movierate/input.toml", "--config", "/etc/movierate/s3.toml"]
+    for name in ("prepare", "score", "recommend"):
+        assert configured.get_task(name).application_args[-4:] == words
 
 
 def test_every_date_is_run_and_caught_up_one_after_the_other(dag: DAG) -> None:

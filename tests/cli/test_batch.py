@@ -56,6 +56,18 @@ def test_commands_share_a_session_until_one_fails(
     assert Run.session is None
 
 
+def test_settings_of_the_batch_are_for_every_command_whose_own_win(
+    spark: SparkSession, tmp_path: Path
+) -> None:
+    write(tmp_path / "batch.toml", ["[train]", "folds = 7", "[label]", "min_rating = 3.0"])
+    write(tmp_path / "own.toml", ["[label]", "min_rating = 2.0"])
+    with Run.in_batch(spark, [tmp_path / "batch.toml"]):
+        plain, own = Run("train", None).settings, Run("train", [tmp_path / "own.toml"]).settings
+    after = Run("train", None).settings
+    assert [each.train.folds for each in (plain, own, after)] == [7, 7, 3]
+    assert [each.label.min_rating for each in (plain, own, after)] == [3.0, 2.0, 4.0]
+
+
 NO_COMMAND = "is no command; write it as: score --lake lake ..."
 
 

@@ -25,8 +25,9 @@ from taste_timeline import (
 )
 from timelines import DAY, Row
 
-from movierate_spark.features import factors, learning
+from movierate_spark.features import factors, learning_factors, learning_neighbours
 from movierate_spark.features.earlier import Floats, Ints, next_of_same
+from movierate_spark.features.learning_log import Log
 from movierate_spark.features.lookback import lookback
 from movierate_spark.features.neighbours import top, weights
 from movierate_spark.features.pairs import add_block, deviations, no_pairs
@@ -69,7 +70,7 @@ def plain_vectors(learnt: Study) -> list[np.ndarray]:
         deviation = deviate(stand["residual"].to_numpy(), stand["user_residual"].to_numpy())
         at = (stand["user_id"].to_numpy(), np.searchsorted(movie_id, stand["movie_id"]))
         table = sp.csr_array((deviation, at), shape=(20, len(movie_id)))
-        sweeps = learning.SWEEPS if number else learning.FIRST_SWEEPS
+        sweeps = learning_factors.SWEEPS if number else learning_factors.FIRST_SWEEPS
         of_movies = factors.after_sweeps([table], of_movies, sweeps=sweeps)
         blocks.append(of_movies)
     return blocks
@@ -175,7 +176,7 @@ def test_tables_and_columns_are_the_same_at_any_partitioning(
 ) -> None:
     max_rows = 1_000
     if partitions == "7":  # heavy users in segments, four ranges of movies
-        monkeypatch.setattr(learning, "CELLS_PER_TASK", 60)
+        monkeypatch.setattr(learning_neighbours, "CELLS_PER_TASK", 60)
         max_rows = 64
     mixed = rows()
     random.Random(2).shuffle(mixed)
@@ -189,14 +190,14 @@ def test_tables_and_columns_are_the_same_at_any_partitioning(
 def vectors_of_one_task(learnt: Study, begins: Ints) -> list[Floats]:
     ordered = learnt.ratings.sort_values(["user_id", "second", "movie_id"])
     batches = pa.Table.from_pandas(ordered, preserve_index=False).to_batches(max_chunksize=50)
-    blocks = learning._block_after_block(iter(batches), (learnt.tables.movie_id, begins), deviate)
+    blocks = learning_factors._block_after_block(iter(batches), (learnt.tables.movie_id, begins), deviate)
     return [np.array(batch["vectors"][0].as_py()).reshape(-1, factors.RANK) for batch in blocks]
 
 
 def test_vectors_of_several_tasks_are_those_of_one(spark: SparkSession, learnt: Study) -> None:
     begins = np.array([-10, *learnt.tables.begins[[0, 3, -1]]])
-    log = learning.Log(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
-    arrays = list(learning._vectors(log, deviate, task_max_rows=120))
+    log = Log(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
+    arrays = list(learning_factors.learn_factors(log, deviate, task_max_rows=120))
     expected = vectors_of_one_task(learnt, begins)
     assert [each.any() for each in arrays] == [False, True, True, True]
     assert np.array(arrays) == pytest.approx(np.array(expected), abs=1e-9)
@@ -218,7 +219,7 @@ def task_rows(learnt: Study) -> pa.Table:
 
 def neighbour_task(learnt: Study, batches: list[pa.RecordBatch]) -> list[dict[str, Any]]:
     tables = learnt.tables
-    output = learning._neighbour_task(
+    output = learning_neighbours._neighbour_task(
         iter(batches),
         log=(tables.movie_id, tables.begins),
         edges=[0, len(tables.movie_id)],
@@ -236,11 +237,11 @@ def test_users_and_blocks_may_be_cut_anywhere_by_batches(
 ) -> None:
     table = task_rows(learnt)
     whole = neighbour_task(learnt, table.to_batches())
-    monkeypatch.setattr(learning, "ROWS_AT_ONCE", at_once)
+    monkeypatch.setattr(learning_neighbours, "ROWS_AT_ONCE", at_once)
     batches = table.to_batches(max_chunksize=batch)
     empty = batches[0].slice(0, 0)
     cut = [empty, *batches, empty]
-    tables = list(learning._whole_users(iter(cut)))
+    tables = list(learning_neighbours._whole_users(iter(cut)))
     assert pa.concat_tables(tables).equals(table)
     users = [set(zip(t["block"].to_pylist(), t["user_id"].to_pylist(), strict=True)) for t in tables]
     assert sum(map(len, users)) == len(set().union(*users))
@@ -249,8 +250,8 @@ def test_users_and_blocks_may_be_cut_anywhere_by_batches(
 
 
 def test_a_task_without_rows_has_no_tables(learnt: Study) -> None:
-    assert list(learning._whole_users(iter([]))) == []
-    assert list(learning._whole_users(iter(task_rows(learnt).slice(0, 0).to_batches()))) == []
+    assert list(learning_neighbours._whole_users(iter([]))) == []
+    assert list(learning_neighbours._whole_users(iter(task_rows(learnt).slice(0, 0).to_batches()))) == []
 
 
 def test_blocks_before_the_first_rating_do_not_keep_the_later_from_learning(learnt: Study) -> None:
