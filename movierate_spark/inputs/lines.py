@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
+import pyarrow as pa
 from py4j.protocol import Py4JJavaError
 from pyspark.errors import PySparkException
 from pyspark.sql import Column, DataFrame, SparkSession
@@ -32,26 +33,35 @@ COLUMNS = {
 }
 TABLES = tuple(COLUMNS)
 CHUNK = 1 << 20
-DAMAGED = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorrect )"
+HADOOP_GZIP = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorrect )"
 """Hadoop's error messages for a damaged gzip file."""
+DAMAGED_GZIP = "the gzip file is damaged or cut off: deliver it again"
+DAMAGED_PARQUET = "a file is damaged, cut off or can't be read: deliver it again"
+UNREADABLE = "FAILED_READ_FILE"
+"""Spark's condition for any file that it can't read, such as a Parquet file without its footer."""
 
 
 @contextmanager
 def whole(path: Location) -> Iterator[None]:
-    """Turn the errors of reading a damaged gzip file, raised in the block, into an InputError.
+    """Turn the errors of reading a damaged file of a delivery, raised in the block, into an InputError.
 
     Damage is noticed only when the block reads as far as the damage, so at the latest at the end of the file.
 
     Raises:
-        InputError: the gzip file is cut off or damaged.
+        InputError: a gzip or Parquet file is cut off or damaged.
     """
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, zlib.error, Py4JJavaError, PySparkException) as error:
-        is_from_spark = isinstance(error, Py4JJavaError | PySparkException)
-        if path.suffix != ".gz" or (is_from_spark and not re.search(DAMAGED, str(error))):
-            raise
-        raise InputError(f"{path}: the gzip file is damaged or cut off: deliver it again") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path}: {DAMAGED_GZIP}") from error
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: {DAMAGED_PARQUET}") from error
+    except (Py4JJavaError, PySparkException) as error:
+        if path.suffix == ".gz" and re.search(HADOOP_GZIP, str(error)):
+            raise InputError(f"{path}: {DAMAGED_GZIP}") from error
+        if path.suffix != ".gz" and UNREADABLE in str(error):
+            raise InputError(f"{path}: {DAMAGED_PARQUET}") from error
+        raise
 
 
 def first_line(path: Location) -> str:

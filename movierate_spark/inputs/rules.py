@@ -42,6 +42,14 @@ def is_second(text: Column, *, earliest: datetime, latest: datetime) -> Column:
     return F.coalesce(seconds, F.lit(False))
 
 
+def first_future_second(lines: DataFrame, *, latest: datetime) -> int | None:
+    """The first second after ``latest`` for which lines with ``rule`` were rejected; None without any."""
+    second = whole_number(F.col("rated_at"))
+    in_future = lines.where((F.col("rule") == "rated_at") & (second > int(latest.timestamp())))
+    row = in_future.agg(F.min(second).alias("first")).head()
+    return row["first"] if row else None
+
+
 def is_title(text: Column) -> Column:
     """True for any text other than spaces; false for null."""
     return present(text).isNotNull()

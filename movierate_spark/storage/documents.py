@@ -97,8 +97,9 @@ class TableCounts(Part):
 
     ``by_rule`` counts rejected lines by the rule that they broke. ``unknown`` counts accepted rows with an
     unknown value, by column. For ratings only: ``re_rated`` counts ratings of movies that the user had
-    already rated (None in version 0.1, which did not keep them), and ``orphans`` counts ratings whose user or
-    movie is not in its table.
+    already rated (None in version 0.1, which did not keep them), ``orphans`` counts ratings whose user or
+    movie is not in its table, and ``valid_from`` is the epoch second from which on the first of those that
+    were rejected for a time in the future is valid (None if there are none).
     """
 
     read: int
@@ -110,6 +111,11 @@ class TableCounts(Part):
     unknown: Mapping[str, int] = Field(default_factory=dict)
     re_rated: int | None = None
     orphans: int | None = None
+    valid_from: int | None = None
+
+    def is_final(self, now: float) -> bool:
+        """Whether no rejected line has become valid until ``now`` (epoch seconds)."""
+        return self.valid_from is None or now < self.valid_from
 
 
 class DeliveryCounts(Part):

@@ -6,6 +6,7 @@ tables at these versions, so that they see either the complete new delivery or t
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -120,8 +121,8 @@ def current_ledger(path: Location) -> Ledger | None:
 def made_of_the_same(path: Location, made_of: Mapping[str, Any]) -> Ledger | None:
     """The ledger of the lake at ``path`` if it was made of the same inputs and settings; else None.
 
-    Also None if deliveries were added to it; if one of its files is missing; if ratings were rejected for
-    their time, as a time in the future may be valid now; and for a lake of version 0.1, which did not keep
+    Also None if deliveries were added to it; if one of its files is missing; if a rating was rejected for a
+    time in the future that has passed meanwhile; and for a lake of version 0.1, which did not keep
     re-ratings.
     """
     ledger = current_ledger(path)
@@ -130,9 +131,8 @@ def made_of_the_same(path: Location, made_of: Mapping[str, Any]) -> Ledger | Non
     is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
     is_same &= not ledger.deliveries
     ratings = ledger.tables["ratings"]
-    is_same &= ratings.re_rated is not None
-    too_late = ratings.by_rule.get("rated_at", 0)
-    return ledger if is_same and not too_late and _is_complete(path, ledger) else None
+    is_same &= ratings.re_rated is not None and ratings.is_final(time.time())
+    return ledger if is_same and _is_complete(path, ledger) else None
 
 
 def _is_complete(path: Location, ledger: Ledger) -> bool:
@@ -181,15 +181,22 @@ def undo(path: Location, *, state: LakeState) -> Ledger:
     ``state`` is the lake as it was when the run began.
 
     Raises:
-        InputError: there is no lake, nothing was there before, or its files have been removed.
+        InputError: there is no lake; nothing was there before, or that is not known after an undo; or its
+            files have been removed.
         ConflictError: another run has published a lake meanwhile.
     """
     ledger, _ = read_ledger(path)
     before = ledger.before
     if before is None:
-        raise InputError(f"{path}: nothing to undo: there was no lake before its newest delivery")
+        raise InputError(
+            f"{path}: nothing to undo: there was no lake before its newest delivery, or it is not known any"
+            " more, after an undo"
+        )
     if not _is_complete(path, before):
-        raise InputError(f"{path}: can't be undone: vacuum has removed files of the lake before")
+        raise InputError(
+            f"{path}: can't be undone: files of the lake before are missing (vacuum removes them), or can't"
+            " be read"
+        )
     tables = at_versions(state, before.versions).tables
     versions = {name: tables[name].version for name in before.versions}
     _check_newest(path, versions)
@@ -240,12 +247,7 @@ def publish(
             raise MovierateError(
                 f"{path / name}: {rows} rows written, {counted[name]} counted: did the input change?"
             )
-    unused = frozenset(schemas.STATE if state is None else ())
-    versions = {
-        name: table.version
-        for name, table in to.tables.items()
-        if table.version is not None and name not in unused
-    }
+    versions = {name: table.version for name, table in to.tables.items() if table.version is not None}
     for name, attempt in attempts.items():
         versions[name] = commit(attempt, to=to.tables[name], replacing=partly.get(name))
     _check_newest(path, versions)

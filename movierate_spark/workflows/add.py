@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -36,7 +37,8 @@ def add_delivery(
 ) -> PreparedLake:
     """Add a delivery to the lake ``target``, unless it was added before with the same settings.
 
-    It leaves what one delivery of everything would leave. Any of the three tables may be missing. A run that
+    The ratings are then those that one delivery of everything would leave; of a user or movie, the row
+    delivered last stays. Any of the three tables may be missing. A run that
     is killed leaves the lake as it was, and can be run again.
 
     Raises:
@@ -113,12 +115,14 @@ def _deliveries(ledger: Ledger) -> list[DeliveryCounts]:
 
 
 def _added_before(ledger: Ledger, provenance: Mapping[str, Any]) -> DeliveryCounts | None:
-    """The same delivery, if the lake has it and no rating was rejected for a time that may be valid now."""
-    for each in _deliveries(ledger):
-        is_same = all(getattr(each, name) == provenance[name] for name in ("format", "inputs", "settings"))
-        too_late = "ratings" in each.tables and each.tables["ratings"].by_rule.get("rated_at", 0)
-        if is_same and not too_late:
-            return each
+    """The same delivery, if the lake has it.
+
+    But not if it has a rating that was rejected for a time in the future that has passed meanwhile.
+    """
+    now = time.time()
+    for each in reversed(_deliveries(ledger)):
+        if all(getattr(each, name) == provenance[name] for name in ("format", "inputs", "settings")):
+            return each if all(counts.is_final(now) for counts in each.tables.values()) else None
     return None
 
 

@@ -154,7 +154,8 @@ def check_deliveries(request: ScoringRequest, outcomes: Sequence[RunDateOutcome]
 def _read(spark: SparkSession, path: Location, run_dates: Sequence[date]) -> Requests | InputError:
     """The delivery, or the error for which it is refused."""
     try:
-        delivery = requests.read_requests(spark, path)
+        with whole(path):
+            delivery = requests.read_requests(spark, path)
     except InputError as error:
         return error
     if delivery.is_dated or len(run_dates) == 1:

@@ -88,9 +88,10 @@ def _taken_back(
     if since < state.until:
         changes = states.taken_back(state, before.users, since=since)
     earlier = states.rewound(state, changes, since=since)
-    users_merge = merges.get("users")
-    had_orphans = bool(before.ledger.tables["ratings"].orphans)
-    if users_merge and (users_merge.replaced_rows or (users_merge.added_rows and had_orphans)):
+    users_merge, tables_before = merges.get("users"), before.ledger.tables
+    # Without any users, ratings of unknown users are not counted as orphans.
+    had_unknown_users = bool(tables_before["ratings"].orphans) or not tables_before["users"].accepted
+    if users_merge and (users_merge.replaced_rows or (users_merge.added_rows and had_unknown_users)):
         moved = states.moved(earlier, before.users, users)
         totals = changes.get("movie_totals")
         changes["movie_totals"] = moved if totals is None else totals.unionByName(moved)

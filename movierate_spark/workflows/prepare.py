@@ -79,9 +79,12 @@ def prepare_lake(
     read = read_delivery(spark, delivery, settings, progress, preparation=preparation)
     for name, path in delivery.paths.items():
         counting.check_not_empty(path, name, read.counts[name])
-    frames = dict(read.frames)
-    if "users" not in frames:
-        frames["users"] = spark.createDataFrame([], schemas.USERS)
+    # Without a state, its tables are emptied, so that vacuum can remove what they held.
+    empty = {"users"}.union(name for name in schemas.STATE if state.tables[name].files) - set(read.frames)
+    frames = {
+        **read.frames,
+        **{name: spark.createDataFrame([], schemas.LAKE_AND_STATE[name]) for name in empty},
+    }
     with progress.step(f"write {target}"), lake.publishing(target, frames) as attempts:
         tables = _counted(spark, delivery, read.counts, attempts)
         check_unchanged(delivery, settings, provenance)
@@ -114,11 +117,11 @@ def read_delivery(
         InputError: it can't be read, has another number of rows than expected, or too many are rejected.
     """
     with progress.step(f"check {preparation.source} ({delivery.format.name})"):
-        checked, counts = {}, {}
+        checked, counts, latest = {}, {}, datetime.now(UTC) + CLOCK_TOLERANCE
         for name, path in delivery.paths.items():
             with whole(path):
-                checked[name] = _checked(spark, delivery, name, settings)
-                counts[name] = counting.row_counts(validate.count_by_rule(checked[name]))
+                checked[name] = _checked(spark, delivery, name, settings, latest=latest)
+                counts[name] = _counts(checked[name], latest=latest)
     check_size(delivery, counts, preparation.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
@@ -162,14 +165,25 @@ def check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: 
             raise InputError(f"{path}: {delivered} rows, expected {rows}: is the delivery complete?")
 
 
-def _checked(spark: SparkSession, delivery: Delivery, name: str, settings: Settings) -> DataFrame:
+def _checked(
+    spark: SparkSession, delivery: Delivery, name: str, settings: Settings, *, latest: datetime
+) -> DataFrame:
     rules = validate.rules(
         name,
         scale=delivery.rating_scale,
         earliest=settings.validate_.rated_at_min,
-        latest=datetime.now(UTC) + CLOCK_TOLERANCE,
+        latest=latest,
     )
     return validate.with_rule(delivery.read(spark, name), rules)
+
+
+def _counts(checked: DataFrame, *, latest: datetime) -> TableCounts:
+    counts = counting.row_counts(validate.count_by_rule(checked))
+    if "rated_at" not in counts.by_rule:
+        return counts
+    first = validate.first_future_second(checked, latest=latest)
+    tolerance = int(CLOCK_TOLERANCE.total_seconds())
+    return counts.model_copy(update={"valid_from": None if first is None else first - tolerance})
 
 
 def _cleaned(checked: Mapping[str, DataFrame], settings: Settings) -> dict[str, DataFrame]:

@@ -23,11 +23,13 @@ def vacuum_folder(
 ) -> list[Location]:
     """Remove unpublished attempts and replaced versions older than the retention; returns their paths.
 
-    What a ledger, a bundle or ``metrics.json`` names is never removed. Files younger than
+    What a ledger, a bundle or ``metrics.json`` names is never removed, but for the lake before the newest
+    delivery, which a ledger names for ``undo``. Files younger than
     :func:`floor_hours` are kept too, unless ``even_recent`` is given. Nothing is removed in a ``dry_run``.
 
     Raises:
-        InputError: the folder is no lake, model or table, or it is a single table of a lake.
+        InputError: the folder is no lake, model or table, it is a single table of a lake, or a lake's ledger
+            can't be read.
     """
     folder = folder.resolve()  # "." has no name, and a symbolic link has another name
     if not even_recent:
@@ -66,7 +68,7 @@ def floor_hours(folder: Location) -> float:
 
 
 def _vacuum_lake(folder: Location, *, retention_hours: float, dry_run: bool) -> list[Location]:
-    versions = json.loads((folder / lake.LEDGER).read_text(encoding="utf-8"))["versions"]
+    versions = lake.read_ledger(folder)[0].versions
     paths = []
     for name in schemas.LAKE_AND_STATE:
         table = folder / name

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -33,6 +34,7 @@ from movierate_spark.workflows import add as adding
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
 
 Add = Callable[[Path, Path], Ledger]
+DAY = 86_400
 BASE = [(1, 10, 5, START), (1, 20, 3, START + 9), (2, 10, 4, START + 20)]
 
 
@@ -194,15 +196,50 @@ def test_a_delivery_is_added_once_and_said_in_lines(
 
 
 def test_a_full_delivery_replaces_all_that_was_added(
-    spark: SparkSession, prepare: Add, add: Add, target: Path, small: Path, tmp_path: Path
+    spark: SparkSession,
+    prepare: Add,
+    add: Add,
+    settings: Settings,
+    target: Path,
+    small: Path,
+    tmp_path: Path,
 ) -> None:
     before = content(spark, target)
-    add(ratings_only(tmp_path / "day", [(1, 10, 4, START + 99)]), target)
+    added = add(ratings_only(tmp_path / "day", [(1, 10, 4, START + 2 * DAY)]), target)
+    assert current_files(target / "history")
     ledger = prepare(small.parent / "input", target)
     assert content(spark, target) == before
     assert not ledger.deliveries
     assert ledger.before is not None
     assert len(ledger.before.deliveries) == 2
+    assert [current_files(target / name) for name in lakes.schemas.STATE] == [set()] * 3
+    assert mr.undo(spark, target).ledger.tables == added.tables
+    check_state(lakes.open_lake(spark, target), settings)
+
+
+def test_users_that_are_delivered_after_the_ratings_get_into_the_state(
+    spark: SparkSession, prepare: Add, add: Add, settings: Settings, tmp_path: Path
+) -> None:
+    users = ml_1m(tmp_path / "input", BASE) / "users.dat"
+    (tmp_path / "users").mkdir()
+    users.rename(tmp_path / "users" / "users.dat")
+    prepare(tmp_path / "input", tmp_path / "lake")
+    add(ratings_only(tmp_path / "day", [(1, 10, 4, START + 2 * DAY)]), tmp_path / "lake")
+    assert add(tmp_path / "users", tmp_path / "lake").state is not None
+    check_state(lakes.open_lake(spark, tmp_path / "lake"), settings)
+
+
+def test_a_delivery_with_a_time_in_the_future_is_read_again_when_that_has_passed(
+    add: Add, target: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = [(1, 20, 4, START + n) for n in range(100, 160)]
+    day = ratings_only(tmp_path / "day", [*good, (2, 10, 4, 4_000_000_000), (2, 10, 4, 1)])
+    first = add(day, target)
+    counts = first.deliveries[1].tables["ratings"]
+    assert (counts.by_rule, counts.valid_from) == ({"rated_at": 2}, 4_000_000_000 - DAY)
+    assert add(day, target) == first
+    monkeypatch.setattr(adding, "time", SimpleNamespace(time=lambda: 4_000_000_000.0))
+    assert [each.tables["ratings"].accepted for each in add(day, target).deliveries] == [3, 60, 0]
 
 
 def test_a_higher_rating_of_the_same_second_replaces_the_lower_one(
@@ -329,7 +366,7 @@ def test_the_newest_delivery_can_be_undone_while_its_files_are_there(
     for name in current_files(target / "ratings", version=gone.versions["ratings"]):
         (target / "ratings" / name).unlink(missing_ok=True)
     refused = movierate(*undo)
-    assert (refused.status, "vacuum has removed files" in refused.err) == (2, True)
+    assert (refused.status, "are missing (vacuum removes them)" in refused.err) == (2, True)
     assert content(spark, target) == after
 
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -299,4 +300,6 @@ def test_the_same_delivery_twice_is_prepared_once(
     (tmp_path / "half.toml").write_text("[validate]\nmax_rejected_fraction = 0.5\n")
     ahead = ("--input", ml_1m(tmp_path / "ahead", rows), "--lake", late, "--config", tmp_path / "half.toml")
     assert "rejected 1 (rated_at 1)" in movierate("prepare", *ahead).out
+    assert "unchanged" in movierate("prepare", *ahead).out
+    monkeypatch.setattr("movierate_spark.storage.lake.time", SimpleNamespace(time=lambda: 4_000_000_000.0))
     assert "unchanged" not in movierate("prepare", *ahead).out

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from deliveries import write
 from helpers import RUN_DATE, Movierate, listing, read_scores, score
@@ -248,3 +250,32 @@ def test_requests_whose_header_names_a_column_twice_are_refused(
     assert "twice.csv: its header names user_id, movie_id more than once: leave one of each" in outcome.err
     assert outcome.err.count("\n") == 1
     assert listing(tmp_path) == before
+
+
+def test_damaged_parquet_does_not_stop_the_other_dates(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    days = [date(2000, 12, day) for day in range(1, 6)]
+    pairs = pa.table({"user_id": range(5_000), "movie_id": range(5_000)})
+    files = [tmp_path / f"{day}" for day in days]
+    files[4].mkdir()
+    files[4] /= "part.parquet"
+    for file in files:
+        pq.write_table(pairs, file, write_page_checksum=True)
+    whole = files[0].read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 4
+    for file, content in zip(files[2:], (whole[:-9], bytes(flipped), whole[:-9]), strict=True):
+        file.write_bytes(content)
+    judge = partial(
+        requests.with_rule,
+        earliest=settings.validate_.rated_at_min,
+        latest=datetime(2030, 1, 1, tzinfo=UTC),
+    )
+    scoring_request = ScoringRequest(str(tmp_path / "{date}"), days, 0)
+    every = list(due_deliveries(spark, scoring_request, judge=judge, is_done=lambda *_: False))
+    assert [each.counts.rows for each in every[:2] if isinstance(each, DueDelivery)] == [5_000] * 2
+    for each in every[2:]:
+        assert isinstance(each, RunDateOutcome)
+        damaged = tmp_path / f"{each.run_date}"
+        assert each.why == f"{damaged}: a file is damaged, cut off or can't be read: deliver it again"

@@ -33,6 +33,8 @@ def test_a_folder_is_known_by_any_of_its_names(
     for name in (Path(), tmp_path / "alias"):
         with pytest.raises(InputError, match="name the lake"):
             vacuum_folder(name, retention_hours=0)
+    with pytest.raises(InputError, match=r"ledger\.json"):
+        vacuum_folder(tmp_path / "lake", retention_hours=0)
 
 
 def test_vacuum_keeps_the_predictions_that_metrics_name(spark: SparkSession, tmp_path: Path) -> None:
