@@ -1,4 +1,5 @@
-# `make demo` and `make test` work on any machine with Python 3.11 or newer and make.
+# `make demo` and `make test` work on Linux with Python 3.11 or newer. They need Java 17 or 21, and install it as root on
+# Debian and Ubuntu.
 PYTHON ?= python3
 VENV := .venv
 AIRFLOW_VENV := .venv-airflow
@@ -71,7 +72,7 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 # How long each job takes on a million ratings: half an hour. Compare with another revision: make bench AGAINST=main.
 # BENCH=nights: a night on logs of several sizes; BENCH=scale: each job on several sizes; BENCH=executors: one and two.
 # For a size that takes hours, name the jobs: BENCH=scale RATINGS=100000000 JOBS="prepare train score".
-# Beside peers: BENCH="peers models", and history, fits or recommendations. RATINGS="1000000 10000000" are the sizes.
+# Beside peers: BENCH="peers models", and history, fits or recommendations; RATINGS=10000000 is another size.
 BENCH := jobs
 JOBS :=
 PEERS_VENV := .venv-peers
@@ -167,5 +168,5 @@ browser:
 	  || echo "make: no Chromium (Debian: apt-get install chromium): tests in a browser are skipped"
 
 clean:
-	rm -rf $(VENV) $(AIRFLOW_VENV) $(S3_VENV) .jars build dist demo
+	rm -rf $(VENV) $(AIRFLOW_VENV) $(S3_VENV) $(PEERS_VENV) .jars build dist demo
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
