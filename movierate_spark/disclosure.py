@@ -8,25 +8,35 @@ from typing import Any
 import pandas as pd
 
 
-def shown(cells: pd.DataFrame, *, within: Sequence[Sequence[str]] = ((),), min_cell: int) -> pd.Series:
+def shown(
+    cells: pd.DataFrame,
+    *,
+    within: Sequence[Sequence[str]] = ((),),
+    min_cell: int,
+    overlapping: bool = False,
+    hidden: pd.Series | bool = False,
+) -> pd.Series:
     """Which cells may be shown, as booleans in the order of ``cells`` (a row per cell, with ``people``).
 
     Each of ``within`` lists the columns that divide the cells into sets; the total of each set is known
     (an empty list: all cells are one set).
-    Cells of fewer than ``min_cell`` people are hidden. A single hidden cell could be derived from the total
-    of its set. So as long as a set has only one hidden cell, or hidden cells of fewer than ``min_cell``
-    people together, the smallest cell shown is hidden too (complementary suppression; Hundepool et al. 2012,
-    Statistical Disclosure Control, section 4.3). This is repeated for all sets until nothing changes. Of
-    equal cells the first is hidden.
+    Cells of fewer than ``min_cell`` people are hidden, and so are those that are ``hidden`` for another
+    reason. A single hidden cell could be derived from the total of its set. So as long as a set has only one
+    hidden cell, or hidden cells of fewer than ``min_cell`` people together, the smallest cell shown is hidden
+    too (complementary suppression; Hundepool et al. 2012, Statistical Disclosure Control, section 4.3). This
+    is repeated for all sets until nothing changes. Of equal cells the first is hidden. The people of
+    ``overlapping`` cells may be the same ones: together, they are at least those of the largest cell.
     """
-    hidden = cells["people"] < min_cell
+    together = "max" if overlapping else "sum"
+    people = cells["people"]
+    hidden = (people < min_cell) | hidden
     sets = [index for names in within for index in _sets(cells, names)]
     changed = True
     while changed:
         changed = False
         for index in sets:
             shown_cells, hidden_cells = index[~hidden[index]], index[hidden[index]]
-            too_few = len(hidden_cells) == 1 or cells.loc[hidden_cells, "people"].sum() < min_cell
+            too_few = len(hidden_cells) == 1 or people[hidden_cells].agg(together) < min_cell
             if len(hidden_cells) and len(shown_cells) and too_few:
                 hidden[cells.loc[shown_cells, "people"].idxmin()] = changed = True
     return ~hidden

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,13 +15,24 @@ from rich.progress import Progress as Bar
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 from rich.text import Text
 
+INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Control characters but tab and newline, and those that change the direction of text."""
+
+
+class PlainConsole(Console):
+    """Shows invisible characters of texts as a question mark: in data and paths, they could do anything."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """The text to print."""
+        return super().render_str(INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text), **options)
+
 
 def plain_console(**options: Any) -> Console:
     """A Rich console that does not interpret ``[/b]`` or ``:smile:``, which may occur in data and paths.
 
     Rich interprets markup in the text of a status or progress bar regardless: pass those a ``Text``.
     """
-    return Console(markup=False, emoji=False, highlight=False, **options)
+    return PlainConsole(markup=False, emoji=False, highlight=False, **options)
 
 
 class Progress:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 import pyspark
 from pyspark import Broadcast, SparkConf
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import spark_internals
 from movierate_spark.config import conf_dir
@@ -58,6 +58,16 @@ def broadcast(spark: SparkSession, value: Value) -> Broadcast[Value]:
     buffers of large arrays: its ``ChunkedStream`` asks them for their ``len``.
     """
     return spark.sparkContext.broadcast(InBytes(value))  # type: ignore[arg-type]  # read as the value itself
+
+
+@contextmanager
+def persisted(rows: DataFrame) -> Iterator[DataFrame]:
+    """The rows, cached during the block."""
+    rows = rows.persist()
+    try:
+        yield rows
+    finally:
+        rows.unpersist()
 
 
 def properties_in(file_name: str) -> dict[str, str]:

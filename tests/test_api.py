@@ -95,9 +95,17 @@ def test_taste_is_not_used_where_ids_mean_other_movies(spark: SparkSession, home
         warnings.simplefilter("error")
         assert tables_for(bundle, renamed(lake, known[len(known) // 2 - 1])) is bundle.tables
     other = renamed(lake, known[len(known) // 2 + 1])
-    with pytest.warns(MovierateWarning, match="movies that the model in .* knows have the same title there"):
+    with pytest.warns(MovierateWarning, match="knows by their ids, .* have the same title there"):
         rows = rows_for(bundle, other).agg(F.max("user_neighbours"), F.min("user_factors"), F.count("*"))
     assert tuple(rows.head() or ()) == (0.0, 0.0, 800)
+
+
+def test_taste_is_used_in_a_lake_that_lacks_most_movies(spark: SparkSession, home: Path) -> None:
+    lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
+    few = replace(lake, movies=lake.movies.where("movie_id <= 3"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tables_for(bundle, few) is bundle.tables
 
 
 @pytest.mark.end_to_end
@@ -116,6 +124,8 @@ def test_each_job_is_a_call_that_prints_nothing(
     assert metrics.rows == lake.ratings.where(f"rated_at >= timestamp_seconds({T})").count()
     assert mr.explore(lake, str(tmp_path / "exploration")).read_text().startswith("<!doctype html>")
     best = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31")
+    with pytest.raises(mr.InputError, match="give a number of movies from 1 on"):
+        mr.recommend(bundle, lake, tmp_path / "best", top=0)
     assert best.groupBy("user_id").count().where("count <> 2").isEmpty()
     with pytest.raises(mr.InputError, match=r"^2999-01-01 is .*, in the future") as refused:
         mr.evaluate(bundle, lake, since="2999-01-01")

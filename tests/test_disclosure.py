@@ -27,6 +27,17 @@ def test_a_small_cell_is_hidden_and_the_smallest_beside_it(people: list[int], ex
     assert list(mask) == expected
 
 
+def test_cells_that_overlap_may_be_about_the_same_few_people() -> None:
+    months = cells([6, 6, 20, 30], ["a"] * 4)
+    assert list(shown(months, min_cell=11)) == [False, False, True, True]
+    assert list(shown(months, min_cell=11, overlapping=True)) == [False, False, False, True]
+
+
+def test_a_cell_that_is_hidden_for_another_reason_can_not_be_derived() -> None:
+    mask = shown(cells([20, 30, 40], ["a"] * 3), min_cell=11, hidden=pd.Series([False, True, False]))
+    assert list(mask) == [False, False, True]
+
+
 def test_each_set_has_its_own_total() -> None:
     mask = shown(cells([5, 30, 40, 50, 60], ["a", "a", "a", "b", "b"]), within=(("set",),), min_cell=11)
     assert list(mask) == [False, False, True, True, True]

@@ -21,7 +21,8 @@ def audience(
         str | None, typer.Option("--genres", metavar="A|B", help="The genres of a new movie.")
     ] = None,
     year: Annotated[
-        int | None, typer.Option("--year", metavar="Y", help="The release year of a new movie.")
+        int | None,
+        typer.Option("--year", metavar="Y", min=1870, max=2100, help="The release year of a new movie."),
     ] = None,
     at: Annotated[
         str | None, typer.Option("--at", metavar="T", help="As of time T (default: the last rating).")

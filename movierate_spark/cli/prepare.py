@@ -42,7 +42,7 @@ def prepare(
     Rows are checked, cleaned and stored. ledger.json accounts for every row.
     """
     counts = row_counts(expect_rows or ())
-    if undo and (source or add or force or counts):
+    if undo and (source or add or force or counts or format_ is not Format.AUTO):
         raise typer.BadParameter("goes with --lake and --config only", param_hint="--undo")
     if not undo and source is None:
         raise typer.BadParameter("name the folder of the files", param_hint="--input")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
 from functools import reduce
 from typing import Any
 
@@ -14,6 +15,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
 from movierate_spark.evaluation import bootstrap
 from movierate_spark.evaluation.metrics import difference, metrics_by
 from movierate_spark.features.names import FAMILIES, FEATURES, feature_sources
@@ -23,6 +25,7 @@ from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression, start_of
 from movierate_spark.model.scoring import rows_for, with_logit
 from movierate_spark.progress import Progress
+from movierate_spark.session import persisted
 from movierate_spark.storage.lake import Lake
 
 COMPARED = ("auc", "log_loss", "accuracy")
@@ -51,19 +54,28 @@ def ablation(
     calibration. An entry has ``without``, the number of ``features`` that are left, ``seconds`` for the fit,
     ``auc``, ``log_loss`` and ``accuracy``. ``difference`` is the whole model's metric minus this one's, and
     ``difference_intervals`` its 95% intervals, by a bootstrap over users.
+
+    Raises:
+        InputError: the lake does not have the ratings that the bundle's model was fitted on.
     """
-    fraction = bundle.manifest.training.user_fraction
-    rows = of_sampled_users(rows_for(bundle, before(lake, bundle.training_end)), fraction)
+    training = bundle.manifest.training
+    fraction = training.user_fraction
+    fitted_until = bundle.training_end if training.refit else datetime.fromisoformat(training.tune_from)
+    rows = of_sampled_users(rows_for(bundle, before(lake, fitted_until)), fraction)
     seen = bundle.transform(rows).select("user_id", "movie_id", "at", FEATURES, LABEL)
     expected = round(lake.ledger.tables["ratings"].accepted * fraction)
-    vectors = laid_out(seen, partitions=settings.train.partitions, expected=expected).persist()
-    sources = feature_sources(vectors.schema)
+    sources = feature_sources(seen.schema)
     variants = {name: slots for name, slots in _variants(sources).items() if slots}
     fits: dict[str, dict[str, Any]] = {}
     predicted = []
-    try:
+    rows = laid_out(seen, partitions=settings.train.partitions, expected=expected)
+    with persisted(rows) as vectors:
         with progress.step("features of the ratings before the end of training"):
-            vectors.count()
+            if not vectors.count():
+                raise InputError(
+                    f"{lake.path}: no ratings before {fitted_until.isoformat()} of the users that the model"
+                    f" in {bundle.path} was fitted on: an ablation fits it again on these"
+                )
         with progress.steps("ablation", len(variants)) as advance:
             for name, slots in variants.items():
                 begun = time.perf_counter()
@@ -71,8 +83,6 @@ def ablation(
                 fits[name] = {"features": len(slots), "seconds": time.perf_counter() - begun}
                 predicted.append(measured.withColumn("model", F.lit(name)))
                 advance()
-    finally:
-        vectors.unpersist()
     with progress.step("metrics of the ablation"):
         return _compared(fits, reduce(DataFrame.unionByName, predicted), settings)
 

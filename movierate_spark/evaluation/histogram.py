@@ -9,14 +9,19 @@ from pyspark.sql import functions as F
 def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
     """One row per (keys, hundredth of probability): ``liked``, ``disliked``, and ``expected`` likes.
 
-    ``first`` and ``last`` are the ends of the hundredth. ``people`` is the smaller of two numbers of users:
-    those who liked a movie, and those who did not. Hundredths without rows are left out.
-    ``rows`` have the keys, user_id, label and probability.
+    ``first`` and ``last`` are the ends of the hundredth. The hundredth of the ``decision_threshold`` is cut
+    there: rows from it on are ``predicted_liked``. ``people`` is the smaller of two numbers of users: those
+    who liked a movie, and those who did not. Hundredths without rows are left out.
+    ``rows`` have the keys, user_id, label, probability and ``decision_threshold``, which is constant for a
+    combination of keys.
     """
-    liked, p = F.col("label").cast("boolean"), F.col("probability")
+    liked, p, threshold = F.col("label").cast("boolean"), F.col("probability"), F.col("decision_threshold")
     hundredth = F.least(F.floor(p * 100), F.lit(99))
+    first, last = F.col("hundredth") / 100, (F.col("hundredth") + 1) / 100
     return (
-        rows.groupBy(*keys, hundredth.alias("hundredth"))
+        rows.groupBy(
+            *keys, "decision_threshold", hundredth.alias("hundredth"), (p >= threshold).alias("above")
+        )
         .agg(
             F.least(*(F.count_distinct(F.when(side, F.col("user_id"))) for side in (liked, ~liked))).alias(
                 "people"
@@ -27,8 +32,9 @@ def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
         )
         .select(
             *keys,
-            (F.col("hundredth") / 100).alias("first"),
-            ((F.col("hundredth") + 1) / 100).alias("last"),
+            F.when(F.col("above"), F.greatest(first, threshold)).otherwise(first).alias("first"),
+            F.when(F.col("above"), last).otherwise(F.least(last, threshold)).alias("last"),
+            F.col("above").alias("predicted_liked"),
             "people",
             "liked",
             "disliked",

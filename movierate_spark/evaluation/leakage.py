@@ -11,6 +11,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
+from movierate_spark.errors import InputError
 from movierate_spark.evaluation.metrics import metrics_by
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
@@ -20,6 +21,7 @@ from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression
 from movierate_spark.model.scoring import rows_for, with_logit
 from movierate_spark.progress import Progress
+from movierate_spark.session import persisted
 from movierate_spark.storage.lake import Lake
 
 BUCKETS = 1_000_000
@@ -35,6 +37,9 @@ def leakage_cost(
     ``looking_ahead`` uses all ratings, also later ones and the row's own. Only ``time_split`` with ``as_of``
     shows how the model will do on new ratings. The rows are those of the users that the bundle's
     model was fitted on.
+
+    Raises:
+        InputError: these users have no ratings before ``since``, or none from then on.
     """
     histories = {"as_of": rows_for(bundle, lake), "looking_ahead": _looking_ahead(lake, bundle)}
     panel: dict[str, Any] = {"time_split": {}, "random_split": {}}
@@ -43,10 +48,10 @@ def leakage_cost(
     for history, rows in histories.items():
         with progress.step(f"leakage cost: history {history.replace('_', ' ')}"):
             of_users = of_sampled_users(rows, fraction)
-            cached = laid_out(of_users, partitions=settings.train.partitions, expected=expected).persist()
-            for split, unseen in _splits(cached, since).items():
-                panel[split][history] = _fit_and_measure(cached, unseen, bundle, settings)
-            cached.unpersist()
+            rows = laid_out(of_users, partitions=settings.train.partitions, expected=expected)
+            with persisted(rows) as cached:
+                for split, unseen in _splits(cached, since).items():
+                    panel[split][history] = _fit_and_measure(cached, unseen, bundle, settings)
     return panel
 
 
@@ -64,7 +69,13 @@ def _looking_ahead(lake: Lake, bundle: Bundle) -> DataFrame:
 def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
     late = F.col("at") >= F.lit(since)
     row = rows.agg(F.avg(late.cast("double")).alias("share")).head()
-    share = row["share"] if row else 0.0
+    share = row["share"] if row else None
+    if share is None or not 0 < share < 1:
+        raise InputError(
+            f"{since.isoformat()}: the cost of leakage needs ratings before and after it, of the users that"
+            " the model was fitted on",
+            argument="since",
+        )
     bucket = F.pmod(F.xxhash64("user_id", "movie_id"), F.lit(BUCKETS))
     return {"time_split": late, "random_split": bucket < F.lit(int(share * BUCKETS))}
 
@@ -73,9 +84,8 @@ def _fit_and_measure(rows: DataFrame, unseen: Column, bundle: Bundle, settings: 
     manifest = bundle.manifest
     seen = rows.where(~unseen)
     features = feature_pipeline(bundle.features, with_month=manifest.with_month).fit(seen)
-    vectors = features.transform(seen).select(FEATURES, LABEL).persist()
-    model = logistic_regression(settings.train, **manifest.params).fit(vectors)
-    vectors.unpersist()
+    with persisted(features.transform(seen).select(FEATURES, LABEL)) as vectors:
+        model = logistic_regression(settings.train, **manifest.params).fit(vectors)
     predicted = with_logit(PipelineModel([*features.stages, model]).transform(rows.where(unseen)))
     probabilities = with_probability(predicted, NONE).select(
         F.lit("all").alias("all"),

@@ -47,8 +47,6 @@ def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFra
 def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
     """One row per (user_id, figure, value) with ``n`` ratings and ``likes``, by a single shuffle."""
     at = F.col("rated_at")
-    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    genres_or_unknown = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
     figures = F.concat(
         F.array(
             _cell(ALL, F.lit(ALL)),
@@ -57,7 +55,7 @@ def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
             _cell(WEEKDAY, (F.weekday(at) + 1).cast("string")),
             _cell(HOUR, F.format_string("%02d", F.hour(at))),
         ),
-        F.transform(genres_or_unknown, lambda genre: _cell(GENRE, genre)),
+        F.transform(genres_or_unknown(), lambda genre: _cell(GENRE, genre)),
     )
     liked = is_liked(F.col("rating"), min_rating=min_rating).cast("long")
     exploded = rows.repartition("user_id").select(
@@ -66,6 +64,12 @@ def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
     return exploded.groupBy("user_id", "cell.figure", "cell.value").agg(
         F.count("*").alias("n"), F.sum("liked").alias("likes")
     )
+
+
+def genres_or_unknown() -> Column:
+    """A movie's ``genres``; :data:`UNKNOWN` for a movie without any, or one that is not in its table."""
+    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
+    return F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
 
 
 def _cell(figure: str, value: Column) -> Column:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
+from movierate_spark.exploration.cells import ALL, genres_or_unknown
 
 GROUP_AGES = {"under 18": 1, "18-24": 18, "25-34": 25, "35-44": 35, "45-49": 45, "50-55": 50, "56+": 56}
 TENTHS = 10
@@ -64,13 +65,19 @@ def _sums(name: str) -> list[Column]:
 
 
 def number_sums(totals: DataFrame) -> pd.DataFrame:
-    """One row per number: ``n`` and the sums for a correlation, over the ratings where it is known."""
+    """One row per number: ``n`` and the sums for a correlation, over the ratings where it is known.
+
+    ``people`` is a lower bound of the number of people of these ratings: those of the movie with most of
+    them.
+    """
     names = list(numbers())
     columns = [f"x{i}_{part}" for i in range(len(names)) for part in SUMS]
-    row = totals.agg(*(F.sum(name).alias(name) for name in columns)).head()
+    people = [F.max(f"x{i}_n").alias(f"x{i}_people") for i in range(len(names))]
+    row = totals.agg(*(F.sum(name).alias(name) for name in columns), *people).head()
     values = row.asDict() if row else {}
-    rows = [[name, *(values[f"x{i}_{part}"] or 0 for part in SUMS)] for i, name in enumerate(names)]
-    return pd.DataFrame(rows, columns=["number", *SUMS])
+    parts = (*SUMS, "people")
+    rows = [[name, *(values[f"x{i}_{part}"] or 0 for part in parts)] for i, name in enumerate(names)]
+    return pd.DataFrame(rows, columns=["number", *parts])
 
 
 def ratings_per_movie(totals: DataFrame) -> pd.DataFrame:
@@ -94,6 +101,7 @@ def leading_movies(
             F.lit(name).alias("list"),
             "movie_id",
             F.coalesce("title", F.concat(F.lit("movie "), "movie_id")).alias("title"),
+            genres_or_unknown().alias("genres"),
             "ratings",
             "liked",
             "tenths",
@@ -102,6 +110,16 @@ def leading_movies(
         )
         leading.append(listed.sort(F.desc("value"), "movie_id").limit(top).toPandas())
     return pd.concat(leading, ignore_index=True)
+
+
+def largest_unlisted(totals: DataFrame, movies: DataFrame, listed: Sequence[int]) -> dict[str, int]:
+    """The ratings of the most rated movie that is not ``listed``, by genre and for :data:`ALL`."""
+    others = totals.where(~F.col("movie_id").isin(listed)).select("movie_id", "ratings")
+    of_genre = others.join(movies.select("movie_id", "genres"), "movie_id", "left").select(
+        F.explode(F.array_append(genres_or_unknown(), F.lit(ALL))).alias("genre"), "ratings"
+    )
+    rows = of_genre.groupBy("genre").agg(F.max("ratings").alias("ratings")).collect()
+    return {row["genre"]: row["ratings"] for row in rows}
 
 
 def genres_together(movies: DataFrame) -> pd.DataFrame:

@@ -64,8 +64,10 @@ def explore(
         overall = _overall(cells)
         orders = _orders(per_movie, overall, min_cell=min_cell, min_support=min_support, shrinkage=shrinkage)
         leading = by_movie.leading_movies(totals, movies, orders, top=TOP)
+        unlisted = by_movie.largest_unlisted(totals, movies, leading["movie_id"].unique().tolist())
     finally:
         totals.unpersist()
+    leading, revealing = _without_revealing(leading, unlisted, min_cell=min_cell)
     per_user = _activity(cells)
     tables = {
         **{
@@ -75,11 +77,17 @@ def explore(
         "ratings_per_user": merged(_in_bins(per_user, "people"), at_least={"people": min_cell}),
         "ratings_per_movie": merged(_in_bins(per_movie, "movies"), at_least={"ratings": min_cell}),
         **{name: _named(leading, name) for name in orders},
-        **_by_genre(cells, min_cell=min_cell),
-        "correlations": rates.correlations(sums),
+        **_by_genre(cells, revealing, min_cell=min_cell),
+        "correlations": rates.correlations(_about_enough_people(sums, overall, min_cell=min_cell)),
         "genres_together": by_movie.genres_together(movies),
     }
     return Exploration({**overall, **_concentration(per_user, per_movie)}, tables)
+
+
+def _about_enough_people(sums: pd.DataFrame, overall: Mapping[str, int], *, min_cell: int) -> pd.DataFrame:
+    """The numbers that are known of at least ``min_cell`` people."""
+    people = sums["people"].mask(sums["n"] == overall["ratings"], overall["people"])
+    return sums[people >= min_cell].reset_index(drop=True)
 
 
 def _overall(cells: pd.DataFrame) -> dict[str, int]:
@@ -96,7 +104,8 @@ def _over_all(cells: pd.DataFrame, figure: str, *, min_rating: float, min_cell: 
     by_value = pd.to_numeric if figure != MONTH else None
     rows = rows.sort_values("value", key=by_value, ignore_index=True)
     likes = pd.to_numeric(rows["value"]) >= min_rating if figure == STARS else False
-    may_be_shown = shown(rows.assign(likes=likes), within=(("likes",),), min_cell=min_cell)
+    sets = rows.assign(likes=likes)
+    may_be_shown = shown(sets, within=(("likes",),), min_cell=min_cell, overlapping=True)
     rated = _as_shown(rates.with_like_rate(rows[may_be_shown]), cells, min_cell=min_cell)
     return rated.rename(columns={"value": figure})[[figure, *PEOPLE]].reset_index(drop=True)
 
@@ -161,20 +170,45 @@ def _named(leading: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame(columns | ({value: movies["value"]} if value else {}))
 
 
-def _by_genre(cells: pd.DataFrame, *, min_cell: int) -> dict[str, pd.DataFrame]:
-    """The tables ``genre``, ``genre_<attribute>`` and ``differences``: like rates by genre and group."""
+def _without_revealing(
+    leading: pd.DataFrame, unlisted: Mapping[str, int], *, min_cell: int
+) -> tuple[pd.DataFrame, set[str]]:
+    """The lists of movies, and the genres whose totals minus those movies would be about too few people.
+
+    ``unlisted`` has the ratings of the most rated movie in no list, by genre and for :data:`ALL`. If the
+    total of all ratings would tell too much, the least rated movie is taken out of the lists.
+    """
+    largest = dict(unlisted)
+    if len(leading) and 0 < largest.get(ALL, 0) < min_cell:
+        least = leading.sort_values(["ratings", "movie_id"]).iloc[0]
+        leading = leading[leading["movie_id"] != least["movie_id"]]
+        for genre in least["genres"]:
+            largest[genre] = max(largest.get(genre, 0), int(least["ratings"]))
+    listed = {genre for genres in leading["genres"] for genre in genres}
+    return leading, {genre for genre in listed if 0 < largest.get(genre, 0) < min_cell}
+
+
+def _by_genre(cells: pd.DataFrame, revealing: set[str], *, min_cell: int) -> dict[str, pd.DataFrame]:
+    """The tables ``genre``, ``genre_<attribute>`` and ``differences``: like rates by genre and group.
+
+    Genres that are ``revealing`` are hidden.
+    """
     by_genre = cells[cells["figure"] == GENRE]
     everybody = by_genre[by_genre["attribute"] == ALL]
-    genres = everybody[shown(everybody, min_cell=min_cell)]
+    too_much = everybody["value"].isin(revealing)
+    genres = everybody[shown(everybody, min_cell=min_cell, overlapping=True, hidden=too_much)]
     groups = cells[(cells["figure"] == ALL) & cells["attribute"].isin([ALL, *DEMOGRAPHICS])]
     parts = by_genre[by_genre["attribute"].isin(DEMOGRAPHICS) & by_genre["value"].isin(genres["value"])]
     totals = (("value", "attribute"), ("attribute", "group"))
-    parts = parts[shown(parts, within=totals, min_cell=min_cell)]
+    parts = parts[shown(parts, within=totals, min_cell=min_cell, overlapping=True)]
     compared = rates.against_genre(parts, genres, _shown_groups(groups, min_cell=min_cell))
     compared = compared.rename(columns={"value": "genre"})
     columns = ["genre", "group", "people", "ratings", "liked", *COMPARED]
     rated = _as_shown(rates.with_like_rate(genres), cells, min_cell=min_cell)
     rated = rated.rename(columns={"value": "genre"})
+    # Its groups would add up to a number of people that is not shown.
+    not_shown = compared["genre"].isin(rated.loc[rated["people"].isna(), "genre"])
+    compared["people"] = compared["people"].astype(float).mask(not_shown)
     pairs = compared[compared["discovered"]]
     # Sort by the interval's end nearer to 0: the surest first, not the small groups with large differences.
     nearest = pairs[["difference_low", "difference_high"]].abs().min(axis=1)

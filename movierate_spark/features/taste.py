@@ -72,14 +72,14 @@ def taste_history(
     if not shares:
         return columns
     rated = order[recent.positions]
-    return {**columns, SIMILAR_RATINGS: _similar_ratings(rows, rated[place], share * times[:, None])}
+    return {**columns, SIMILAR_RATINGS: _similar_ratings(rows, rated, place, share * times[:, None])}
 
 
-def _similar_ratings(rows: TaskRows, rated: Ints, share: Floats) -> pa.Array:
-    """For each row a list of the ratings with a share; ``rated`` are their rows."""
+def _similar_ratings(rows: TaskRows, rated: Ints, place: Ints, share: Floats) -> pa.Array:
+    """For each row a list of the ratings with a share; ``rated`` has the row of the rating at each place."""
     is_there = share != 0
     offset = np.concatenate([np.zeros(1, dtype=np.int32), np.cumsum(is_there.sum(axis=1), dtype=np.int32)])
-    row = rated[is_there]
+    row = rated[place[is_there]]
     columns = {"movie_id": rows.movie_id[row], "rating": rows.rating[row], "share": share[is_there]}
     entries = pa.StructArray.from_arrays(list(map(pa.array, columns.values())), names=list(columns))
     return pa.ListArray.from_arrays(pa.array(offset), entries)

@@ -19,6 +19,8 @@ from movierate_spark.features.names import FEATURES
 from movierate_spark.session import expected_cores
 
 MOST_FEATURES = 1000
+SINGULAR = 1e-11
+"""Directions with less information than this share of the largest have none but rounding errors."""
 PARTS = "rows long, sums array<double>"
 
 Floats = NDArray[np.float64]
@@ -34,7 +36,8 @@ def coefficient_table(
     the penalty (Hastie, Tibshirani and Friedman 2009, The Elements of Statistical Learning, section 4.4);
     Spark penalises the coefficients of standardised features, multiplied by the number of rows. The standard
     error is the square root of the diagonal of the inverse. It is approximate, as ratings of one user are not
-    independent. It is None for a coefficient of zero, with a lasso penalty, and for more than 1,000 features.
+    independent. It is None for a coefficient of zero, with a lasso penalty, for more than 1,000 features, and
+    for those that are not identified, as without a penalty those of features that add up to a constant.
     ``deviation`` is the feature's standard deviation. An ``indicator`` has only the values 0 and 1.
     """
     coefficients = model.coefficients.toArray()
@@ -60,14 +63,16 @@ def _standard_errors(information: Floats, coefficients: Floats) -> list[float | 
     """Index 0 of ``information`` is the intercept: it is estimated too, so it belongs into the inverse."""
     used = np.flatnonzero(coefficients)
     indices = np.array([0, *(used + 1)])
-    try:
-        covariance = np.linalg.inv(information[np.ix_(indices, indices)])
-    except np.linalg.LinAlgError:  # without a penalty, features may be collinear
-        return [None] * len(coefficients)
+    of_used = information[np.ix_(indices, indices)]
+    scale = np.sqrt(np.maximum(np.diag(of_used), np.finfo(float).tiny))
+    values, directions = np.linalg.eigh(of_used / np.outer(scale, scale))
+    unknown = values < SINGULAR * values[-1]
+    identified = np.abs(directions[:, unknown]).max(axis=1, initial=0) < math.sqrt(SINGULAR)
+    known = directions[:, ~unknown]
+    variances = (known**2 / values[~unknown]).sum(axis=1) / scale**2
     errors: list[float | None] = [None] * len(coefficients)
     for place, feature in enumerate(used, start=1):
-        value = covariance[place, place]
-        errors[feature] = float(np.sqrt(value)) if value > 0 else None
+        errors[feature] = float(np.sqrt(variances[place])) if identified[place] else None
     return errors
 
 

@@ -39,6 +39,8 @@ def with_reasons(
     if count == 0:
         return predicted.withColumn("reasons", F.array().cast(kind))
     slots = _coefficients(feature_sources(predicted.schema), model.coefficients.toArray().tolist())
+    if not slots:
+        return predicted.withColumn("reasons", F.array(_reason(F.lit(OTHER), F.col("logit"))).cast(kind))
     contributions = {source: _sum(of_source) for source, of_source in slots.items()}
     of_ratings: list[Column] = []
     if SIMILAR_RATINGS in predicted.columns and SIMILAR_MOVIES in slots:

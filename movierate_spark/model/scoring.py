@@ -82,20 +82,24 @@ def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None, *, shar
 def tables_for(bundle: Bundle, lake: Lake) -> TasteTables | None:
     """The bundle's taste tables, for use in this lake; None for a model without taste columns.
 
-    They know movies by id. If fewer than half of their titled movies have the same title in the lake, its ids
-    mean other movies: tables without blocks are returned, so that the taste columns are 0, with a warning.
+    They know movies by id. If fewer than half of their titled movies that the lake has, too, have the same
+    title there, its ids mean other movies: tables without blocks are returned, so that the taste columns are
+    0, with a warning.
     """
     tables = bundle.tables
     if tables is None:
         return None
     named = [(int(i), title) for i, title in zip(tables.movie_id, tables.titles, strict=True) if title]
-    of_bundle = lake.movies.sparkSession.createDataFrame(named, "movie_id long, title string")
-    same = lake.movies.join(F.broadcast(of_bundle), ["movie_id", "title"], "left_semi").count()
-    if 2 * same >= len(named):
+    of_bundle = lake.movies.sparkSession.createDataFrame(named, "movie_id long, known_as string")
+    is_same = F.count_if(F.col("title") == F.col("known_as"))
+    shared = lake.movies.join(F.broadcast(of_bundle), "movie_id").agg(F.count("*"), is_same).head()
+    count, same = shared or (0, 0)
+    if 2 * same >= count:
         return tables
     warnings.warn(
-        f"{lake.path}: {same} of the {len(named)} movies that the model in {bundle.path} knows have the same"
-        " title there, so ids mean other movies: neighbours and factors are not used. Train on this lake",
+        f"{lake.path}: of the {count} movies that the model in {bundle.path} knows by their ids, {same} have"
+        " the same title there, so ids mean other movies: neighbours and factors are not used. Train on this"
+        " lake",
         MovierateWarning,
         stacklevel=2,
     )

@@ -62,15 +62,20 @@ def split_by_time(rows: DataFrame, *, tune_fraction: float, test_fraction: float
 
 
 def check_sample(rows: DataFrame, split: TimeSplit) -> None:
-    """Refuse a sample of users that lacks a part of the split: ``rows`` are those of the sample.
+    """Refuse a sample of users that lacks a part of the split or of the folds; ``rows`` are the sample's.
 
     Raises:
         InputError: a part has none.
     """
-    present = {row[0] for row in rows.select(split.part(F.unix_seconds("at"))).distinct().collect()}
-    for part in PARTS:
-        if part not in present:
-            raise InputError(f"the sample of users has no {part} rows: raise train.max_rows")
+    second = F.unix_seconds("at")
+    parts = rows.select(split.part(second).alias("part"), split.fold_part(second).alias("fold_part"))
+    present = {tuple(row) for row in parts.distinct().collect()}
+    training, *others = PARTS
+    needed = [(training, number) for number in range(len(split.folds) + 1)]
+    for part, number in [*needed, *((other, len(split.folds)) for other in others)]:
+        if (part, number) not in present:
+            of_folds = f" of part {number} of the folds" if part == training else ""
+            raise InputError(f"the sample of users has no {part} rows{of_folds}: raise train.max_rows")
 
 
 def row_seconds(rows: DataFrame, positions: Sequence[int]) -> list[int]:

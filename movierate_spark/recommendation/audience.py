@@ -11,6 +11,7 @@ from movierate_spark.disclosure import shown
 from movierate_spark.intervals import t_errors
 
 SEGMENTS = (("gender",), ("age_group",), ("occupation",), ("gender", "age_group"))
+CROSSED = "gender x age_group"
 UNKNOWN = "unknown"
 
 
@@ -26,15 +27,20 @@ def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:
         F.struct(
             F.lit(" x ".join(names)).alias("by"),
             F.concat_ws(", ", *(F.coalesce(name, F.lit(UNKNOWN)) for name in names)).alias("segment"),
+            *(F.coalesce(name, F.lit(UNKNOWN)).alias(name) for name in ("gender", "age_group")),
         )
         for names in SEGMENTS
     ]
     exploded = rows.select("p_like", F.explode(F.array(*kinds)).alias("kind"))
-    grouped = exploded.groupBy("kind.by", "kind.segment").agg(
+    attributes = (
+        F.when(F.col("kind.by").isin(name, CROSSED), F.col(f"kind.{name}")).alias(name)
+        for name in ("gender", "age_group")
+    )
+    grouped = exploded.groupBy("kind.by", "kind.segment", *attributes).agg(
         F.count("*").alias("people"), F.avg("p_like").alias("p_like"), F.stddev_samp("p_like").alias("spread")
     )
     table = grouped.toPandas().sort_values(["by", "segment"], ignore_index=True)
-    table = table[shown(table, within=(("by",),), min_cell=min_cell)]
+    table = _shown(table, min_cell=min_cell)
     people = table["people"]
     half = t_errors(people) * table["spread"] / np.sqrt(people)
     table = table.assign(
@@ -42,3 +48,14 @@ def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:
     )
     order = table.sort_values(["p_like", "by", "segment"], ascending=[False, True, True], ignore_index=True)
     return order[["by", "segment", "people", "p_like", "low", "high"]]
+
+
+def _shown(table: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
+    """The segments that may be shown. Those by gender and by age group are totals of those by both."""
+    crossed = table["by"] == CROSSED
+    single, both = table[~crossed], table[crossed]
+    single = single[shown(single, within=(("by",),), min_cell=min_cell)]
+    in_hidden_total = ~(both["gender"].isin(single["gender"]) & both["age_group"].isin(single["age_group"]))
+    totals = ((), ("gender",), ("age_group",))
+    both = both[shown(both, within=totals, min_cell=min_cell, hidden=in_hidden_total)]
+    return pd.concat([single, both], ignore_index=True)

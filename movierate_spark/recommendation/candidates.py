@@ -37,6 +37,13 @@ def may_be_recommended(
     return movies
 
 
+def unknown_genre(movies: DataFrame, genres: Sequence[str]) -> str | None:
+    """Which of ``genres`` no movie is of, and which genres there are, as a text; None if all are known."""
+    known = {row[0] for row in movies.select(F.explode("genres")).distinct().collect()} if genres else set()
+    unknown = sorted(set(genres) - known)
+    return f"no movie is of {unknown[0]}; there are {'|'.join(sorted(known))}" if unknown else None
+
+
 @dataclass(frozen=True)
 class Probes:
     """Probe movies, each with one genre or one decade, and probe users, each with one value of a group.

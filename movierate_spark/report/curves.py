@@ -34,7 +34,7 @@ def roc(bins: Mapping[str, pd.DataFrame], metrics: Measurement) -> Figure:
         " ratings predicted as liked (false positives). In brackets: the area under the curve (AUC), the"
         " probability that a like is ranked above another rating."
     )
-    alt = f"Curve above the diagonal; the model's area is {formatted(metrics.auc, 'ratio')}."
+    alt = f"A curve for each model; the area under this model's is {formatted(metrics.auc, 'ratio')}."
     columns = ["model", "threshold", "true_positive_rate", "false_positive_rate"]
     return Figure("roc", "ROC", text, alt, chart, pd.concat(data)[columns])
 
@@ -59,7 +59,7 @@ def precision_recall(bins: Mapping[str, pd.DataFrame], metrics: Measurement) -> 
         "For every threshold: how many of the ratings predicted as liked are likes, by the share of likes"
         " among them. In brackets: the area under the curve."
     )
-    alt = "Curves that fall as recall grows."
+    alt = "Precision by recall: a curve for each model."
     columns = ["model", "threshold", "precision", "recall"]
     return Figure("precision-recall", "Precision and recall", text, alt, chart, pd.concat(data)[columns])
 
@@ -103,10 +103,10 @@ def distribution(bins: pd.DataFrame) -> Figure:
         series, x_title="Probability of liking", y_title="Share per point", form=(".0%", ".1%"), height=320
     )
     text = "The probabilities of likes and of other ratings: the less they overlap, the better."
-    data = bins[["first", "last", "people", "liked", "disliked"]].rename(
+    data = bins[["first", "last", "liked", "disliked"]].rename(
         columns={"first": "probability_from", "last": "probability_to"}
     )
-    alt = "Two humps: other ratings to the left, likes to the right."
+    alt = "Two curves over the probability: one for likes, one for other ratings."
     return Figure("distribution", "Scores of likes and of other ratings", text, alt, chart, data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from movierate_spark.report.wording import MODEL, TITLES, as_text, words
 from movierate_spark.storage.documents import Ablation, Figures, Manifest, Metrics
 
 CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
+OF_USERS = ("gender", "age_group", "occupation")
 
 
 def evaluation_report(
@@ -23,16 +25,17 @@ def evaluation_report(
 ) -> Report:
     """The report with its tables, from ``metrics.json``, the bundle's manifest and a histogram.
 
-    ``histogram`` has a row per model and hundredth of probability (see ``evaluate.score_histogram``).
+    ``histogram`` has the columns of :func:`movierate_spark.evaluation.histogram.score_histogram` and
+    ``model``.
     """
     if (metrics.people or 0) < min_cell:
         return render("too_few.html.j2", [], min_cell=min_cell)
-    bins = {
-        str(model): merged(part.drop(columns="model"), at_least={"people": min_cell}, overlapping=True)
-        for model, part in histogram.groupby("model")
-    }
+    bins = {str(model): _bins(part, min_cell=min_cell) for model, part in histogram.groupby("model")}
     by_group = {
-        name: segments.segment(values, min_cell=min_cell) for name, values in metrics.segments.items()
+        name: segments.segment(
+            values, people=metrics.people, min_cell=min_cell, overlapping=name not in OF_USERS
+        )
+        for name, values in metrics.segments.items()
     }
     steps = coefficients.coefficient_steps(manifest.coefficients)
     parts = {
@@ -45,7 +48,7 @@ def evaluation_report(
             curves.trade_off(bins[MODEL], threshold=metrics.decision_threshold),
         ],
         "By group": [
-            segments.new_and_known(metrics.cold_start, min_cell=min_cell),
+            segments.new_and_known(metrics.cold_start, people=metrics.people, min_cell=min_cell),
             *(segments.by_segment(name, table, metrics.auc) for name, table in by_group.items()),
         ],
         "Coefficients": [
@@ -67,6 +70,18 @@ def evaluation_report(
         min_cell=min_cell,
         contents={part: [figure.id for figure in figures] for part, figures in parts.items()},
     )
+
+
+def _bins(histogram: pd.DataFrame, *, min_cell: int) -> pd.DataFrame:
+    """A model's bins, each large enough to be shown. One ends at the decision threshold.
+
+    At the threshold, metrics tell exact numbers of likes: the bins must not tell those of a few people beside
+    it. If the ratings on one side of it are those of too few people, they tell nothing that metrics do not.
+    """
+    large_enough = partial(merged, at_least={"people": min_cell}, overlapping=True)
+    every = histogram.drop(columns=["model", "predicted_liked"], errors="ignore")
+    sides = [large_enough(side) for _, side in every.groupby(histogram["predicted_liked"])]
+    return large_enough(every) if any(side.empty for side in sides) else pd.concat(sides, ignore_index=True)
 
 
 def _side_by_side(metrics: Metrics) -> Figure:

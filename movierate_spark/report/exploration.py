@@ -51,8 +51,8 @@ def exploration_report(
         _together(tables["genres_together"]),
     ]
     movies = [
-        _gems(tables["hidden_gems"], min_support=min_support, shrinkage=shrinkage),
-        _polarising(tables["polarising"], min_support=min_support),
+        _gems(tables["hidden_gems"], min_support=max(min_support, min_cell), shrinkage=shrinkage),
+        _polarising(tables["polarising"], min_support=max(min_support, min_cell)),
     ]
     parts = {"The data": data, "Who likes what": tastes, "Movies": movies}
     return render(
@@ -95,12 +95,20 @@ def _thousands(value: object) -> object:
 
 def _missing(ledger: Ledger, *, min_cell: int) -> Figure:
     rows = [
-        [f"{name}: {column}", _few(n, min_cell) if name == "users" else f"{n:,}", f"{counts.accepted:,}"]
+        [
+            f"{name}: {column}",
+            _few(n, counts.accepted, min_cell) if name == "users" else f"{n:,}",
+            f"{counts.accepted:,}",
+        ]
         for name, counts in ledger.tables.items()
         for column, n in counts.unknown.items()
     ]
     rows += [
-        [f"{name}: user or movie not in its table", f"{counts.orphans:,}", f"{counts.accepted:,}"]
+        [
+            f"{name}: user or movie not in its table",
+            _few(counts.orphans, counts.accepted, min_cell),
+            f"{counts.accepted:,}",
+        ]
         for name, counts in ledger.tables.items()
         if counts.orphans is not None
     ]
@@ -109,8 +117,10 @@ def _missing(ledger: Ledger, *, min_cell: int) -> Figure:
     return Figure("missing", "What is unknown", text, "", None, data)
 
 
-def _few(n: int, min_cell: int) -> str:
-    return f"1 to {min_cell - 1}" if 0 < n < min_cell else f"{n:,}"
+def _few(n: int, total: int, min_cell: int) -> str:
+    if 0 < n < min_cell:
+        return f"1 to {min_cell - 1}"
+    return f"all but 1 to {min_cell - 1}" if 0 < total - n < min_cell else f"{n:,}"
 
 
 def _stars(table: pd.DataFrame, *, min_rating: float) -> Figure:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from movierate_spark.disclosure import shown
+from movierate_spark.disclosure import people_or_none, shown
 from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts
 from movierate_spark.report.page import Figure, formatted
@@ -17,8 +17,14 @@ from movierate_spark.storage.documents import ColdStart, Figures
 WITH_INTERVALS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1", "brier")
 
 
-def segment(values: Mapping[str, Figures], *, min_cell: int) -> pd.DataFrame:
-    """A row per value that may be shown: metrics, ``people``, ``ratings`` and the ends of the intervals."""
+def segment(
+    values: Mapping[str, Figures], *, people: int | None, min_cell: int, overlapping: bool
+) -> pd.DataFrame:
+    """A row per value that may be shown: metrics, ``people``, ``ratings`` and the ends of the intervals.
+
+    Of all ``people``, the same ones may have ratings of several values if these are ``overlapping``. Numbers
+    of people are missing where few others remain.
+    """
     rows = [
         {
             "value": value,
@@ -37,7 +43,8 @@ def segment(values: Mapping[str, Figures], *, min_cell: int) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["value", "people", "ratings", *METRICS, *ends])
     numbers = ["people", "ratings", *METRICS, *ends]
     table[numbers] = table[numbers].astype(float)
-    return table[shown(table, min_cell=min_cell)].reset_index(drop=True)
+    table = table[shown(table, min_cell=min_cell, overlapping=overlapping)].reset_index(drop=True)
+    return table.assign(people=people_or_none(table["people"], total=people or 0, min_cell=min_cell))
 
 
 def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
@@ -59,9 +66,9 @@ def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
     )
 
 
-def new_and_known(cold: Mapping[str, ColdStart], *, min_cell: int) -> Figure:
+def new_and_known(cold: Mapping[str, ColdStart], *, people: int | None, min_cell: int) -> Figure:
     """The figure of metrics for new and known users and movies, with the baselines."""
-    table = segment(cold, min_cell=min_cell)
+    table = segment(cold, people=people, min_cell=min_cell, overlapping=True)
     rows = []
     for value in table["value"]:
         sources: dict[str, Figures] = {MODEL: cold[value], **cold[value].baselines}

@@ -9,12 +9,14 @@ from typing import Any
 SETTING = "spark.redaction.regex"
 BY_DEFAULT = "(?i)secret|password|token|access[.]?key|credential"
 """The default of Spark 4.3; earlier versions have fewer words."""
+OURS = re.compile(r"(?i)(account|encryption)[.]?key")
+"""Secrets of object stores that Spark's pattern does not know."""
 HIDDEN = "*********(redacted)"
 ANYTHING = re.compile("")
 
 
 def redacted(document: Mapping[str, Any], pattern: str = BY_DEFAULT) -> dict[str, Any]:
-    """The document with every text hidden in which, or in whose name, the pattern is found.
+    """The document with every text hidden in which, or in whose name, the pattern or :data:`OURS` is found.
 
     If Python can't compile the pattern (Spark's patterns are Java's), every text is hidden.
     """
@@ -30,4 +32,5 @@ def _shown(name: str, value: Any, secret: re.Pattern[str]) -> Any:
         return {inner: _shown(inner, each, secret) for inner, each in value.items()}
     if isinstance(value, list):
         return [_shown(name, each, secret) for each in value]
-    return HIDDEN if isinstance(value, str) and (secret.search(name) or secret.search(value)) else value
+    is_secret = any(each.search(text) for each in (secret, OURS) for text in (name, str(value)))
+    return HIDDEN if isinstance(value, str) and is_secret else value

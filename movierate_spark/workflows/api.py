@@ -201,7 +201,8 @@ def recommend(
     model_version. If ``at`` is None, it is the second after the last rating.
 
     Raises:
-        InputError: ``out`` holds other files, or the settings leave no movie to recommend.
+        InputError: ``top`` is less than 1, ``out`` holds other files, or the settings or ``at`` leave no
+            movie to recommend.
     """
     time = _time(at, "at")
     recommend_movies(

@@ -16,6 +16,7 @@ from movierate_spark.features.rows import before, second_after_last
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
 from movierate_spark.recommendation.audience import segments
+from movierate_spark.recommendation.candidates import unknown_genre
 from movierate_spark.storage.lake import Lake
 
 NEW_MOVIE = -1
@@ -66,10 +67,8 @@ def _with_film(lake: Lake, film: Film) -> Lake:
         if not lake.movies.where(F.col("movie_id") == film.movie_id).count():
             raise InputError(f"{film.movie_id}: no such movie in {lake.path}", argument="movie")
         return lake
-    known = {row[0] for row in lake.movies.select(F.explode("genres")).distinct().collect()}
-    if unknown := sorted(set(film.genres) - known):
-        given, there = "|".join(film.genres), "|".join(sorted(known))
-        raise InputError(f"{given}: no movie is of {unknown[0]}; there are {there}", argument="genres")
+    if problem := unknown_genre(lake.movies, film.genres):
+        raise InputError(f"{'|'.join(film.genres)}: {problem}", argument="genres")
     spark = lake.movies.sparkSession
     row = [(NEW_MOVIE, "new movie", film.year, list(film.genres))]
     new = spark.createDataFrame(row, "movie_id long, title string, year int, genres array<string>")

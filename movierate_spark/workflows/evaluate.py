@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ from movierate_spark.model.scoring import rows_for, with_scores
 from movierate_spark.progress import Progress
 from movierate_spark.report import Report, evaluation_report
 from movierate_spark.report.folder import REPORT_FILES, check_free, leave_report
+from movierate_spark.session import persisted
 from movierate_spark.storage.attempts import attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.documents import Measurement, Metrics
@@ -91,12 +94,14 @@ def evaluate_model(
     check_free(target, {"metrics.json", PREDICTIONS, *REPORT_FILES})
     table = table_to_write(target / PREDICTIONS, "out", schemas.PREDICTIONS)
     overlap = _check_models(window, bundle, other)
-    predicted = predictions(lake, bundle, window).persist()
-    try:
+    with persisted(predictions(lake, bundle, window)) as predicted:
         with progress.step(f"predict ratings from {window.since.isoformat()} on"):
             if not predicted.count():
+                least = window.min_user_history
+                of_whom = f" of users with at least {least} earlier ones" if least else ""
                 raise InputError(
-                    f"{window.since.isoformat()}: no ratings to evaluate in {lake.path}", argument="since"
+                    f"{window.since.isoformat()}: no ratings{of_whom} to evaluate in {lake.path}",
+                    argument="since",
                 )
         theirs = None if other is None else _for_metrics(predictions(lake, other, window), other)
         content = _metrics(predicted, bundle, theirs, settings, progress)
@@ -110,8 +115,6 @@ def evaluate_model(
         with progress.step(f"write {target}"):
             page = _page(document, predicted, bundle, settings)
             return _leave_evaluation(table, _predictions_table(predicted, bundle), document, page)
-    finally:
-        predicted.unpersist()
 
 
 def _metrics(
@@ -184,15 +187,19 @@ def _for_metrics(predicted: DataFrame, bundle: Bundle) -> DataFrame:
 def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Settings) -> dict[str, Any]:
     """Intervals of the metrics and, if two models are compared, of their differences."""
     stacked = [side.withColumn("model", F.lit(name)) for name, side in sides.items()]
-    rows = stacked[0] if len(stacked) == 1 else stacked[0].unionByName(stacked[1]).persist()
     options = settings.evaluate
-    resampled = bootstrap.resampled_metrics(rows, resamples=options.resamples, seed=options.seed)
+    of_all = reduce(DataFrame.unionByName, stacked)
+    with persisted(of_all) if len(stacked) > 1 else nullcontext(of_all) as rows:
+        resampled = bootstrap.resampled_metrics(rows, resamples=options.resamples, seed=options.seed)
+        of_other = metrics_by(rows.where(F.col("model") == AGAINST), "model") if AGAINST in sides else []
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
     intervals: dict[str, Any] = {
-        "intervals": {name: bootstrap.interval(mine[name], point=metrics.metric(name)) for name in METRICS}
+        "intervals": {
+            name: bootstrap.interval(mine[name], point=metrics.metric(name), most=bootstrap.most(name))
+            for name in METRICS
+        }
     }
-    if AGAINST in sides:
-        theirs = metrics_by(rows.where(F.col("model") == AGAINST), "model")[0]
+    for theirs in of_other:
         differences = {name: difference(metrics.metric(name), theirs[name]) for name in METRICS}
         in_resamples = (
             {name: mine[name] - resampled[AGAINST][name] for name in METRICS} if resampled else mine
@@ -205,7 +212,6 @@ def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: S
                 for name in METRICS
             },
         }
-        rows.unpersist()
     return intervals
 
 
@@ -226,11 +232,21 @@ def _by_group(metrics: Measurement, predicted: DataFrame, bundle: Bundle) -> dic
 
 
 def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
-    """The histogram of the probabilities of the model and of each baseline, by hundredths."""
-    rows = with_baselines(predicted, bundle.manifest.baselines)
-    columns = {MODEL: "p_like", **{name: name for name in bundle.manifest.baselines}}
+    """The histogram of the probabilities of the model and of each baseline."""
+    manifest = bundle.manifest
+    rows = with_baselines(predicted, manifest.baselines)
+    columns = {MODEL: ("p_like", manifest.decision_threshold)} | {
+        name: (name, baseline.decision_threshold) for name, baseline in manifest.baselines.items()
+    }
     models = F.array(
-        *(F.struct(F.lit(name).alias("model"), F.col(p).alias("probability")) for name, p in columns.items())
+        *(
+            F.struct(
+                F.lit(name).alias("model"),
+                F.col(p).alias("probability"),
+                F.lit(float(threshold)).alias("decision_threshold"),
+            )
+            for name, (p, threshold) in columns.items()
+        )
     )
     stacked = rows.select("user_id", "label", F.explode(models).alias("each")).select(
         "user_id", "label", "each.*"

@@ -35,6 +35,7 @@ from movierate_spark.recommendation.candidates import (
     Probes,
     may_be_recommended,
     movie_side,
+    unknown_genre,
 )
 from movierate_spark.recommendation.taste import TasteCoefficients
 from movierate_spark.recommendation.top_movies import USER_SIDE, USER_TASTE, TasteSide, top_movies
@@ -69,10 +70,13 @@ def recommend_movies(
     was made from the same inputs by the same release and is still complete, unless ``force`` is given.
 
     Raises:
-        InputError: ``target`` holds something else, or the settings leave no movie to recommend.
+        InputError: ``count`` is less than 1, ``target`` holds something else, or the settings or ``at`` leave
+            no movie to recommend.
         MovierateError: a user would get fewer recommendations than there are.
         ConflictError: another run has published recommendations there meanwhile.
     """
+    if count < 1:
+        raise InputError(f"{count}: give a number of movies from 1 on", argument="top")
     table = table_to_write(target, "out", schemas.RECOMMENDATIONS)
     second = second_after_last(lake) if at is None else at
     options = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
@@ -82,9 +86,9 @@ def recommend_movies(
     if table.transaction(NAME) == number and is_complete and not force:
         return None
     lake = before(lake, second)
-    candidates, movies = _may_be_recommended(lake, settings.recommend)
-    best = _best(lake, bundle, candidates, movies, second, count=count, progress=progress)
+    candidates, movies = _may_be_recommended(lake, settings.recommend, at=second)
     with (
+        _best(lake, bundle, candidates, movies, second, count=count, progress=progress) as best,
         progress.step(f"top {count} of every user"),
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
     ):
@@ -124,12 +128,18 @@ def _everybody(lake: Lake) -> DataFrame:
     return lake.users.select("user_id").union(lake.ratings.select("user_id")).distinct()
 
 
-def _may_be_recommended(lake: Lake, settings: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
-    """The movies of the set genres and years, and those of them with enough ratings."""
+def _may_be_recommended(
+    lake: Lake, settings: RecommendSettings, *, at: datetime
+) -> tuple[DataFrame, pd.DataFrame]:
+    """The movies of the set genres and years, and those of them with enough ratings before ``at``."""
+    if problem := unknown_genre(lake.movies, settings.genres):
+        raise InputError(f"[recommend] genres: {problem}")
     candidates = may_be_recommended(
         lake.movies, genres=settings.genres, year_min=settings.year_min, year_max=settings.year_max
     )
     movies = _movies(lake, candidates, min_support=settings.min_support)
+    if movies.empty and lake.ratings.isEmpty():
+        raise InputError(f"{at.isoformat()}: there are no ratings before it", argument="at")
     if movies.empty:
         raise InputError(
             "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
@@ -137,6 +147,7 @@ def _may_be_recommended(lake: Lake, settings: RecommendSettings) -> tuple[DataFr
     return candidates, movies
 
 
+@contextmanager
 def _best(
     lake: Lake,
     bundle: Bundle,
@@ -146,7 +157,7 @@ def _best(
     *,
     count: int,
     progress: Progress,
-) -> DataFrame:
+) -> Iterator[DataFrame]:
     probes = _probes(lake, movies)
     extended = _with_probes(lake, probes)
     pairs = _probe_pairs(lake, probes, candidates, at)
@@ -162,7 +173,7 @@ def _best(
     best = top_movies(users, side, nobody, count=count, taste=taste)
     p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
     titles = lake.movies.select("movie_id", "title")
-    return best.join(F.broadcast(titles), "movie_id", "left").select(
+    named = best.join(F.broadcast(titles), "movie_id", "left").select(
         "user_id",
         "rank",
         "movie_id",
@@ -172,6 +183,10 @@ def _best(
         F.lit(at).alias("at"),
         F.lit(bundle.version).alias("model_version"),
     )
+    try:
+        yield named
+    finally:
+        answers.unpersist()
 
 
 def _movies(lake: Lake, candidates: DataFrame, *, min_support: int) -> pd.DataFrame:

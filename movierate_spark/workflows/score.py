@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from functools import partial, reduce
@@ -20,6 +20,7 @@ from movierate_spark.inputs import requests
 from movierate_spark.inputs.requests import RequestCounts
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
+from movierate_spark.session import persisted
 from movierate_spark.storage.attempts import attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
@@ -81,9 +82,7 @@ def score_requests(
         return tables.hold(day, counts, number=number(counts))
 
     to_score = []
-    for each in due_deliveries(
-        lake.ratings.sparkSession, request, judge=partial(_with_rule, settings=settings), is_done=is_done
-    ):
+    for each in due_deliveries(lake.ratings.sparkSession, request, judge=_judge(settings), is_done=is_done):
         if isinstance(each, RunDateOutcome):
             yield each
         else:
@@ -107,9 +106,10 @@ def _name(run_date: date) -> str:
     return f"score/{run_date.isoformat()}"
 
 
-def _with_rule(lines: DataFrame, settings: Settings) -> DataFrame:
-    return requests.with_rule(
-        lines,
+def _judge(settings: Settings) -> Callable[[DataFrame], DataFrame]:
+    """Adds the rule that a line breaks. What is in the future does not change during a run."""
+    return partial(
+        requests.with_rule,
         earliest=settings.validate_.rated_at_min,
         latest=datetime.now(UTC) + CLOCK_TOLERANCE,
     )
@@ -120,14 +120,10 @@ def _scored_once(
     bundle: Bundle, lake: Lake, lines: DataFrame, request: ScoringRequest, *, dates: int
 ) -> Iterator[DataFrame]:
     """The scores of the lines, cached during the block if it reads them for several dates."""
-    parsed = requests.readable(lines).persist()
-    scored = bundle.predict(lake, parsed, reasons=request.reasons)
-    cached = [parsed] if dates == 1 else [parsed, scored.persist()]
-    try:
-        yield scored
-    finally:
-        for frame in cached:
-            frame.unpersist()
+    with persisted(requests.readable(lines)) as parsed:
+        scored = bundle.predict(lake, parsed, reasons=request.reasons)
+        with nullcontext(scored) if dates == 1 else persisted(scored) as scores:
+            yield scores
 
 
 def _publish(each: DueDelivery, scored: DataFrame, tables: Tables, transaction: Transaction) -> int:

@@ -41,6 +41,7 @@ from movierate_spark.model.logistic_regression import laid_out, logistic_regress
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, check_sample, split_by_time
 from movierate_spark.progress import Progress
+from movierate_spark.session import persisted
 from movierate_spark.storage.documents import Baseline, Calibration, Measurement
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
@@ -79,15 +80,16 @@ def train_model(
     month = uses_month(settings.features.month, log.first, log.end)
     with ExitStack() as stack:
         source = stack.enter_context(_training_rows(lake, settings, progress, log=log))
-        split, rows = source.split, stack.enter_context(_persisted(source.measured()))
+        split, rows = source.split, stack.enter_context(persisted(source.measured()))
         fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
         published, seen_until, tables = fitted, utc(split.test), source.tables_before_tune()
         if settings.train.refit:
             tables = source.tables
             with progress.step("fit again with the tuning and test rows"):
-                every = stack.enter_context(_persisted(source.every()))
+                every = stack.enter_context(persisted(source.every()))
                 published, seen_until = _refit(every, fitted, settings, with_month=month), log.end
-        rows_used = rows.where(F.col("at") < F.lit(seen_until)).count()
+        fitted_until = seen_until if settings.train.refit else utc(split.tune)
+        rows_used = rows.where(F.col("at") < F.lit(fitted_until)).count()
     training = {
         "from": log.first.isoformat(),
         "until": seen_until.isoformat(),
@@ -158,9 +160,9 @@ def _training_rows(
     lake: Lake, settings: Settings, progress: Progress, *, log: _Log
 ) -> Iterator[TrainingRows]:
     min_rating = settings.label.min_rating
-    with _persisted(rows_by_user(lake, settings.features, min_rating=min_rating)) as by_user:
+    with persisted(rows_by_user(lake, settings.features, min_rating=min_rating)) as by_user:
         ratings = with_levels(by_user, settings.features)
-        with _persisted(labelled(ratings, min_rating=min_rating)) as ratings:
+        with persisted(labelled(ratings, min_rating=min_rating)) as ratings:
             with progress.step("history of every rating"):
                 split = _split(ratings, settings)
             tables = None
@@ -171,15 +173,6 @@ def _training_rows(
                         ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
                     )
         yield TrainingRows(by_user, lake.movies, settings, split, tables, log.ratings)
-
-
-@contextmanager
-def _persisted(rows: DataFrame) -> Iterator[DataFrame]:
-    rows = rows.persist()
-    try:
-        yield rows
-    finally:
-        rows.unpersist()
 
 
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
@@ -251,10 +244,9 @@ def _fit_and_measure(
     past_rows = _check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
     vectors = features.transform(past).select(FEATURES, LABEL, split.fold_part(second).alias(train.FOLD_PART))
-    vectors = vectors.persist()
     options = settings.train
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
-    try:
+    with persisted(vectors) as vectors:
         with progress.steps("cross-validation", fits) as advance:
             selected = train.cross_validate(vectors, options, expected=past_rows, done=advance)
         names = feature_names(vectors.schema)
@@ -262,12 +254,10 @@ def _fit_and_measure(
         coefficients = (
             [] if options.refit else coefficient_table(vectors, selected.model, names, selected.params)
         )
-    finally:
-        vectors.unpersist()
     pipeline = PipelineModel([*features.stages, selected.model])
-    with progress.step("calibration, threshold and test metrics"):
+    unseen = with_logit(pipeline.transform(rows.where(second >= split.tune)))
+    with progress.step("calibration, threshold and test metrics"), persisted(unseen) as unseen:
         baselines = fit_baselines(past)
-        unseen = with_logit(pipeline.transform(rows.where(second >= split.tune))).persist()
         tune, test = unseen.where(second < split.test), unseen.where(second >= split.test)
         calibration = fit_calibration(tune, method=options.calibration)
         tuned = with_probability(tune, calibration).withColumnRenamed("p_like", "probability")
@@ -275,7 +265,6 @@ def _fit_and_measure(
         metrics = measure(
             test, calibration=calibration, decision_threshold=decision_threshold, baselines=baselines
         )
-        unseen.unpersist()
     return FittedModel(
         metrics,
         selected.params,
@@ -296,12 +285,9 @@ def _refit(rows: DataFrame, fitted: FittedModel, settings: Settings, *, with_mon
     )
     start = start_of(cast("LogisticRegressionModel", fitted.pipeline.stages[-1]))
     estimator = logistic_regression(settings.train, **fitted.params)
-    vectors = features.transform(rows).select(FEATURES, LABEL).persist()
-    try:
+    with persisted(features.transform(rows).select(FEATURES, LABEL)) as vectors:
         model = estimator.fit_from(start.for_slots(slots_before, slots), vectors)
         coefficients = coefficient_table(vectors, model, slots, fitted.params)
-    finally:
-        vectors.unpersist()
     return replace(
         fitted,
         pipeline=PipelineModel([*features.stages, model]),

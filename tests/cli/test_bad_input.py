@@ -23,6 +23,8 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
     prepare, train = ["prepare", "--lake", new, "--input"], ["train", "--model", new, "--lake", lake]
     evaluate = ["evaluate", "--lake", lake, "--model", model, "--out", new, "--since"]
     score = ["score", "--lake", lake, "--model", model, "--run-date", "2000-12-31"]
+    audience = ["audience", "--lake", lake, "--model", model]
+    recommend = ["recommend", "--lake", lake, "--model", model, "--out", new, "--top", 2]
     return [
         ([*prepare, folder / "none"], "does not exist"),
         ([*prepare, stuff], "it holds thesis.txt"),
@@ -47,6 +49,13 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*score, "--scores", new, "--requests", folder / "bad.csv"], "missing column(s) user_id, movie_id"),
         ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "holds something else (thesis.txt)"),
         ([*score, "--scores", new, "--requests", new, "--run-date", "31.12.2000"], "YYYY-MM-DD"),
+        ([*audience, "--genres", "Drama", "--year", 99_999_999_999], "--year"),
+        ([*recommend, "--config", folder / "genres.toml"], "[recommend] genres: no movie is of Sci-fi"),
+        (
+            [*recommend, "--at", "1999-01-01"],
+            "--at 1999-01-01T00:00:00+00:00: there are no ratings before it",
+        ),
+        (["prepare", "--lake", lake, "--undo", "--format", "csv"], "--lake and --config only"),
         (["simulate", "--out", stuff, "--ratings", 2000], "thesis.txt"),
         (["simulate", "--out", new, "--ratings", 3], "ratings"),
         (["demo", "--out", stuff], "holds something else (thesis.txt)"),
@@ -62,6 +71,7 @@ def test_bad_input_ends_with_one_line_and_status_2_and_leaves_nothing(
     write(tmp_path / "stuff" / "thesis.txt", ["years of work"])
     write(tmp_path / "bad.csv", ["user,movie", "1,2"])
     (tmp_path / "zero.csv").write_bytes(b"")
+    write(tmp_path / "genres.toml", ["[recommend]", 'genres = ["Comedy", "Sci-fi"]'])
     ml_1m(tmp_path / "bad", [(1, 1, 9, START)])
     before = listing(tmp_path)
     for arguments, message in bad_commands(home, tmp_path):
@@ -125,5 +135,8 @@ def test_a_sample_without_any_user_cannot_train(movierate: Movierate, home: Path
     (tmp_path / "none.toml").write_text("[train]\nmax_rows = 1\n[features]\ncollaborative = false\n")
     settings = ("--config", tmp_path / "none.toml")
     outcome = movierate("train", "--lake", home / "lake", "--model", tmp_path / "model", *settings)
-    assert "the sample of users has no training rows: raise train.max_rows" in one_line(outcome)
+    assert (
+        "the sample of users has no training rows of part 0 of the folds: raise train.max_rows"
+        in one_line(outcome)
+    )
     assert not (tmp_path / "model" / "bundle.json").exists()

@@ -18,6 +18,7 @@ from deliveries import csv_without_users, ml_1m, ml_100k, write
 from helpers import FAST, INTERPRETED, PLAIN, ROOT, SHORT_LIVED, Movierate, T, lake_and_model, listing
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
+from rich.table import Table
 
 from movierate_spark import schemas
 from movierate_spark.features.rows import of_sampled_users
@@ -264,6 +265,18 @@ def test_a_step_is_shown_in_a_terminal_as_it_is_written() -> None:
     output = console.file.getvalue()
     assert output.count("read [/old] :smile:") >= 2  # beside the spinner, and when it is done
     assert output.count("fit [/b] :smile:") >= 2
+
+
+def test_what_data_contain_can_not_steer_a_terminal() -> None:
+    console = plain_console(file=StringIO(), width=80)
+    table = Table("name")
+    table.add_row("x\x1b[2Jy")
+    console.print(table)
+    console.print("a\x9b2Jb \u202ec\td")
+    assert isinstance(console.file, StringIO)
+    output = console.file.getvalue()
+    assert "x\N{REPLACEMENT CHARACTER}[2Jy" in output
+    assert "a\N{REPLACEMENT CHARACTER}2Jb \N{REPLACEMENT CHARACTER}c" in output
 
 
 def test_help_explains_every_option(movierate: Movierate) -> None:

@@ -158,6 +158,22 @@ def test_everything_is_secret_where_the_setting_cannot_be_read(tmp_path: Path) -
     assert written(tmp_path, own) == dict.fromkeys(own, "*********(redacted)")
 
 
+def test_keys_of_object_stores_are_hidden_that_spark_does_not_know(tmp_path: Path) -> None:
+    own = dict.fromkeys(
+        (
+            "spark.redaction.regex",
+            "spark.hadoop.fs.azure.account.key.ours.dfs.core.windows.net",
+            "spark.hadoop.fs.s3a.encryption.key",
+        ),
+        "(?i)password",
+    )
+    names = list(own)[1:]
+    assert written(tmp_path, {**own, **dict.fromkeys(names, "value")}) == {
+        "spark.redaction.regex": "*********(redacted)",
+        **dict.fromkeys(names, "*********(redacted)"),
+    }
+
+
 def test_settings_are_hidden_as_spark_hides_them(spark: SparkSession) -> None:
     jvm: Any = spark._jvm
     setting = jvm.org.apache.spark.internal.config.ConfigEntry.findEntry("spark.redaction.regex")

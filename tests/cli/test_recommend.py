@@ -126,9 +126,11 @@ def test_a_scores_table_is_no_place_for_recommendations(
 def test_recommendations_of_which_rows_are_lost_are_not_published(
     movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str
 ) -> None:
-    best = recommending._best
+    best = recommending.top_movies
     monkeypatch.setattr(
-        recommending, "_best", lambda *arguments, **named: best(*arguments, **named).where(f"not ({lost})")
+        recommending,
+        "top_movies",
+        lambda *arguments, **named: best(*arguments, **named).where(f"not ({lost})"),
     )
     outcome = recommend(movierate, plain_home, tmp_path / "best", "--top", 3)
     assert outcome.status == 1

@@ -12,7 +12,8 @@ from scipy import stats
 
 from movierate_spark import schemas
 from movierate_spark.exploration import Exploration, explore, rates
-from movierate_spark.exploration.movies import GROUP_AGES
+from movierate_spark.exploration.movies import GROUP_AGES, largest_unlisted
+from movierate_spark.exploration.tables import _about_enough_people, _without_revealing
 
 SEED = 8
 TOLD_BY_THE_TOTAL = -1  # stands for a number of people that is not shown
@@ -315,3 +316,33 @@ def test_a_like_rate_without_any_difference_between_people_has_no_interval() -> 
     table = rates.with_like_rate(cells)
     assert table["like_rate"].tolist() == [1.0, 0.5]
     assert table[["low", "high"]].isna().all(axis=None)
+
+
+def listed(*movies: tuple[int, int, list[str]]) -> pd.DataFrame:
+    return pd.DataFrame(movies, columns=["movie_id", "ratings", "genres"])
+
+
+def test_a_genre_whose_total_would_tell_of_few_people_beside_the_listed_movies_is_hidden() -> None:
+    lists = listed((1, 50, ["Drama", "War"]), (2, 40, ["Drama"]))
+    kept, revealing = _without_revealing(lists, {"all": 30, "Drama": 30, "War": 3}, min_cell=11)
+    assert (kept["movie_id"].tolist(), revealing) == ([1, 2], {"War"})
+
+
+def test_where_the_total_of_all_would_tell_of_few_people_the_least_rated_movie_is_not_listed() -> None:
+    lists = listed((1, 50, ["Drama"]), (2, 12, ["War"]), (2, 12, ["War"]))
+    kept, revealing = _without_revealing(lists, {"all": 4, "War": 4, "Drama": 2}, min_cell=11)
+    assert (kept["movie_id"].tolist(), revealing) == ([1], {"Drama"})
+
+
+def test_a_number_that_is_known_of_few_people_has_no_correlation() -> None:
+    sums = pd.DataFrame({"number": ["age", "hour", "year"], "n": [40, 100, 90], "people": [2, 3, 15]})
+    overall = {"people": 20, "ratings": 100, "liked": 50}
+    assert _about_enough_people(sums, overall, min_cell=11)["number"].tolist() == ["hour", "year"]
+
+
+def test_the_most_rated_movie_that_is_not_listed_by_genre(spark: SparkSession) -> None:
+    totals = spark.createDataFrame([(1, 50), (2, 7), (3, 5), (4, 2)], "movie_id long, ratings long")
+    movies = spark.createDataFrame(
+        [(1, ["War"]), (2, ["War", "Drama"]), (3, ["Drama"])], "movie_id long, genres array<string>"
+    )
+    assert largest_unlisted(totals, movies, [1]) == {"all": 7, "War": 7, "Drama": 7, "unknown": 2}

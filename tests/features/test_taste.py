@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from math import log1p
 
 import numpy as np
 import pandas as pd
 import pytest
+from pyspark.sql import functions as F
 from taste_timeline import END, LAST, UNKNOWN, Study, cells, vectors
 
 from movierate_spark.features.factors import RANK, RIDGE_USER
@@ -67,6 +69,15 @@ def test_the_ratings_that_add_most_are_told_with_their_share(learnt: Study) -> N
         assert [each[:2] for each in mine] == [each[:2] for each in theirs]
         assert [each[2] for each in mine] == pytest.approx([each[2] for each in theirs], abs=1e-12)
     assert {len(row) for row in ratings} == {0, 1, 2, 3}
+
+
+def test_requests_of_new_users_only_name_no_ratings(learnt: Study) -> None:
+    ratings = F.col("rating").isNotNull()
+    of_nobody = replace(learnt, by_user=learnt.by_user.where(~ratings))
+    rows = of_nobody.with_tables(learnt.tables, shares=3)
+    assert len(rows) > 20
+    assert not rows[TASTE].to_numpy().any()
+    assert {len(named) for named in rows["similar_ratings"]} == {0}
 
 
 def test_in_block_0_and_for_unknown_movies_and_users_nothing_is_known(learnt: Study) -> None:

@@ -81,6 +81,28 @@ def test_a_lasso_and_a_zero_coefficient_have_no_standard_error(
     assert constant["standard_error"] is None
 
 
+def test_coefficients_that_are_not_identified_have_no_standard_error(
+    spark: SparkSession, settings: Settings
+) -> None:
+    """Without a penalty, indicators of all values of an attribute add up to the intercept."""
+    random = np.random.default_rng(4)
+    kind, x = random.integers(0, 3, 400), random.normal(0, 1, 400)
+    columns = np.column_stack([x, *(kind == value for value in range(3))]).astype(float)
+    y = (random.uniform(size=400) < 1 / (1 + np.exp(-x - (kind == 1)))).astype(float)
+    frame = spark.createDataFrame(pa.table({"x": list(columns), "label": y}))
+    rows = frame.select(array_to_vector(F.col("x")).alias("features"), "label")
+    params = {"regParam": 0.0, "elasticNetParam": 0.0}
+    model = logistic_regression(settings.train, **params).fit(rows)
+    errors = [
+        each["standard_error"]
+        for each in coefficient_table(rows, model, ["x", "kind 0", "kind 1", "kind 2"], params)
+    ]
+    p = 1 / (1 + np.exp(-(columns @ model.coefficients.toArray() + model.intercept)))
+    information = (columns.T * (p * (1 - p))) @ columns  # without the intercept, which the indicators are
+    assert errors[0] == pytest.approx(np.sqrt(np.linalg.inv(information)[0, 0]), rel=1e-9)
+    assert errors[1:] == [None] * 3
+
+
 def test_the_driver_is_sent_one_matrix_whatever_the_number_of_tasks(spark: SparkSession) -> None:
     parts = spark.createDataFrame(
         [(task, 10 * task, [float(task), 1.0]) for task in range(7)],

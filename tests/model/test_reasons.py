@@ -90,3 +90,12 @@ def test_no_function_keeps_spark_from_compiling_the_query(spark: SparkSession, m
         with_reasons(rows, movies, COEFFICIENTS, count=3).explain()
     assert "sort_array(" in plan.getvalue()
     assert "lambdafunction" not in plan.getvalue()
+
+
+def test_a_model_without_coefficients_has_no_reason_but_the_rest(
+    spark: SparkSession, movies: DataFrame
+) -> None:
+    empty: Any = SimpleNamespace(coefficients=Vectors.dense([0.0, 0.0, 0.0]))
+    row = with_reasons(predicted(spark, (1, 5.0, 0.4)), movies, empty, count=5).first()
+    assert row is not None
+    assert [tuple(each) for each in row["reasons"]] == [("other", 1.3)]

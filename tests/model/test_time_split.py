@@ -45,20 +45,21 @@ def test_fold_parts_are_in_order_of_time(spark: SparkSession) -> None:
 @pytest.mark.parametrize(
     ("seconds", "missing"),
     [
-        ([80, 89, 90], "training"),
-        ([0, 79, 90], "tuning"),
-        ([79, 80, 89], "test"),
-        ([79, 80, 90], None),
+        ([20, 40, 60, 80, 90], "training rows of part 0 of the folds"),
+        ([0, 20, 60, 80, 90], "training rows of part 2 of the folds"),
+        ([0, 20, 40, 79, 90], "tuning rows"),
+        ([0, 20, 40, 79, 80, 89], "test rows"),
+        ([0, 20, 40, 79, 80, 90], None),
     ],
 )
-def test_a_sample_without_rows_of_a_part_is_refused_by_the_part_s_name(
+def test_a_sample_without_rows_of_a_part_is_refused_by_the_name_of_the_part(
     spark: SparkSession, seconds: list[int], missing: str | None
 ) -> None:
     rows, split = at_seconds(spark, seconds), TimeSplit((20, 40, 60), tune=80, test=90)
     if missing is None:
         check_sample(rows, split)
         return
-    with pytest.raises(InputError, match=f"no {missing} rows: raise train.max_rows"):
+    with pytest.raises(InputError, match=f"no {missing}: raise train.max_rows"):
         check_sample(rows, split)
 
 

@@ -74,7 +74,11 @@ def test_movies_are_named_with_what_orders_them() -> None:
 
 def weak_segments(high: float) -> dict[str, pd.DataFrame]:
     intervals = {**INTERVALS, "auc": [0.5, high]}
-    return {"gender": segment({"F": figures(400, auc=0.6, intervals=intervals)}, min_cell=11)}
+    return {
+        "gender": segment(
+            {"F": figures(400, auc=0.6, intervals=intervals)}, people=400, min_cell=11, overlapping=False
+        )
+    }
 
 
 def test_a_group_is_weak_where_its_whole_interval_lies_below() -> None:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import Report, evaluation_report, exploration
 from movierate_spark.report.page import MISSING, Figure, formatted
+from movierate_spark.report.segments import segment
 from movierate_spark.report.spreadsheet import FORMULA_STARTS, to_csv
 from movierate_spark.storage.documents import Ablation, Manifest, Metrics
 
@@ -23,11 +24,12 @@ HOSTILE = "<script>alert(1)</script>"
 
 def histogram(people: int = 20) -> pd.DataFrame:
     rows = [
-        [model, first, first + 0.01, people, liked, 100 - liked, 100 * (first + 0.005)]
+        [model, first, first + 0.01, first >= 0.5, people, liked, 100 - liked, 100 * (first + 0.005)]
         for model in ("model", "always_like", "movie_mean")
         for first, liked in ((0.2, 10), (0.5, 50), (0.8, 90))
     ]
-    return pd.DataFrame(rows, columns=["model", "first", "last", "people", "liked", "disliked", "expected"])
+    bins = ["first", "last", "predicted_liked", "people", "liked", "disliked", "expected"]
+    return pd.DataFrame(rows, columns=["model", *bins])
 
 
 def report(given_metrics: Metrics | None = None, given_manifest: Manifest | None = None) -> Report:
@@ -184,6 +186,32 @@ def test_hundredths_of_few_people_are_shown_together() -> None:
     document = evaluation_report(metrics(), manifest(), histogram=few, min_cell=11)
     distribution = document.tables["distribution"]
     assert distribution[["probability_from", "liked", "disliked"]].to_numpy().tolist() == [[0.2, 150, 150]]
+
+
+def test_bins_end_at_the_threshold_at_which_metrics_tell_exact_numbers() -> None:
+    people = {0.2: 30, 0.5: 3, 0.8: 30}
+    bins = histogram().assign(people=lambda each: each["first"].map(people))
+    document = evaluation_report(metrics(), manifest(), histogram=bins, min_cell=11)
+    distribution = document.tables["distribution"]
+    assert distribution["probability_from"].tolist() == [0.2, 0.5]
+    assert distribution["liked"].tolist() == [10, 140]
+
+
+def test_a_number_of_people_that_tells_of_few_others_is_not_shown() -> None:
+    genres = {"Drama": figures(97, people=97), "War": figures(50, people=50)}
+    table = segment(genres, people=100, min_cell=11, overlapping=True).set_index("value")
+    assert math.isnan(table.loc["Drama", "people"])
+    assert table.loc["War", "people"] == 50
+
+
+def test_few_unknown_and_few_known_people_are_not_counted_exactly() -> None:
+    assert [exploration._few(n, 6040, 11) for n in (0, 3, 500, 6035, 6040)] == [
+        "0",
+        "1 to 10",
+        "500",
+        "all but 1 to 10",
+        "6,040",
+    ]
 
 
 @given(st.text(max_size=12))
