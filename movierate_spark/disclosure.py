@@ -12,8 +12,8 @@ def shown(
     cells: pd.DataFrame,
     *,
     within: Sequence[Sequence[str]] = ((),),
+    overlapping: Sequence[Sequence[str]] = (),
     min_cell: int,
-    overlapping: bool = False,
     hidden: pd.Series | bool = False,
 ) -> pd.Series:
     """Which cells may be shown, as booleans in the order of ``cells`` (a row per cell, with ``people``).
@@ -24,17 +24,18 @@ def shown(
     reason. A single hidden cell could be derived from the total of its set. So as long as a set has only one
     hidden cell, or hidden cells of fewer than ``min_cell`` people together, the smallest cell shown is hidden
     too (complementary suppression; Hundepool et al. 2012, Statistical Disclosure Control, section 4.3). This
-    is repeated for all sets until nothing changes. Of equal cells the first is hidden. The people of
-    ``overlapping`` cells may be the same ones: together, they are at least those of the largest cell.
+    is repeated for all sets until nothing changes. Of equal cells the first is hidden. ``overlapping`` lists
+    columns as ``within`` does, for sets whose cells may be about the same people: together, they are at least
+    those of the largest cell.
     """
-    together = "max" if overlapping else "sum"
     people = cells["people"]
     hidden = (people < min_cell) | hidden
-    sets = [index for names in within for index in _sets(cells, names)]
+    sets = [(index, "sum") for names in within for index in _sets(cells, names)]
+    sets += [(index, "max") for names in overlapping for index in _sets(cells, names)]
     changed = True
     while changed:
         changed = False
-        for index in sets:
+        for index, together in sets:
             shown_cells, hidden_cells = index[~hidden[index]], index[hidden[index]]
             too_few = len(hidden_cells) == 1 or people[hidden_cells].agg(together) < min_cell
             if len(hidden_cells) and len(shown_cells) and too_few:
@@ -49,7 +50,7 @@ def _sets(cells: pd.DataFrame, names: Sequence[str]) -> list[pd.Index]:
 def people_or_none(people: pd.Series, *, total: int, min_cell: int) -> pd.Series:
     """The numbers of people; missing if the total would reveal that fewer than ``min_cell`` others remain."""
     others = total - people
-    return people.astype(float).where((others == 0) | (others >= min_cell))
+    return people.astype("Int64").where((others == 0) | (others >= min_cell))
 
 
 def merged(bins: pd.DataFrame, *, at_least: Mapping[str, int], overlapping: bool = False) -> pd.DataFrame:

@@ -19,12 +19,17 @@ INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2
 """Control characters but tab and newline, and those that change the direction of text."""
 
 
+def visible(text: str) -> str:
+    """The text with a replacement character for each invisible one: data and paths must steer no terminal."""
+    return INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
 class PlainConsole(Console):
-    """Shows invisible characters of texts as a question mark: in data and paths, they could do anything."""
+    """Prints only visible characters of strings. Pass a ``Text`` only of what is :func:`visible`."""
 
     def render_str(self, text: str, **options: Any) -> Text:
         """The text to print."""
-        return super().render_str(INVISIBLE.sub("\N{REPLACEMENT CHARACTER}", text), **options)
+        return super().render_str(visible(text), **options)
 
 
 def plain_console(**options: Any) -> Console:
@@ -56,7 +61,7 @@ class Progress:
         """Show a step while the block runs, and print its seconds afterwards."""
         started = time.monotonic()
         if self.console.is_terminal:
-            with self.console.status(Text(what)):
+            with self.console.status(Text(visible(what))):
                 yield
         else:
             yield
@@ -73,7 +78,7 @@ class Progress:
             MofNCompleteColumn(),
         )
         bar = Bar(*columns, TimeElapsedColumn(), TimeLeftColumn(), console=self.console, transient=True)
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(visible(what), total=total)
 
         def advance() -> None:
             nonlocal done

@@ -30,7 +30,7 @@ def test_a_small_cell_is_hidden_and_the_smallest_beside_it(people: list[int], ex
 def test_cells_that_overlap_may_be_about_the_same_few_people() -> None:
     months = cells([6, 6, 20, 30], ["a"] * 4)
     assert list(shown(months, min_cell=11)) == [False, False, True, True]
-    assert list(shown(months, min_cell=11, overlapping=True)) == [False, False, False, True]
+    assert list(shown(months, within=(), overlapping=((),), min_cell=11)) == [False, False, False, True]
 
 
 def test_a_cell_that_is_hidden_for_another_reason_can_not_be_derived() -> None:

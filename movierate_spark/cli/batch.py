@@ -31,7 +31,7 @@ def batch(
 
     The first command that fails ends the batch, with its exit status; wrong options are refused before any is
     run. Lines that begin with # are comments.
-    The batch's --config is for every command; a --config in a line comes after it, but can't change Spark's
+    The batch's --config is for every command. A --config in a line wins over it, but can't change Spark's
     settings.
     """
     day = None if run_date is None else day_of(run_date, "run_date")

@@ -35,7 +35,7 @@ def train(
         record.counts, record.outputs = {"trained": bundle.manifest.training.rows}, bundle.described()
     training, label = bundle.manifest.training, bundle.manifest.label
     run.say(f"liked: {label.min_rating:g} or more")
-    run.say(f"trained on {_trained_on(training)} before {training.until}")
+    run.say(f"trained on {_trained_on(training)} before {training.fitted_until}")
     run.say(f"measured on ratings from {training.test_from} on, which the measured model had not seen")
     show_metrics(run.out, bundle.manifest.metrics)
     run.say(f"bundle: {model} (version {bundle.version})")

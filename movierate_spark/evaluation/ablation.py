@@ -60,7 +60,7 @@ def ablation(
     """
     training = bundle.manifest.training
     fraction = training.user_fraction
-    fitted_until = bundle.training_end if training.refit else datetime.fromisoformat(training.tune_from)
+    fitted_until = datetime.fromisoformat(training.fitted_until)
     rows = of_sampled_users(rows_for(bundle, before(lake, fitted_until)), fraction)
     seen = bundle.transform(rows).select("user_id", "movie_id", "at", FEATURES, LABEL)
     expected = round(lake.ledger.tables["ratings"].accepted * fraction)

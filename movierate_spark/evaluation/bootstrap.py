@@ -67,7 +67,7 @@ def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str
     }
 
 
-def most(metric: str) -> float:
+def largest_value(metric: str) -> float:
     """The largest value that a metric can have."""
     return math.inf if metric == "log_loss" else 1.0
 

@@ -105,7 +105,7 @@ def _over_all(cells: pd.DataFrame, figure: str, *, min_rating: float, min_cell: 
     rows = rows.sort_values("value", key=by_value, ignore_index=True)
     likes = pd.to_numeric(rows["value"]) >= min_rating if figure == STARS else False
     sets = rows.assign(likes=likes)
-    may_be_shown = shown(sets, within=(("likes",),), min_cell=min_cell, overlapping=True)
+    may_be_shown = shown(sets, within=(), overlapping=(("likes",),), min_cell=min_cell)
     rated = _as_shown(rates.with_like_rate(rows[may_be_shown]), cells, min_cell=min_cell)
     return rated.rename(columns={"value": figure})[[figure, *PEOPLE]].reset_index(drop=True)
 
@@ -143,16 +143,16 @@ def _orders(
     per_movie: pd.DataFrame, overall: Mapping[str, int], *, min_cell: int, min_support: int, shrinkage: float
 ) -> dict[str, Any]:
     """For each list of movies: the condition for its movies, and the value by which they are sorted."""
-    supported = per_movie[per_movie["ratings"] >= min_support]
+    support = max(min_support, min_cell)
+    supported = per_movie[per_movie["ratings"] >= support]
     median = _median(supported["ratings"], supported["movies"])
     average = overall["liked"] / overall["ratings"]
     count, stars, squares = F.col("ratings"), F.col("tenths"), F.col("tenths_squared")
     shrunk = (F.col("liked") + F.lit(shrinkage * average)) / (count + F.lit(shrinkage))
     deviation = F.sqrt((count * squares - stars * stars) / (count * (count - 1))) / by_movie.TENTHS
-    support = F.lit(max(min_support, min_cell))
     return {
         MOST_RATED: (count >= min_cell, count),
-        GEMS: (count.between(support, F.lit(median)), shrunk),
+        GEMS: (count.between(F.lit(support), F.lit(median)), shrunk),
         POLARISING: (count >= support, deviation),
     }
 
@@ -196,11 +196,11 @@ def _by_genre(cells: pd.DataFrame, revealing: set[str], *, min_cell: int) -> dic
     by_genre = cells[cells["figure"] == GENRE]
     everybody = by_genre[by_genre["attribute"] == ALL]
     too_much = everybody["value"].isin(revealing)
-    genres = everybody[shown(everybody, min_cell=min_cell, overlapping=True, hidden=too_much)]
+    genres = everybody[shown(everybody, within=(), overlapping=((),), min_cell=min_cell, hidden=too_much)]
     groups = cells[(cells["figure"] == ALL) & cells["attribute"].isin([ALL, *DEMOGRAPHICS])]
     parts = by_genre[by_genre["attribute"].isin(DEMOGRAPHICS) & by_genre["value"].isin(genres["value"])]
-    totals = (("value", "attribute"), ("attribute", "group"))
-    parts = parts[shown(parts, within=totals, min_cell=min_cell, overlapping=True)]
+    of_genre, of_group = ("value", "attribute"), ("attribute", "group")
+    parts = parts[shown(parts, within=(of_genre,), overlapping=(of_group,), min_cell=min_cell)]
     compared = rates.against_genre(parts, genres, _shown_groups(groups, min_cell=min_cell))
     compared = compared.rename(columns={"value": "genre"})
     columns = ["genre", "group", "people", "ratings", "liked", *COMPARED]
@@ -208,7 +208,7 @@ def _by_genre(cells: pd.DataFrame, revealing: set[str], *, min_cell: int) -> dic
     rated = rated.rename(columns={"value": "genre"})
     # Its groups would add up to a number of people that is not shown.
     not_shown = compared["genre"].isin(rated.loc[rated["people"].isna(), "genre"])
-    compared["people"] = compared["people"].astype(float).mask(not_shown)
+    compared["people"] = compared["people"].astype("Int64").mask(not_shown)
     pairs = compared[compared["discovered"]]
     # Sort by the interval's end nearer to 0: the surest first, not the small groups with large differences.
     nearest = pairs[["difference_low", "difference_high"]].abs().min(axis=1)

@@ -17,7 +17,7 @@ from pyspark.sql import functions as F
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Floats, Ints
 from movierate_spark.features.learning_factors import learn_factors
-from movierate_spark.features.learning_log import Log
+from movierate_spark.features.learning_log import RatingLog
 from movierate_spark.features.learning_neighbours import learn_neighbours
 from movierate_spark.features.neighbours import neighbours
 from movierate_spark.features.pairs import deviations
@@ -51,7 +51,7 @@ def learn(
     rated = ratings.select("movie_id").distinct().join(movies.select("movie_id", "title"), "movie_id", "left")
     titles = dict(sorted((row["movie_id"], row["title"]) for row in rated.collect()))
     movie_id = np.array(list(titles), np.int64)
-    log = Log(seconds, movie_id, begins)
+    log = RatingLog(seconds, movie_id, begins)
     deviate = partial(deviations, residual_units=residual_units)
     kept = settings.neighbours_max
     cells = learn_neighbours(log, deviate, last=settings.history_max, kept=kept).persist()

@@ -14,7 +14,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.features import factors
 from movierate_spark.features.earlier import Floats, Ints, next_of_same
-from movierate_spark.features.learning_log import Deviate, Log, pair_numbers
+from movierate_spark.features.learning_log import Deviate, RatingLog, pair_numbers
 from movierate_spark.features.lookback import runs
 from movierate_spark.session import broadcast, expected_cores
 
@@ -23,7 +23,7 @@ VECTORS = "vectors array<double>"
 SWEEP = "range int, sums binary"
 
 
-def learn_factors(log: Log, deviate: Deviate, *, task_max_rows: int) -> Generator[Floats]:
+def learn_factors(log: RatingLog, deviate: Deviate, *, task_max_rows: int) -> Generator[Floats]:
     """The movies' vectors for block 1, 2, ..., each learnt from those of the block before.
 
     Blocks with at most ``task_max_rows`` ratings before them are learnt in one task, one after the other. A

@@ -15,7 +15,7 @@ Deviate = Callable[[Ints, Floats], Ints]
 
 
 @dataclass(frozen=True)
-class Log:
+class RatingLog:
     """Ratings to learn from: user_id, movie_id, ``second``, ``residual`` and ``user_residual``.
 
     A row per rating, replaced ones too. ``movie_id`` are the movies' ids, ascending; ``begins`` the first

@@ -13,7 +13,7 @@ from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
 from movierate_spark.features.earlier import Ints, next_of_same
-from movierate_spark.features.learning_log import Deviate, Log, pair_numbers
+from movierate_spark.features.learning_log import Deviate, RatingLog, pair_numbers
 from movierate_spark.features.lookback import lookback, runs
 from movierate_spark.features.neighbours import top, weights
 from movierate_spark.features.pairs import PairSums, add_block, no_pairs
@@ -25,7 +25,7 @@ ROWS_AT_ONCE = 250_000
 CELLS = "time_block int, movie int, neighbour int, weight float"
 
 
-def learn_neighbours(log: Log, deviate: Deviate, *, last: int, kept: int) -> DataFrame:
+def learn_neighbours(log: RatingLog, deviate: Deviate, *, last: int, kept: int) -> DataFrame:
     """The cells of every block's table: time_block, movie and neighbour (indices), weight.
 
     Each task has the sums of some movies with all others (:data:`CELLS_PER_TASK`), and sees the ratings of
@@ -47,7 +47,7 @@ def learn_neighbours(log: Log, deviate: Deviate, *, last: int, kept: int) -> Dat
     return ordered.mapInArrow(task, CELLS)
 
 
-def _in_active_blocks(log: Log) -> DataFrame:
+def _in_active_blocks(log: RatingLog) -> DataFrame:
     """A row for each rating and block, from its own on, in which its user makes ratings.
 
     So the rows of a block and a user are all that pairs of that block are made of.

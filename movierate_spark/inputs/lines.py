@@ -36,7 +36,7 @@ CHUNK = 1 << 20
 HADOOP_GZIP = r"Unexpected end of input stream|IOException: (.*gzip|invalid |incorrect )"
 """Hadoop's error messages for a damaged gzip file."""
 DAMAGED_GZIP = "the gzip file is damaged or cut off: deliver it again"
-DAMAGED_PARQUET = "a file is damaged, cut off or can't be read: deliver it again"
+DAMAGED_FILE = "a file is damaged, cut off or can't be read: deliver it again"
 UNREADABLE = "FAILED_READ_FILE"
 """Spark's condition for any file that it can't read, such as a Parquet file without its footer."""
 
@@ -54,13 +54,18 @@ def whole(path: Location) -> Iterator[None]:
         yield
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(f"{path}: {DAMAGED_GZIP}") from error
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}: {DAMAGED_PARQUET}") from error
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: {DAMAGED_FILE}") from error
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        # Arrow's error for a damaged footer; those of the system have a number.
+        raise InputError(f"{path}: {DAMAGED_FILE}") from error
     except (Py4JJavaError, PySparkException) as error:
         if path.suffix == ".gz" and re.search(HADOOP_GZIP, str(error)):
             raise InputError(f"{path}: {DAMAGED_GZIP}") from error
         if path.suffix != ".gz" and UNREADABLE in str(error):
-            raise InputError(f"{path}: {DAMAGED_PARQUET}") from error
+            raise InputError(f"{path}: {DAMAGED_FILE}") from error
         raise
 
 

@@ -132,7 +132,7 @@ def trade_off(bins: pd.DataFrame, *, threshold: float) -> Figure:
     chart.add_vline(x=threshold, line={"color": charts.SOFT, "width": 1, "dash": "dot"})
     text = f"Metrics at other thresholds. The dotted line is the bundle's threshold, {threshold:.3f}."
     alt = "Lines for accuracy, precision, recall and F1 over the threshold."
-    table = as_text(data.rename(columns={"threshold": "Threshold"}).round({"Threshold": 2}), {})
+    table = as_text(data.rename(columns={"threshold": "Threshold"}).round({"Threshold": 3}), {})
     return Figure("trade-off", "Metrics by threshold", text, alt, chart, data, table)
 
 

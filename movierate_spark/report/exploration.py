@@ -118,9 +118,11 @@ def _missing(ledger: Ledger, *, min_cell: int) -> Figure:
 
 
 def _few(n: int, total: int, min_cell: int) -> str:
-    if 0 < n < min_cell:
+    if n in (0, total):
+        return f"{n:,}"
+    if n < min_cell:
         return f"1 to {min_cell - 1}"
-    return f"all but 1 to {min_cell - 1}" if 0 < total - n < min_cell else f"{n:,}"
+    return f"all but 1 to {min_cell - 1}" if total - n < min_cell else f"{n:,}"
 
 
 def _stars(table: pd.DataFrame, *, min_rating: float) -> Figure:

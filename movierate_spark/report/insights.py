@@ -52,8 +52,8 @@ def _pair_text(pair: Mapping[Any, Any], *, liked_more: bool) -> str:
 def _pair_support(pair: Mapping[Any, Any]) -> str:
     over_all = formatted(pair["group_difference"], "points")
     return (
-        f"{pair['ratings']:,} ratings by {pair['people']:,} people; over all genres the group's like rate"
-        f" differs by {over_all} points."
+        f"{pair['ratings']:,} ratings{_by(pair['people'])}; over all genres the group's like rate differs by"
+        f" {over_all} points."
     )
 
 
@@ -129,9 +129,14 @@ def _weakest(metrics: Metrics, segments: Mapping[str, pd.DataFrame]) -> Iterator
             f" {formatted(group['auc_low'], 'ratio')} to {formatted(group['auc_high'], 'ratio')}) against"
             f" {formatted(metrics.auc, 'ratio')} over all. Trust its ranking less there."
         )
-        support = f"{int(group['ratings']):,} ratings by {int(group['people']):,} people."
+        support = f"{int(group['ratings']):,} ratings{_by(group['people'])}."
         limit = "Among many groups, some look weak by chance."
         yield Insight(text, f"by-{group['segment'].replace('_', '-')}", support, limit)
+
+
+def _by(people: Any) -> str:
+    """Nothing if the number of people may not be shown."""
+    return "" if pd.isna(people) else f" by {int(people):,} people"
 
 
 def _people(attribute: str, group: str) -> str:

@@ -45,7 +45,9 @@ HEADINGS: Mapping[str, tuple[str, str]] = {
     "odds_ratio": ("Odds ratio", "ratio"),
     "odds_ratio_low": ("95% from", "ratio"),
     "odds_ratio_high": ("95% to", "ratio"),
-    "threshold": ("Threshold", "decimal"),
+    "threshold": ("Threshold", "ratio"),
+    "probability_from": ("Probability from", "ratio"),
+    "probability_to": ("to", "ratio"),
     "probability": ("Mean probability", "percent"),
 }
 

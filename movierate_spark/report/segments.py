@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -43,7 +44,8 @@ def segment(
     table = pd.DataFrame(rows, columns=["value", "people", "ratings", *METRICS, *ends])
     numbers = ["people", "ratings", *METRICS, *ends]
     table[numbers] = table[numbers].astype(float)
-    table = table[shown(table, min_cell=min_cell, overlapping=overlapping)].reset_index(drop=True)
+    sets: dict[str, Any] = {"within": (), "overlapping": ((),)} if overlapping else {}
+    table = table[shown(table, **sets, min_cell=min_cell)].reset_index(drop=True)
     return table.assign(people=people_or_none(table["people"], total=people or 0, min_cell=min_cell))
 
 

@@ -113,7 +113,7 @@ class TableCounts(Part):
     orphans: int | None = None
     valid_from: int | None = None
 
-    def is_final(self, now: float) -> bool:
+    def is_up_to_date(self, now: float) -> bool:
         """Whether no rejected line has become valid until ``now`` (epoch seconds)."""
         return self.valid_from is None or now < self.valid_from
 
@@ -256,7 +256,8 @@ class Metrics(Measurement, Document):
 class TrainingInterval(Part):
     """The ratings a model was trained, tuned and tested on; times in ISO 8601, ends exclusive.
 
-    ``rows`` are those it was fitted on: all of the ``ratings``, or those of a ``user_fraction`` of the users.
+    ``rows`` are those it was fitted on: those before ``fitted_until``, of all users or of a
+    ``user_fraction`` of them.
     Bundles of before ``train.max_rows`` have all, and no ``ratings``.
     """
 
@@ -269,6 +270,11 @@ class TrainingInterval(Part):
     tune_from: str
     test_from: str
     test_until: str
+
+    @property
+    def fitted_until(self) -> str:
+        """The end of the ratings that the model was fitted on."""
+        return self.until if self.refit else self.tune_from
 
 
 class Calibration(Part):

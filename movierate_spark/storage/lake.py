@@ -131,7 +131,7 @@ def made_of_the_same(path: Location, made_of: Mapping[str, Any]) -> Ledger | Non
     is_same = all(getattr(ledger, name) == value for name, value in made_of.items())
     is_same &= not ledger.deliveries
     ratings = ledger.tables["ratings"]
-    is_same &= ratings.re_rated is not None and ratings.is_final(time.time())
+    is_same &= ratings.re_rated is not None and ratings.is_up_to_date(time.time())
     return ledger if is_same and _is_complete(path, ledger) else None
 
 

@@ -9,7 +9,7 @@ from typing import Any
 SETTING = "spark.redaction.regex"
 BY_DEFAULT = "(?i)secret|password|token|access[.]?key|credential"
 """The default of Spark 4.3; earlier versions have fewer words."""
-OURS = re.compile(r"(?i)(account|encryption)[.]?key")
+OURS = re.compile(r"(?i)(account|encryption|private)[.]?key")
 """Secrets of object stores that Spark's pattern does not know."""
 HIDDEN = "*********(redacted)"
 ANYTHING = re.compile("")

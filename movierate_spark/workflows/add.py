@@ -122,7 +122,7 @@ def _added_before(ledger: Ledger, provenance: Mapping[str, Any]) -> DeliveryCoun
     now = time.time()
     for each in reversed(_deliveries(ledger)):
         if all(getattr(each, name) == provenance[name] for name in ("format", "inputs", "settings")):
-            return each if all(counts.is_final(now) for counts in each.tables.values()) else None
+            return each if all(counts.is_up_to_date(now) for counts in each.tables.values()) else None
     return None
 
 

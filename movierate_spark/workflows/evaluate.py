@@ -195,7 +195,9 @@ def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: S
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
     intervals: dict[str, Any] = {
         "intervals": {
-            name: bootstrap.interval(mine[name], point=metrics.metric(name), most=bootstrap.most(name))
+            name: bootstrap.interval(
+                mine[name], point=metrics.metric(name), most=bootstrap.largest_value(name)
+            )
             for name in METRICS
         }
     }

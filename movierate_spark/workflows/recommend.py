@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import reduce
@@ -39,6 +39,7 @@ from movierate_spark.recommendation.candidates import (
 )
 from movierate_spark.recommendation.taste import TasteCoefficients
 from movierate_spark.recommendation.top_movies import USER_SIDE, USER_TASTE, TasteSide, top_movies
+from movierate_spark.session import persisted
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import commit
 from movierate_spark.storage.digests import number_of
@@ -161,32 +162,30 @@ def _best(
     probes = _probes(lake, movies)
     extended = _with_probes(lake, probes)
     pairs = _probe_pairs(lake, probes, candidates, at)
-    with (
-        progress.step("what each user and each movie adds"),
-        _probe_rows(extended, bundle, pairs) as rows,
-    ):
-        tables = tables_for(bundle, lake)
-        answers = _answers(rows, extended.movies, bundle, tables, at).persist()
-        side, nobody = _movie_side(answers, probes, movies)
-        taste = None if tables is None else _taste_side(answers, bundle, tables, side, at)
-    users = _user_side(lake, answers, probes, with_taste=taste is not None)
-    best = top_movies(users, side, nobody, count=count, taste=taste)
-    p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
-    titles = lake.movies.select("movie_id", "title")
-    named = best.join(F.broadcast(titles), "movie_id", "left").select(
-        "user_id",
-        "rank",
-        "movie_id",
-        "title",
-        "logit",
-        p_like.alias("p_like"),
-        F.lit(at).alias("at"),
-        F.lit(bundle.version).alias("model_version"),
-    )
-    try:
+    tables = tables_for(bundle, lake)
+    with ExitStack() as stack:
+        with (
+            progress.step("what each user and each movie adds"),
+            _probe_rows(extended, bundle, pairs) as rows,
+        ):
+            answers = stack.enter_context(persisted(_answers(rows, extended.movies, bundle, tables, at)))
+            side, nobody = _movie_side(answers, probes, movies)
+            taste = None if tables is None else _taste_side(answers, bundle, tables, side, at)
+        users = _user_side(lake, answers, probes, with_taste=taste is not None)
+        best = top_movies(users, side, nobody, count=count, taste=taste)
+        p_like = calibrated(F.col("logit"), bundle.manifest.calibration)
+        titles = lake.movies.select("movie_id", "title")
+        named = best.join(F.broadcast(titles), "movie_id", "left").select(
+            "user_id",
+            "rank",
+            "movie_id",
+            "title",
+            "logit",
+            p_like.alias("p_like"),
+            F.lit(at).alias("at"),
+            F.lit(bundle.version).alias("model_version"),
+        )
         yield named
-    finally:
-        answers.unpersist()
 
 
 def _movies(lake: Lake, candidates: DataFrame, *, min_support: int) -> pd.DataFrame:
@@ -243,11 +242,8 @@ def _probe_rows(lake: Lake, bundle: Bundle, pairs: DataFrame) -> Iterator[DataFr
     if not bundle.features.uses_taste:
         yield rows
         return
-    rows = rows.persist()
-    try:
-        yield rows
-    finally:
-        rows.unpersist()
+    with persisted(rows) as kept:
+        yield kept
 
 
 def _answers(

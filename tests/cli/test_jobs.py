@@ -268,14 +268,18 @@ def test_a_step_is_shown_in_a_terminal_as_it_is_written() -> None:
 
 
 def test_what_data_contain_can_not_steer_a_terminal() -> None:
-    console = plain_console(file=StringIO(), width=80)
+    console = plain_console(file=StringIO(), force_terminal=True, width=80)
     table = Table("name")
     table.add_row("x\x1b[2Jy")
     console.print(table)
     console.print("a\x9b2Jb \u202ec\td")
+    with Progress(console).step("read \x1b[5mx"):
+        pass
     assert isinstance(console.file, StringIO)
     output = console.file.getvalue()
     assert "x\N{REPLACEMENT CHARACTER}[2Jy" in output
+    assert "\x1b[5m" not in output
+    assert output.count("read \N{REPLACEMENT CHARACTER}[5mx") >= 2  # beside the spinner, and when it is done
     assert "a\N{REPLACEMENT CHARACTER}2Jb \N{REPLACEMENT CHARACTER}c" in output
 
 

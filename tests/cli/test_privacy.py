@@ -164,6 +164,7 @@ def test_keys_of_object_stores_are_hidden_that_spark_does_not_know(tmp_path: Pat
             "spark.redaction.regex",
             "spark.hadoop.fs.azure.account.key.ours.dfs.core.windows.net",
             "spark.hadoop.fs.s3a.encryption.key",
+            "spark.hadoop.fs.gs.auth.service.account.private.key",
         ),
         "(?i)password",
     )

@@ -255,17 +255,19 @@ def test_requests_whose_header_names_a_column_twice_are_refused(
 def test_damaged_parquet_does_not_stop_the_other_dates(
     spark: SparkSession, settings: Settings, tmp_path: Path
 ) -> None:
-    days = [date(2000, 12, day) for day in range(1, 6)]
+    days = [date(2000, 12, day) for day in range(1, 7)]
     pairs = pa.table({"user_id": range(5_000), "movie_id": range(5_000)})
     files = [tmp_path / f"{day}" for day in days]
-    files[4].mkdir()
-    files[4] /= "part.parquet"
+    for number in (4, 5):
+        files[number].mkdir()
+        files[number] /= "part.parquet"
     for file in files:
         pq.write_table(pairs, file, write_page_checksum=True)
     whole = files[0].read_bytes()
     flipped = bytearray(whole)
     flipped[len(whole) // 3] ^= 4
-    for file, content in zip(files[2:], (whole[:-9], bytes(flipped), whole[:-9]), strict=True):
+    footer = whole[:-60] + bytes(40) + whole[-20:]
+    for file, content in zip(files[2:], (whole[:-9], bytes(flipped), whole[:-9], footer), strict=True):
         file.write_bytes(content)
     judge = partial(
         requests.with_rule,

@@ -89,6 +89,6 @@ def test_an_interval_holds_its_metric_and_is_none_where_that_is_undefined() -> N
     assert bootstrap.interval(biased, point=0.01) == pytest.approx([0.0005, 0.0195])
     assert bootstrap.interval(biased, point=0.001) == pytest.approx([0.0, 0.0105])
     assert bootstrap.interval(np.array([0.9, 1.0]), point=0.99, most=1.0) == pytest.approx([0.9425, 1.0])
-    assert (bootstrap.most("log_loss"), bootstrap.most("recall")) == (np.inf, 1.0)
+    assert (bootstrap.largest_value("log_loss"), bootstrap.largest_value("recall")) == (np.inf, 1.0)
     assert bootstrap.interval(np.array([0.5, np.nan]), point=0.5) is None
     assert bootstrap.interval(biased, point=None) is None

@@ -27,7 +27,7 @@ from timelines import DAY, Row
 
 from movierate_spark.features import factors, learning_factors, learning_neighbours
 from movierate_spark.features.earlier import Floats, Ints, next_of_same
-from movierate_spark.features.learning_log import Log
+from movierate_spark.features.learning_log import RatingLog
 from movierate_spark.features.lookback import lookback
 from movierate_spark.features.neighbours import top, weights
 from movierate_spark.features.pairs import add_block, deviations, no_pairs
@@ -196,7 +196,7 @@ def vectors_of_one_task(learnt: Study, begins: Ints) -> list[Floats]:
 
 def test_vectors_of_several_tasks_are_those_of_one(spark: SparkSession, learnt: Study) -> None:
     begins = np.array([-10, *learnt.tables.begins[[0, 3, -1]]])
-    log = Log(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
+    log = RatingLog(spark.createDataFrame(learnt.ratings), learnt.tables.movie_id, begins)
     arrays = list(learning_factors.learn_factors(log, deviate, task_max_rows=120))
     expected = vectors_of_one_task(learnt, begins)
     assert [each.any() for each in arrays] == [False, True, True, True]

@@ -81,6 +81,18 @@ def weak_segments(high: float) -> dict[str, pd.DataFrame]:
     }
 
 
+def test_a_number_of_people_that_may_not_be_shown_is_left_out() -> None:
+    intervals = {**INTERVALS, "auc": [0.5, 0.7]}
+    values = {"Drama": figures(400, auc=0.6, intervals=intervals, people=97)}
+    table = segment(values, people=100, min_cell=11, overlapping=True)
+    (weak,) = [each for each in evaluation_insights(metrics(), {"genre": table}) if "weaker" in each.text]
+    assert weak.support == "400 ratings."
+    hidden = {**PAIR, "people": pd.NA}
+    first, *_ = exploration_insights(exploration([hidden], []), shrinkage=8.0)
+    assert " people;" not in first.support
+    assert "nan" not in first.support
+
+
 def test_a_group_is_weak_where_its_whole_interval_lies_below() -> None:
     texts = [each.text for each in evaluation_insights(metrics(), weak_segments(0.74))]
     assert (

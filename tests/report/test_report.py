@@ -200,7 +200,7 @@ def test_bins_end_at_the_threshold_at_which_metrics_tell_exact_numbers() -> None
 def test_a_number_of_people_that_tells_of_few_others_is_not_shown() -> None:
     genres = {"Drama": figures(97, people=97), "War": figures(50, people=50)}
     table = segment(genres, people=100, min_cell=11, overlapping=True).set_index("value")
-    assert math.isnan(table.loc["Drama", "people"])
+    assert pd.isna(table.loc["Drama", "people"])
     assert table.loc["War", "people"] == 50
 
 
@@ -212,6 +212,7 @@ def test_few_unknown_and_few_known_people_are_not_counted_exactly() -> None:
         "all but 1 to 10",
         "6,040",
     ]
+    assert [exploration._few(n, 5, 11) for n in (0, 5)] == ["0", "5"]
 
 
 @given(st.text(max_size=12))
