@@ -24,6 +24,7 @@ from movierate_spark import schemas
 from movierate_spark.features.rows import of_sampled_users
 from movierate_spark.model import bundle as bundles
 from movierate_spark.progress import Progress, plain_console
+from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import evaluate as evaluation
 
@@ -96,6 +97,16 @@ def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
     assert outcome.status == 1
     assert "predictions: 3 predictions written, " in outcome.err
     assert not (tmp_path / "e").exists()
+
+
+def test_a_model_that_is_not_fitted_again_names_the_ratings_that_it_was_fitted_on(
+    spark: SparkSession, plain_home: Path
+) -> None:
+    training = bundles.open_bundle(plain_home / "model").manifest.training
+    ratings = open_lake(spark, plain_home / "lake").ratings
+    assert not training.refit
+    assert training.fitted_until == training.tune_from < training.until
+    assert training.rows == ratings.where(F.col("rated_at") < F.lit(training.tune_from)).count()
 
 
 @pytest.mark.end_to_end
