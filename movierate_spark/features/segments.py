@@ -30,6 +30,8 @@ BEFORE_ALL = -(2**62)  # the second of summary totals: before any rating
 AFTER_ALL = 2**62
 BUCKETS = 4096
 LEAST_ROWS = 100_000  # a task with fewer rows costs more than it saves
+LEAST_TASKS = 32
+"""For a log that gives each of them :data:`LEAST_ROWS`: smaller tasks sort their rows in less time."""
 
 Unit = tuple[int, int, int]
 """Key, segment and part."""
@@ -82,8 +84,8 @@ def layout(rows: DataFrame, key: str, *, max_rows: int) -> Layout:
         borders = _borders(spark, segments, key)
         unit_sizes = _unit_sizes(rows, segments, borders, key)
     sizes = [*(size for _, size in light), *unit_sizes.values()]
-    partitions = int(spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    tasks = pack(sizes, capacity=min(max_rows, max(LEAST_ROWS, math.ceil(sum(sizes) / partitions))))
+    least_tasks = max(LEAST_TASKS, int(spark.conf.get("spark.sql.shuffle.partitions") or 1))
+    tasks = pack(sizes, capacity=min(max_rows, max(LEAST_ROWS, math.ceil(sum(sizes) / least_tasks))))
     count, heavy, buckets = max(tasks, default=0) + 1, None, None
     if count > 1:
         rows_of_buckets = [
