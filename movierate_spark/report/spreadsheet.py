@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
 
 FORMULA_STARTS = (
     "=",
@@ -24,7 +25,8 @@ def to_csv(table: pd.DataFrame) -> str:
     This follows OWASP's page on CSV injection. All text is quoted, as a spreadsheet with another separator
     would split it. Missing values are empty, and floats keep all digits.
     """
-    return table.map(_escaped).to_csv(index=False, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)
+    texts = {str(name): table[name].map(_escaped) for name in table if not is_numeric_dtype(table[name])}
+    return table.assign(**texts).to_csv(index=False, lineterminator="\r\n", quoting=csv.QUOTE_NONNUMERIC)
 
 
 def _escaped(value: object) -> object:

@@ -224,6 +224,8 @@ def test_no_text_of_a_file_is_a_formula(text: str) -> None:
 def test_numbers_and_plain_text_are_left_as_they_are() -> None:
     table = pd.DataFrame({"title": ["=cmd()", "a, b"], "difference": [-0.5, None]})
     assert to_csv(table) == '"title","difference"\r\n"\'=cmd()",-0.5\r\n"a, b",""\r\n'
+    people = pd.DataFrame({"people": pd.array([12, pd.NA], dtype="Int64")})
+    assert to_csv(people) == '"people"\r\n12\r\n""\r\n'
 
 
 @pytest.mark.parametrize(
