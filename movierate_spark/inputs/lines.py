@@ -37,6 +37,8 @@ HADOOP_GZIP = r"Unexpected end of input stream|IOException: (.*gzip|invalid |inc
 """Hadoop's error messages for a damaged gzip file."""
 DAMAGED_GZIP = "the gzip file is damaged or cut off: deliver it again"
 DAMAGED_FILE = "a file is damaged, cut off or can't be read: deliver it again"
+ARROW_FOOTER = "deserialize thrift"
+"""Arrow's error message for a damaged footer of a Parquet file."""
 UNREADABLE = "FAILED_READ_FILE"
 """Spark's condition for any file that it can't read, such as a Parquet file without its footer."""
 
@@ -57,9 +59,8 @@ def whole(path: Location) -> Iterator[None]:
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {DAMAGED_FILE}") from error
     except OSError as error:
-        if error.errno is not None:
+        if ARROW_FOOTER not in str(error):  # such as those of a network
             raise
-        # Arrow's error for a damaged footer; those of the system have a number.
         raise InputError(f"{path}: {DAMAGED_FILE}") from error
     except (Py4JJavaError, PySparkException) as error:
         if path.suffix == ".gz" and re.search(HADOOP_GZIP, str(error)):
