@@ -37,8 +37,8 @@ HADOOP_GZIP = r"Unexpected end of input stream|IOException: (.*gzip|invalid |inc
 """Hadoop's error messages for a damaged gzip file."""
 DAMAGED_GZIP = "the gzip file is damaged or cut off: deliver it again"
 DAMAGED_FILE = "a file is damaged, cut off or can't be read: deliver it again"
-ARROW_FOOTER = "deserialize thrift"
-"""Arrow's error message for a damaged footer of a Parquet file."""
+ARROW_FOOTER = r"deserialize thrift|Parquet schema"
+"""Arrow's error messages for a damaged footer of a Parquet file."""
 UNREADABLE = "FAILED_READ_FILE"
 """Spark's condition for any file that it can't read, such as a Parquet file without its footer."""
 
@@ -59,7 +59,7 @@ def whole(path: Location) -> Iterator[None]:
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {DAMAGED_FILE}") from error
     except OSError as error:
-        if ARROW_FOOTER not in str(error):  # such as those of a network
+        if not re.search(ARROW_FOOTER, str(error)):  # such as those of a network
             raise
         raise InputError(f"{path}: {DAMAGED_FILE}") from error
     except (Py4JJavaError, PySparkException) as error:
