@@ -8,7 +8,8 @@ computed from the state and later ratings is the same, bit for bit, as from the 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
@@ -28,6 +29,7 @@ from movierate_spark.features.history import (
     with_priors,
 )
 from movierate_spark.features.task_history import GROUPS
+from movierate_spark.session import persisted
 from movierate_spark.storage.documents import StateSettings
 from movierate_spark.storage.lake import Lake, State
 
@@ -128,6 +130,7 @@ def first_state(
     return _tables(with_movie, timeline, users, min_rating=min_rating)
 
 
+@contextmanager
 def added_since(
     state: State,
     ratings: DataFrame,
@@ -136,21 +139,26 @@ def added_since(
     *,
     until: datetime,
     has_re_ratings: bool,
-) -> dict[str, DataFrame]:
-    """The rows that bring a state forward to ``until``, by table; ``ratings`` are all that the lake has."""
+) -> Iterator[dict[str, DataFrame]]:
+    """The rows that bring a state forward to ``until``, by table; ``ratings`` are all that the lake has.
+
+    The events since the state are read once, and cached during the block.
+    """
     min_rating = state.settings.min_rating
     new = ratings.where(F.col("rated_at") < F.lit(until))
-    timeline = events_since(new, state, has_re_ratings=has_re_ratings)
-    totals = _movie_totals_of(state, timeline)
-    dated = with_priors(timeline, min_rating=min_rating, totals=state.daily_totals)
-    with_movie = with_movie_columns(
-        dated.join(users, "user_id", "left"),
-        movie_layout(timeline, settings, totals=totals),
-        settings,
-        min_rating=min_rating,
-        totals=totals,
-    )
-    return _tables(with_movie, timeline, users, min_rating=min_rating)
+    with (
+        persisted(events_since(new, state, has_re_ratings=has_re_ratings)) as timeline,
+        persisted(_movie_totals_of(state, timeline)) as totals,
+    ):
+        dated = with_priors(timeline, min_rating=min_rating, totals=state.daily_totals)
+        with_movie = with_movie_columns(
+            dated.join(users, "user_id", "left"),
+            movie_layout(timeline, settings, totals=totals),
+            settings,
+            min_rating=min_rating,
+            totals=totals,
+        )
+        yield _tables(with_movie, timeline, users, min_rating=min_rating)
 
 
 def _tables(

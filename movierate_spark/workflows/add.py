@@ -76,8 +76,9 @@ def add_delivery(
             },
         )
         tables = _counts_together(before, added, merges)
-        change = state_change(
-            before, merges, state.tables, settings, has_re_ratings=bool(tables["ratings"].re_rated)
+        has_re_ratings = bool(tables["ratings"].re_rated)
+        change = stack.enter_context(
+            state_change(before, merges, state.tables, settings, has_re_ratings=has_re_ratings)
         )
         attempts = stack.enter_context(lake.publishing(target, {**frames, **change.rows}))
         check_unchanged(delivery, settings, provenance)

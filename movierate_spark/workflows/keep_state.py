@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -33,6 +34,7 @@ class StateChange:
     files: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
+@contextmanager
 def state_change(
     before: Lake,
     merges: Mapping[str, Merge],
@@ -40,11 +42,12 @@ def state_change(
     settings: Settings,
     *,
     has_re_ratings: bool,
-) -> StateChange:
+) -> Iterator[StateChange]:
     """Bring the state of ``before`` forward to the midnight before the last rating of the merged lake.
 
     It is made anew if there was none, or if it was made with other settings. A late delivery takes it back to
-    the midnight before its first rating. ``tables`` are the lake's as they were opened.
+    the midnight before its first rating. ``tables`` are the lake's as they were opened. Rows that are read
+    several times are cached during the block.
     """
     ratings, users = (
         merges[name].after(getattr(before, name)) if name in merges else getattr(before, name)
@@ -55,7 +58,8 @@ def state_change(
     state = before.state if before.state and before.state.settings == made_with else None
     first, last = _first_and_last(before, state, merges)
     if last is None:
-        return StateChange(None)
+        yield StateChange(None)
+        return
     until = _midnight(last)
     entry = StateEntry(until=until, settings=made_with)
     if state is None:
@@ -68,16 +72,21 @@ def state_change(
             has_re_ratings=has_re_ratings,
         )
         every = {name: frozenset(file.name for file in _files(tables[name])) for name in first_rows}
-        return StateChange(entry, first_rows, every)
+        yield StateChange(entry, first_rows, every)
+        return
     since = state.until if first is None else min(state.until, _midnight(first))
     earlier, changes = _taken_back(before, state, merges, users, since=since)
-    if since < until:
-        new = states.added_since(
+    adding = (
+        states.added_since(
             earlier, ratings, users, settings.features, until=until, has_re_ratings=has_re_ratings
         )
+        if since < until
+        else nullcontext({})
+    )
+    with adding as new:
         for name, rows in new.items():
             changes[name] = changes[name].unionByName(rows) if name in changes else rows
-    return _with_files(entry, changes, tables, since=since if since < state.until else None)
+        yield _with_files(entry, changes, tables, since=since if since < state.until else None)
 
 
 def _taken_back(
