@@ -1,7 +1,7 @@
 """All uses of Spark's private API, each with its reason: check them when Spark is upgraded.
 
-None of them works with Spark Connect. No other module calls a name of Spark with an underscore. Overriding
-methods such as ``_fit`` or ``_transform`` in subclasses does not count.
+None of them works with Spark Connect. No other module calls a name of Spark with an underscore. The
+protected methods of Spark ML, such as ``_fit`` or ``_set``, do not count in subclasses of its classes.
 """
 
 from __future__ import annotations

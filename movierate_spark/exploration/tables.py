@@ -17,6 +17,7 @@ from movierate_spark.exploration import cells as by_user
 from movierate_spark.exploration import movies as by_movie
 from movierate_spark.exploration import rates
 from movierate_spark.exploration.cells import ACTIVITY, ALL, DEMOGRAPHICS, GENRE, HOUR, MONTH, STARS, WEEKDAY
+from movierate_spark.session import persisted
 
 TOP = 20
 MOST_RATED, GEMS, POLARISING = "most_rated", "hidden_gems", "polarising"
@@ -57,16 +58,13 @@ def explore(
     aged = rows.join(users.select("user_id", "age_group"), "user_id", "left")
     # There is only a row per movie: with fewer partitions, later queries start fewer tasks.
     tasks = ratings.sparkSession.sparkContext.defaultParallelism
-    totals = by_movie.movie_totals(aged, min_rating=min_rating).coalesce(tasks).persist()
-    try:
+    with persisted(by_movie.movie_totals(aged, min_rating=min_rating).coalesce(tasks)) as totals:
         per_movie = by_movie.ratings_per_movie(totals)
         sums = by_movie.number_sums(totals)
         overall = _overall(cells)
         orders = _orders(per_movie, overall, min_cell=min_cell, min_support=min_support, shrinkage=shrinkage)
         leading = by_movie.leading_movies(totals, movies, orders, top=TOP)
         unlisted = by_movie.largest_unlisted(totals, movies, leading["movie_id"].unique().tolist())
-    finally:
-        totals.unpersist()
     leading, revealing = _without_revealing(leading, unlisted, min_cell=min_cell)
     per_user = _activity(cells)
     tables = {

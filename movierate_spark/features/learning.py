@@ -28,6 +28,7 @@ from movierate_spark.features.taste_tables import (
     with_unknown,
 )
 from movierate_spark.features.time_blocks import borders, ratings_before_borders
+from movierate_spark.session import persisted
 
 SECONDS_PER_DAY = 86_400
 
@@ -54,9 +55,9 @@ def learn(
     log = RatingLog(seconds, movie_id, begins)
     deviate = partial(deviations, residual_units=residual_units)
     kept = settings.neighbours_max
-    cells = learn_neighbours(log, deviate, last=settings.history_max, kept=kept).persist()
+    spark = ratings.sparkSession
 
-    def blocks(vectors: Iterator[Floats]) -> Iterator[BlockTables]:
+    def blocks(cells: DataFrame, vectors: Iterator[Floats]) -> Iterator[BlockTables]:
         for number, of_movies in enumerate(vectors, start=1):
             of_block = cells.where(F.col("time_block") == number).toPandas()
             of_block = of_block.sort_values(["movie", "neighbour"])
@@ -64,12 +65,11 @@ def learn(
             table = neighbours(*columns, movies=len(movie_id), kept=kept)
             yield BlockTables(table, with_unknown(of_movies))
 
-    spark = ratings.sparkSession
-    try:
-        with closing(learn_factors(log, deviate, task_max_rows=settings.task_max_rows)) as vectors:
-            return broadcast_tables(spark, movie_id, list(titles.values()), begins, blocks(vectors))
-    finally:
-        cells.unpersist()
+    with (
+        persisted(learn_neighbours(log, deviate, last=settings.history_max, kept=kept)) as cells,
+        closing(learn_factors(log, deviate, task_max_rows=settings.task_max_rows)) as vectors,
+    ):
+        return broadcast_tables(spark, movie_id, list(titles.values()), begins, blocks(cells, vectors))
 
 
 def _borders(ratings: DataFrame, settings: FeatureSettings, forced: Collection[int]) -> Ints:

@@ -16,7 +16,7 @@ from movierate_spark.features import factors
 from movierate_spark.features.earlier import Floats, Ints, next_of_same
 from movierate_spark.features.learning_log import Deviate, RatingLog, pair_numbers
 from movierate_spark.features.lookback import runs
-from movierate_spark.session import broadcast, expected_cores
+from movierate_spark.session import broadcast, expected_cores, persisted
 
 FIRST_SWEEPS, SWEEPS = 10, 2
 VECTORS = "vectors array<double>"
@@ -41,16 +41,13 @@ def learn_factors(log: RatingLog, deviate: Deviate, *, task_max_rows: int) -> Ge
             yield vectors
     if not len(of_all_tasks):
         return
-    dealt = _dealt(ratings, math.ceil(before[-1] / task_max_rows)).persist()
-    try:
+    with persisted(_dealt(ratings, math.ceil(before[-1] / task_max_rows))) as dealt:
         for begin in of_all_tasks.tolist():
             vectors, sweeps = _start(vectors, log.movie_id)
             earlier = dealt.where(F.col("second") < begin)
             for _ in range(sweeps):
                 vectors = _sweep(earlier, vectors, log.movie_id, deviate)
             yield vectors
-    finally:
-        dealt.unpersist()
 
 
 def _ratings_before(begins: Ints, ratings: DataFrame) -> Ints:

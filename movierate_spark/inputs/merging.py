@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import reduce
 
@@ -12,6 +12,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
+from movierate_spark.session import persisted
 from movierate_spark.storage.opened_table import OpenedTable
 from movierate_spark.storage.tables import read_files
 
@@ -62,23 +63,21 @@ def merged(name: str, delivered: DataFrame, table: OpenedTable) -> Iterator[Merg
     The table is read once, and of it only rows with delivered ids are kept; it is not shuffled unless the
     delivery is large.
     """
-    cached: list[DataFrame] = []
-
-    def kept(frame: DataFrame) -> DataFrame:
-        cached.append(frame.persist())
-        return frame
-
     spark, schema, keys = delivered.sparkSession, schemas.LAKE[name], list(KEYS[name])
     ids = [key for key in keys if key.endswith("_id")]
     files = {file.name.rpartition("/")[2]: file for file in table.files.get(None, [])}
     paths = [file.name for file in files.values()]
-    try:
-        kept(delivered).count()  # its size is known then, and Spark sends it to all tasks if it is small
+    with ExitStack() as stack:
+
+        def cached(frame: DataFrame) -> DataFrame:
+            return stack.enter_context(persisted(frame))
+
+        cached(delivered).count()  # its size is known then, and Spark sends it to all tasks if it is small
         every = read_files(spark, table.path, schema, paths, file_column=FILE)
-        present = kept(every.join(delivered.select(ids).distinct(), ids, "left_semi"))
+        present = cached(every.join(delivered.select(ids).distinct(), ids, "left_semi"))
         find = rating_changes if name == "ratings" else attribute_changes
         changes = find(delivered, present)
-        added, replaced = kept(changes.added), kept(changes.replaced)
+        added, replaced = cached(changes.added), cached(changes.replaced)
         replaced_in = {row[FILE]: row["count"] for row in replaced.groupBy(FILE).count().collect()}
         rewritten = {files[name].name for name in replaced_in}
         rewritten |= table.small_files()
@@ -94,9 +93,6 @@ def merged(name: str, delivered: DataFrame, table: OpenedTable) -> Iterator[Merg
             sum(replaced_in.values()),
             new_ids,
         )
-    finally:
-        for frame in cached:
-            frame.unpersist()
 
 
 def _rows_and_new_ids(added: DataFrame, present: DataFrame, ids: list[str]) -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -76,16 +76,13 @@ def state_change(
         return
     since = state.until if first is None else min(state.until, _midnight(first))
     earlier, changes = _taken_back(before, state, merges, users, since=since)
-    adding = (
-        states.added_since(
-            earlier, ratings, users, settings.features, until=until, has_re_ratings=has_re_ratings
-        )
-        if since < until
-        else nullcontext({})
-    )
-    with adding as new:
-        for name, rows in new.items():
-            changes[name] = changes[name].unionByName(rows) if name in changes else rows
+    with ExitStack() as stack:
+        if since < until:
+            adding = states.added_since(
+                earlier, ratings, users, settings.features, until=until, has_re_ratings=has_re_ratings
+            )
+            for name, rows in stack.enter_context(adding).items():
+                changes[name] = changes[name].unionByName(rows) if name in changes else rows
         yield _with_files(entry, changes, tables, since=since if since < state.until else None)
 
 
