@@ -25,7 +25,7 @@ def audience(
         typer.Option("--year", metavar="Y", min=1870, max=2100, help="The release year of a new movie."),
     ] = None,
     at: Annotated[
-        str | None, typer.Option("--at", metavar="T", help="As of time T (default: the last rating).")
+        str | None, typer.Option("--at", metavar="T", help="As of T (default: after the last rating).")
     ] = None,
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="How many segments to list.")] = 15,
     config: ConfigOption = None,

@@ -18,7 +18,7 @@ def recommend(
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Table of recommendations.")],
     top: Annotated[int, typer.Option("--top", metavar="N", min=1, help="Movies per user.")],
     at: Annotated[
-        str | None, typer.Option("--at", metavar="T", help="As of time T (default: the last rating).")
+        str | None, typer.Option("--at", metavar="T", help="As of T (default: after the last rating).")
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Recommend again even if the inputs are the same.")
