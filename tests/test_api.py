@@ -108,6 +108,23 @@ def test_taste_is_used_in_a_lake_that_lacks_most_movies(spark: SparkSession, hom
         assert tables_for(bundle, few) is bundle.tables
 
 
+def test_bad_usage_is_refused_before_anything_is_read(
+    spark: SparkSession, plain_home: Path, tmp_path: Path
+) -> None:
+    source, lake = plain_home / "input", tmp_path / "lake"
+    with pytest.raises(mr.InputError, match=r"^xml: give one of auto, ml-1m, ml-100k") as refused:
+        mr.prepare(spark, source, lake, format_name="xml")
+    assert refused.value.argument == "format"
+    with pytest.raises(mr.InputError, match=r"^rating: not one of ratings, users, movies$") as refused:
+        mr.prepare(spark, source, lake, expect_rows={"rating": 5})
+    assert refused.value.argument == "expect_rows"
+    bundle, prepared = mr.load_bundle(plain_home / "model"), mr.open_lake(spark, plain_home / "lake")
+    with pytest.raises(mr.InputError, match="is not after the beginning") as refused:
+        mr.evaluate(bundle, prepared, tmp_path / "evaluation", since=T, until=T)
+    assert refused.value.argument == "until"
+    assert not any(tmp_path.iterdir())
+
+
 @pytest.mark.end_to_end
 def test_each_job_is_a_call_that_prints_nothing(
     spark: SparkSession, plain_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -126,6 +143,8 @@ def test_each_job_is_a_call_that_prints_nothing(
     best = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31")
     with pytest.raises(mr.InputError, match="give a number of movies from 1 on"):
         mr.recommend(bundle, lake, tmp_path / "best", top=0)
+    again = mr.recommend(bundle, lake, tmp_path / "best", top=2, at="2000-12-31", force=True)
+    assert again.inputFiles() != best.inputFiles()
     assert best.groupBy("user_id").count().where("count <> 2").isEmpty()
     with pytest.raises(mr.InputError, match=r"^2999-01-01 is .*, in the future") as refused:
         mr.evaluate(bundle, lake, since="2999-01-01")

@@ -1,4 +1,4 @@
-"""demo: all jobs on simulated data."""
+"""demo: one job after the other on simulated data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def demo(
     out: Annotated[str, typer.Option("--out", metavar="DIR", help="Folder for all output.")] = "demo",
     config: ConfigOption = None,
 ) -> None:
-    """Run all jobs on simulated data."""
+    """Simulate ratings, then prepare, explore, train, evaluate, score and recommend."""
     from movierate_spark.cli.output import demo_lines, ledger_lines, show_metrics
     from movierate_spark.workflows import demo as demonstration
 

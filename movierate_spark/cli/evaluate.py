@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -10,6 +11,7 @@ from movierate_spark.cli.app import app
 from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, UntilOption, time_of
 from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError
+from movierate_spark.times import parse_time
 
 SinceOption = Annotated[
     str, typer.Option("--since", metavar="T", help="Ratings at or after T: epoch seconds or ISO 8601 (UTC).")
@@ -63,9 +65,8 @@ def evaluate(
     from movierate_spark.storage.lake import open_lake, read_ledger
     from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
 
-    start, end = time_of(since, "since"), time_of(until, "until")
-    if start is None or (end is not None and end <= start):
-        raise InputError(f"{until} is not after --since {since}", argument="until")
+    start, end = parse_time(since, "since", now=datetime.now(UTC)), time_of(until, "until")
+    window = EvaluationWindow(start, end, min_user_history, allow_overlap)
     run = Run("evaluate", config)
     source, bundle_folder, target, *others = run.locations(lake, model, out, *filter(None, [against]))
     read_ledger(source)  # fails before Spark starts if there is no lake
@@ -83,7 +84,7 @@ def evaluate(
             run.settings,
             run.progress,
             target=target,
-            window=EvaluationWindow(start, end, min_user_history, allow_overlap),
+            window=window,
             against=other,
             with_leakage_cost=leakage_cost,
             with_ablation=ablate,

@@ -88,6 +88,7 @@ def demo_lines(demo: Demo) -> Iterator[str]:
     yield f"exploration: {demo.out / 'exploration' / 'report.html'}"
     yield f"metrics: {demo.out / 'evaluation' / 'metrics.json'}"
     yield f"scores: {demo.out / 'scores'}"
+    yield f"recommendations: {demo.out / 'recommendations'}"
     yield f"bundle: {demo.out / 'model' / 'bundle.json'}"
     yield f"lake: {demo.out / 'lake' / 'ledger.json'}"
     yield f"input: {demo.out / 'input'}"

@@ -10,6 +10,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import is_liked
 from movierate_spark.config import FeatureSettings
+from movierate_spark.errors import InputError
 from movierate_spark.features.events import events
 from movierate_spark.features.history import (
     layouts,
@@ -118,6 +119,19 @@ def before(lake: Lake, until: datetime | None) -> Lake:
         return lake
     state = lake.state if lake.state and lake.state.until <= until else None
     return replace(lake, ratings=lake.ratings.where(F.col("rated_at") < F.lit(until)), state=state)
+
+
+def as_of(lake: Lake, at: datetime | None) -> tuple[Lake, datetime]:
+    """The lake with only the ratings before ``at``, and that time; None means the second after the last.
+
+    Raises:
+        InputError: there are no ratings before ``at``.
+    """
+    second = second_after_last(lake) if at is None else at
+    known = before(lake, second)
+    if known.ratings.isEmpty():
+        raise InputError(f"{second.isoformat()}: there are no ratings before it", argument="at")
+    return known, second
 
 
 def second_after_last(lake: Lake) -> datetime:

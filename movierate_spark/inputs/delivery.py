@@ -103,9 +103,12 @@ def find_delivery(
     Unless it must be ``complete``, any of its tables may be missing.
 
     Raises:
-        InputError: there is no such folder; its files match no format or several; a file is there both plain
-            and gzipped, missing, or empty; or there is a folder where the format has a file.
+        InputError: there is no such format or folder; the folder's files match no format or several; a file
+            is there both plain and gzipped, missing, or empty; or there is a folder where the format has a
+            file.
     """
+    if format_name not in ("auto", *FORMATS):
+        raise InputError(f"{format_name}: give one of auto, {', '.join(FORMATS)}", argument="format")
     if not folder.is_dir():
         what = "is a file" if folder.exists() else "does not exist"
         raise InputError(f"{folder} {what}: name the folder that holds the three files", argument="source")

@@ -56,7 +56,7 @@ def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
         table["value"], table["auc"], low=table["auc_low"], high=table["auc_high"], reference=overall,
         title="AUC", form=".3f",
     )  # fmt: skip
-    text = "AUC with 95% intervals (bootstrap over users). The dotted line is the AUC over all ratings."
+    text = "AUC with 95% intervals (standard errors by user). The dotted line is the AUC over all ratings."
     if name == "genre":
         text += " A film counts in each of its genres."
     alt = "No data."

@@ -73,6 +73,11 @@ class Lake:
         by_pair = self.ratings.groupBy("user_id", "movie_id").agg(latest)
         return by_pair.select("user_id", "movie_id", "latest.rating", "latest.rated_at")
 
+    @property
+    def everybody(self) -> DataFrame:
+        """A row per user (user_id): those with attributes, and those with ratings."""
+        return self.users.select("user_id").union(self.ratings.select("user_id")).distinct()
+
     def described(self) -> dict[str, Any]:
         """The lake's path, versions and digest, for run records."""
         return {

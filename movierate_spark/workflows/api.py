@@ -193,22 +193,24 @@ def recommend(
     *,
     top: int = 10,
     at: Time | None = None,
+    force: bool = False,
     settings: Settings | None = None,
 ) -> DataFrame:
     """Write each user's ``top`` best movies not rated as of ``at`` to the table ``out``; returns the table.
 
     There is one row per user and movie: user_id, rank (1 is best), movie_id, title, logit, p_like, at,
-    model_version. If ``at`` is None, it is the second after the last rating.
+    model_version. If ``at`` is None, it is the second after the last rating. A table that was made from the
+    same inputs stays as it is, unless ``force`` is given.
 
     Raises:
         InputError: ``top`` is less than 1, ``out`` holds other files, or the settings or ``at`` leave no
             movie to recommend.
     """
-    time = _time(at, "at")
+    time, target = _time(at, "at"), location_of(out)
     recommend_movies(
-        bundle, lake, settings or load_settings(), _silent(), target=location_of(out), count=top, at=time
+        bundle, lake, settings or load_settings(), _silent(), target=target, count=top, at=time, force=force
     )
-    return read_table(lake.ratings.sparkSession, location_of(out), schemas.RECOMMENDATIONS)
+    return read_table(lake.ratings.sparkSession, target, schemas.RECOMMENDATIONS)
 
 
 def _silent() -> Progress:

@@ -7,12 +7,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 import pandas as pd
-from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.features.rows import before, second_after_last
+from movierate_spark.features.rows import as_of
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
 from movierate_spark.recommendation.audience import segments
@@ -46,20 +45,15 @@ def audience_of(
     :func:`movierate_spark.recommendation.audience.segments`.
 
     Raises:
-        InputError: the lake has no such movie, or no movie of one of the genres.
+        InputError: the lake has no such movie, no movie of one of the genres, or no ratings before ``at``.
     """
-    second = second_after_last(lake) if at is None else at
-    lake = before(_with_film(lake, film), second)
+    lake, second = as_of(_with_film(lake, film), at)
     movie_id = NEW_MOVIE if film.movie_id is None else film.movie_id
-    pairs = _everybody(lake).select("user_id", F.lit(movie_id).cast("long").alias("movie_id"))
+    pairs = lake.everybody.select("user_id", F.lit(movie_id).cast("long").alias("movie_id"))
     predicted = bundle.predict(lake, pairs.withColumn("at", F.lit(second)), reasons=0)
     with progress.step("score every user"):
         people = predicted.select("user_id", "p_like").join(lake.users, "user_id", "left")
         return segments(people, min_cell=settings.report.min_cell)
-
-
-def _everybody(lake: Lake) -> DataFrame:
-    return lake.users.select("user_id").union(lake.ratings.select("user_id")).distinct()
 
 
 def _with_film(lake: Lake, film: Film) -> Lake:

@@ -1,4 +1,4 @@
-"""demo: all jobs on simulated data, in one session."""
+"""demo: the jobs that leave something, one after the other on simulated data, in one session."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from movierate_spark.workflows.deliveries import RunDateOutcome, ScoringRequest
 from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
 from movierate_spark.workflows.explore import explore_lake
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
+from movierate_spark.workflows.recommend import recommend_movies
 from movierate_spark.workflows.score import score_requests
 from movierate_spark.workflows.train import train_model
 
 RATINGS = 100_000
 SEED = 1
-PARTS = ("input", "lake", "exploration", "model", "scores", "evaluation", "requests.csv")
+TOP = 10
+PARTS = ("input", "lake", "exploration", "model", "evaluation", "requests.csv", "scores", "recommendations")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Demo:
 
 
 def run(spark: SparkSession, settings: Settings, progress: Progress, out: Location) -> Demo:
-    """Simulate, prepare, train, evaluate and score below ``out``.
+    """Simulate, prepare, explore, train, evaluate, score and recommend below ``out``.
 
     Raises:
         InputError: ``out`` holds anything but a demo.
@@ -62,8 +64,10 @@ def run(spark: SparkSession, settings: Settings, progress: Progress, out: Locati
     replace_text(requests, _requests())
     run_dates = [(since + timedelta(days=1)).date()]
     request = ScoringRequest(str(requests), run_dates, settings.score.reasons)
-    outcomes = score_requests(bundle, lake, settings, progress, target=out / "scores", request=request)
-    return Demo(out, truth, prepared.ledger, metrics, list(outcomes))
+    outcomes = list(score_requests(bundle, lake, settings, progress, target=out / "scores", request=request))
+    best = out / "recommendations"
+    recommend_movies(bundle, lake, settings, progress, target=best, count=TOP, at=None)
+    return Demo(out, truth, prepared.ledger, metrics, outcomes)
 
 
 def _requests() -> str:

@@ -51,12 +51,22 @@ class EvaluationWindow:
 
     Only ratings before which the user has at least ``min_user_history`` others are used, in the order
     (rated_at, movie_id). ``allow_overlap`` allows ratings that the model was trained on.
+
+    Raises:
+        InputError: ``until`` is not after ``since``.
     """
 
     since: datetime
     until: datetime | None = None
     min_user_history: int = 0
     allow_overlap: bool = False
+
+    def __post_init__(self) -> None:
+        if self.until is not None and self.until <= self.since:
+            raise InputError(
+                f"{self.until.isoformat()} is not after the beginning, {self.since.isoformat()}",
+                argument="until",
+            )
 
     def described(self) -> dict[str, Any]:
         """The fields of ``metrics.json``; times in ISO 8601."""

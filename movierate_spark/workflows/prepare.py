@@ -38,12 +38,19 @@ class Preparation:
 
     ``format_name`` is the files' format, or auto: it is recognised by their names. ``expected_rows`` maps
     tables to their expected number of rows. ``force`` prepares again even if the files are the same.
+
+    Raises:
+        InputError: there is no such table as one of ``expected_rows``.
     """
 
     source: Location
     format_name: str = "auto"
     expected_rows: Mapping[str, int] = field(default_factory=dict)
     force: bool = False
+
+    def __post_init__(self) -> None:
+        if unknown := sorted(set(self.expected_rows) - set(TABLES)):
+            raise InputError(f"{unknown[0]}: not one of {', '.join(TABLES)}", argument="expect_rows")
 
 
 @dataclass(frozen=True)

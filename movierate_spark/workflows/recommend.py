@@ -21,7 +21,7 @@ from movierate_spark.config import RecommendSettings, Settings
 from movierate_spark.errors import InputError, MovierateError
 from movierate_spark.features.factors import RANK
 from movierate_spark.features.history import tastes_as_of
-from movierate_spark.features.rows import before, complete_rows, rows_by_user, second_after_last
+from movierate_spark.features.rows import as_of, complete_rows, rows_by_user
 from movierate_spark.features.task_history import GROUPS
 from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.taste_tables import TasteTables
@@ -79,21 +79,20 @@ def recommend_movies(
     if count < 1:
         raise InputError(f"{count}: give a number of movies from 1 on", argument="top")
     table = table_to_write(target, "out", schemas.RECOMMENDATIONS)
-    second = second_after_last(lake) if at is None else at
+    known, second = as_of(lake, at)
     options = [count, second.isoformat(), settings.recommend.model_dump(mode="json")]
     release = version("movierate-spark")
     number = number_of(lake.ledger_sha256, bundle.manifest_sha256, options, release)
     is_complete = table.rows() is not None and table.rows() == table.transaction(ROWS)
     if table.transaction(NAME) == number and is_complete and not force:
         return None
-    lake = before(lake, second)
-    candidates, movies = _may_be_recommended(lake, settings.recommend, at=second)
+    candidates, movies = _may_be_recommended(known, settings.recommend)
     with (
-        _best(lake, bundle, candidates, movies, second, count=count, progress=progress) as best,
+        _best(known, bundle, candidates, movies, second, count=count, progress=progress) as best,
         progress.step(f"top {count} of every user"),
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
     ):
-        _check_complete(attempt, _expected(lake, movies, count=count))
+        _check_complete(attempt, _expected(known, movies, count=count))
         rows = Transaction(ROWS, attempt.rows)
         commit(attempt, to=table, transaction=Transaction(NAME, number), also=[rows])
     return attempt.rows
@@ -105,7 +104,7 @@ def _expected(lake: Lake, movies: pd.DataFrame, *, count: int) -> DataFrame:
     rated = lake.ratings.join(F.broadcast(of_movies), "movie_id", "left_semi")
     seen = rated.groupBy("user_id").agg(F.count_distinct("movie_id").alias("seen"))
     unseen = F.lit(len(movies)) - F.coalesce("seen", F.lit(0))
-    of_user = _everybody(lake).join(seen, "user_id", "left")
+    of_user = lake.everybody.join(seen, "user_id", "left")
     return of_user.select("user_id", F.least(F.lit(count), unseen).alias("expected"))
 
 
@@ -125,22 +124,14 @@ def _check_complete(attempt: Attempt, expected: DataFrame) -> None:
         )
 
 
-def _everybody(lake: Lake) -> DataFrame:
-    return lake.users.select("user_id").union(lake.ratings.select("user_id")).distinct()
-
-
-def _may_be_recommended(
-    lake: Lake, settings: RecommendSettings, *, at: datetime
-) -> tuple[DataFrame, pd.DataFrame]:
-    """The movies of the set genres and years, and those of them with enough ratings before ``at``."""
+def _may_be_recommended(lake: Lake, settings: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
+    """The movies of the set genres and years, and those of them with enough ratings."""
     if problem := unknown_genre(lake.movies, settings.genres):
         raise InputError(f"[recommend] genres: {problem}")
     candidates = may_be_recommended(
         lake.movies, genres=settings.genres, year_min=settings.year_min, year_max=settings.year_max
     )
     movies = _movies(lake, candidates, min_support=settings.min_support)
-    if movies.empty and lake.ratings.isEmpty():
-        raise InputError(f"{at.isoformat()}: there are no ratings before it", argument="at")
     if movies.empty:
         raise InputError(
             "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
@@ -225,7 +216,7 @@ def _probe_pairs(lake: Lake, probes: Probes, candidates: DataFrame, at: datetime
     users = spark.createDataFrame(probes.users, PROBE_USERS).select("user_id")
     movies = F.broadcast(spark.createDataFrame(probes.movies, PROBE_MOVIES).select("movie_id"))
     pairs = (
-        _everybody(lake).crossJoin(movies),
+        lake.everybody.crossJoin(movies),
         candidates.select("movie_id").crossJoin(F.broadcast(users)),
         users.crossJoin(movies),
     )

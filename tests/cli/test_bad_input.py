@@ -50,6 +50,10 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "holds something else (thesis.txt)"),
         ([*score, "--scores", new, "--requests", new, "--run-date", "31.12.2000"], "YYYY-MM-DD"),
         ([*audience, "--genres", "Drama", "--year", 99_999_999_999], "--year"),
+        (
+            [*audience, "--movie", 1, "--at", "1999-01-01"],
+            "--at 1999-01-01T00:00:00+00:00: there are no ratings before it",
+        ),
         ([*recommend, "--config", folder / "genres.toml"], "[recommend] genres: no movie is of Sci-fi"),
         (
             [*recommend, "--at", "1999-01-01"],

@@ -16,6 +16,7 @@ from pyspark.sql import functions as F
 from movierate_spark.config import load_settings
 from movierate_spark.features.rows import feature_rows
 from movierate_spark.storage.lake import open_lake
+from movierate_spark.workflows import demo
 
 pytestmark = pytest.mark.end_to_end
 
@@ -27,6 +28,29 @@ def test_base_features_come_close_to_the_best_that_they_could_do(simulated: Simu
     assert metrics["auc"] > best["best_auc_base"] - 0.02
     assert metrics["auc"] < best["best_auc"]
     assert metrics["log_loss"] < metrics["baselines"]["always_like"]["log_loss"]
+
+
+@pytest.mark.usefixtures("compiled")
+def test_demo_ends_with_what_it_has_left_the_report_first(
+    movierate: Movierate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "RATINGS", 3_000)
+    (tmp_path / "one.toml").write_text(ONE_FIT)
+    out = tmp_path / "demo"
+    outcome = movierate("demo", "--out", out, "--config", tmp_path / "one.toml")
+    assert outcome.status == 0, outcome.err
+    left = {
+        "report": out / "evaluation" / "report.html",
+        "exploration": out / "exploration" / "report.html",
+        "metrics": out / "evaluation" / "metrics.json",
+        "scores": out / "scores",
+        "recommendations": out / "recommendations",
+        "bundle": out / "model" / "bundle.json",
+        "lake": out / "lake" / "ledger.json",
+        "input": out / "input",
+    }
+    assert outcome.out.splitlines()[-len(left) :] == [f"{name}: {path}" for name, path in left.items()]
+    assert all(path.exists() for path in left.values())
 
 
 def movielens_1m() -> Path:
