@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
-from deltalake import CommitProperties, Schema, Transaction
+from deltalake import CommitProperties, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import RemoveAction, create_table_with_add_actions
 
@@ -20,6 +20,11 @@ from movierate_spark.storage.opened_table import OpenedTable, check_purpose, ope
 from movierate_spark.storage.tables import RUN_DATE
 
 MOST_TRIES = 50
+KEEP_LOG = PostCommitHookProperties(cleanup_expired_logs=False)
+"""For all commits: delta-rs would remove entries of more than 30 days from the log at every hundredth commit.
+
+After a pause that long, it would remove the version that the ledger still names.
+"""
 
 
 def commit(
@@ -107,12 +112,17 @@ def _commit_to(
             partition_by=partition_by,
             storage_options=delta_options(attempt.table),
             commit_properties=properties,
+            post_commithook_properties=KEEP_LOG,
         )
     elif replacing is not None:
         now = int(time.time() * 1000)
         removed = [RemoveAction(quote(name), True, now) for name in sorted(replacing)]
         table.delta.create_write_transaction(
-            [*removed, *attempt.files], "append", schema, commit_properties=properties
+            [*removed, *attempt.files],
+            "append",
+            schema,
+            commit_properties=properties,
+            post_commithook_properties=KEEP_LOG,
         )
     else:
         replaced = [(RUN_DATE, "=", attempt.run_date.isoformat())] if attempt.run_date else None
@@ -123,4 +133,5 @@ def _commit_to(
             partition_by=partition_by,
             partition_filters=replaced,
             commit_properties=properties,
+            post_commithook_properties=KEEP_LOG,
         )

@@ -21,7 +21,7 @@ from pyspark.sql import functions as F
 from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
-from movierate_spark.storage.commits import commit
+from movierate_spark.storage.commits import KEEP_LOG, commit
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Ledger, StateEntry, StateSettings, TableCounts, read_document
 from movierate_spark.storage.files import files_below, replace_json
@@ -173,7 +173,11 @@ def at_versions(state: LakeState, versions: Mapping[str, int]) -> LakeState:
         if opened.delta is None or opened.version == version:
             continue
         try:
-            opened.delta.restore(version, commit_properties=CommitProperties(max_commit_retries=0))
+            opened.delta.restore(
+                version,
+                commit_properties=CommitProperties(max_commit_retries=0),
+                post_commithook_properties=KEEP_LOG,
+            )
         except DeltaError as error:
             raise ConflictError(f"{opened.path}: version {version} can't be restored ({error})") from error
         tables[name] = open_table(opened.path)

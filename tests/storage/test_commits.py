@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.storage import commits
 from movierate_spark.storage.attempts import attempt_to_write
 from movierate_spark.storage.commits import commit
+from movierate_spark.storage.lake import LakeState, at_versions
 from movierate_spark.storage.opened_table import open_table
 from movierate_spark.storage.tables import is_delta_table, read_table
 
@@ -175,6 +178,26 @@ def test_a_commit_whose_checkpoint_fails_is_published_all_the_same(
     for x, day in ((1, FIRST), (2, FIRST), (3, SECOND)):
         publish(spark, tmp_path / "t", x, day)
     assert content(spark, tmp_path / "t") == {(2, FIRST), (3, SECOND)}
+
+
+@pytest.mark.parametrize("next_one", ["a commit", "a date's commit", "a restore"])
+def test_the_version_before_stays_readable_after_a_pause_of_months(
+    spark: SparkSession, tmp_path: Path, next_one: str
+) -> None:
+    """Every hundredth commit, delta-rs would remove the log's entries of more than 30 days."""
+    day, schema = (None, PLAIN) if next_one == "a commit" else (FIRST, DATED)
+    publish(spark, tmp_path / "t", 1, day)
+    table = DeltaTable(tmp_path / "t")
+    for _ in range(98):
+        table.create_write_transaction([], "append", table.schema())
+    for entry in (tmp_path / "t" / "_delta_log").iterdir():
+        os.utime(entry, (long_ago := time.time() - 100 * 86_400, long_ago))
+    if next_one == "a restore":
+        at_versions(LakeState("", {"t": open_table(tmp_path / "t")}), {"t": 90})
+    else:
+        publish(spark, tmp_path / "t", 2, day)
+    assert open_table(tmp_path / "t").version == 99
+    assert [row["x"] for row in read_table(spark, tmp_path / "t", schema, version=98).collect()] == [1]
 
 
 def test_what_was_published_stays_when_something_fails_later(spark: SparkSession, tmp_path: Path) -> None:
