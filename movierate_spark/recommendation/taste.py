@@ -32,29 +32,31 @@ class TasteCoefficients:
 class MovieTaste:
     """The movies' side, an entry for each movie that may be recommended.
 
-    ``lift`` is the movie's mean above that of all ratings (stars), ``spread`` the movie's spread (stars).
+    ``mean_difference`` is the movie's mean above that of all ratings, ``spread`` the movie's spread (stars).
     ``weight`` (movies of the tables x movies) says how much a rating of the row's movie counts for the
     column's; ``vector`` are the movies'. Both are 0 for a movie that the tables don't have. ``weight`` takes
     12 bytes for each neighbour.
     """
 
-    lift: Floats
+    mean_difference: Floats
     spread: Floats
     weight: sp.csr_array
     vector: Floats
 
     @classmethod
-    def of(cls, tables: BlockTables | None, index: Indices, lift: Floats, spread: Floats) -> MovieTaste:
+    def of(
+        cls, tables: BlockTables | None, index: Indices, mean_difference: Floats, spread: Floats
+    ) -> MovieTaste:
         """From the tables of a block, in which the movies have these indices; None in block 0."""
         if tables is None:
             nothing = sp.csr_array((1, len(index)), dtype=np.float64)
-            return cls(lift, spread, nothing, np.zeros((len(index), RANK)))
+            return cls(mean_difference, spread, nothing, np.zeros((len(index), RANK)))
         table = tables.neighbours
         neighbour, weight = table.neighbour[index], table.weight[index]
         movie, place = np.nonzero(weight)
         cells = weight[movie, place].astype(np.float64), (neighbour[movie, place], movie)
         shape = (table.movies, len(index))
-        return cls(lift, spread, sp.csr_array(cells, shape=shape), tables.vectors[index])
+        return cls(mean_difference, spread, sp.csr_array(cells, shape=shape), tables.vectors[index])
 
 
 @dataclass(frozen=True)
@@ -74,7 +76,7 @@ class UserTaste:
 
     @classmethod
     def of(cls, users: pa.RecordBatch, *, movies: int) -> UserTaste:
-        """From rows as :data:`movierate_spark.recommendation.top_movies.USER_TASTE`."""
+        """From rows as :data:`movierate_spark.recommendation.sides.USER_TASTE`."""
         rated = users["taste_movies"]
         offset = rated.offsets.to_numpy()
         cells = users["taste_residuals"].flatten().to_numpy(), rated.flatten().to_numpy(), offset - offset[0]
@@ -94,7 +96,7 @@ def added_by_taste(users: UserTaste, movies: MovieTaste, coefficients: TasteCoef
     """
     products = users.vector @ movies.vector.T
     level, spread = users.level[:, None], users.spread[:, None]
-    above = expected(level, movies.lift, products, spread, movies.spread)
+    above = expected(level, movies.mean_difference, products, spread, movies.spread)
     log_odds = coefficients.user_factors * products + coefficients.taste_expected * above
     return log_odds + coefficients.user_neighbours * by_neighbours(users, movies)
 

@@ -3,7 +3,7 @@
 The model's log odds are a sum of parts: of the user, of the movie, and of both. The last are the user's taste
 for the movie's genres (the mean over them) and for its decade, and how users of the same gender, age group
 and occupation rate the movie. The parts are measured by probes (see
-:mod:`movierate_spark.recommendation.candidates`), so the model scores far fewer pairs than users times
+:mod:`movierate_spark.recommendation.probes`), so the model scores far fewer pairs than users times
 movies. Only the taste columns are no product of a few numbers: they are computed here, from the same tables
 (see :mod:`movierate_spark.recommendation.taste`).
 """
@@ -11,22 +11,18 @@ movies. Only the taste columns are no product of a few numbers: they are compute
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pyspark import Broadcast
 from pyspark.sql import DataFrame
-from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StructField, StructType
+from pyspark.sql.types import DoubleType, IntegerType, LongType, StructField, StructType
 
-from movierate_spark.features.history import TASTES
-from movierate_spark.features.lookback import Indices
+from movierate_spark.features.earlier import Floats
 from movierate_spark.features.task_history import GROUPS
-from movierate_spark.features.taste_tables import BlockTables
-from movierate_spark.recommendation.candidates import Floats, MovieSide
-from movierate_spark.recommendation.taste import MovieTaste, TasteCoefficients, UserTaste, added_by_taste
+from movierate_spark.recommendation.sides import MovieSide, TasteSide
+from movierate_spark.recommendation.taste import UserTaste, added_by_taste
 
 CELLS_AT_ONCE = 2_000_000
 """Pairs of users and movies, at some 80 bytes with the taste columns."""
@@ -39,43 +35,6 @@ TOP = StructType(
         StructField("logit", DoubleType()),
     ]
 )
-USER_SIDE = StructType(
-    [
-        StructField("user_id", LongType()),
-        *(StructField(f"{group}_value", IntegerType()) for group in GROUPS),
-        StructField("logits", ArrayType(DoubleType())),
-        StructField("seen", ArrayType(LongType())),
-    ]
-)
-USER_TASTE = StructType(
-    [
-        StructField("user_residual", DoubleType()),
-        StructField("user_spread", DoubleType()),
-        StructField("user_count", LongType()),
-        *(field for field in TASTES if field.name != "user_id"),
-    ]
-)
-"""What the users also have where the model has the taste columns; nothing is null."""
-
-
-@dataclass(frozen=True)
-class TasteSide:
-    """What the taste columns take from the movies that may be recommended; an entry for each in the arrays.
-
-    ``tables`` are those of the block, None in block 0, and ``index`` the movies' indices in them;
-    ``lift`` is the movie's mean above that of all ratings and ``spread`` the movie's spread, in stars.
-    """
-
-    coefficients: TasteCoefficients
-    tables: Broadcast[BlockTables] | None
-    index: Indices
-    lift: Floats
-    spread: Floats
-
-    def movies(self) -> MovieTaste:
-        """The movies' side of the products."""
-        tables = None if self.tables is None else self.tables.value
-        return MovieTaste.of(tables, self.index, self.lift, self.spread)
 
 
 def top_movies(

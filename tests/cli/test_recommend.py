@@ -7,20 +7,16 @@ import json
 import shutil
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from deliveries import tiny_rows, write
 from deltalake import DeltaTable
 from helpers import Movierate, Outcome, T, listing
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.features.task_history import GROUPS
 from movierate_spark.model.bundle import open_bundle
-from movierate_spark.recommendation.candidates import Probes
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.tables import read_table
 from movierate_spark.workflows import recommend as recommending
@@ -199,27 +195,6 @@ def test_recommend_accepts_five_hundred_occupations(
     picks = best.where("user_id in (7, 580)").sort("user_id", "rank").collect()
     assert [(row["user_id"], row["movie_id"]) for row in picks] == [(user, movie) for user, _, movie in order]
     assert [-row["logit"] for row in picks] == pytest.approx([logit for _, logit, _ in order], abs=1e-8)
-
-
-def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
-    values = [("gender", "F"), ("gender", "M"), *(("occupation", f"trade {i}") for i in range(5_000))]
-    people = [(1, "F", "trade 0", [0, 5_002, 2]), (2, "M", "trade 4999", [1, 5_002, 5_001])]
-    people += [(3, None, "trade", [5_002, 5_002, 5_002])]
-    users = spark.createDataFrame(
-        people, "user_id long, gender string, occupation string, expected array<int>"
-    )
-    expected = users.select("user_id", "expected")
-    lake = SimpleNamespace(
-        users=users.drop("expected").selectExpr("*", "cast(null as string) as age_group"),
-        latest_ratings=spark.createDataFrame([(1, 10)], "user_id long, movie_id long"),
-    )
-    logits = spark.createDataFrame(
-        [(1, -1, 0.5), (2, -1, 0.5), (3, -1, 0.5)], "user_id long, movie_id long, logit double"
-    )
-    side = recommending._user_side(cast("Any", lake), logits, Probes((), (), values))
-    places = F.array(*(f"{group}_value" for group in GROUPS)).alias("actual")
-    rows = side.select("user_id", places).join(expected, "user_id").sort("user_id").collect()
-    assert [row["actual"] for row in rows] == [row["expected"] for row in rows]
 
 
 def csv_line(row: tuple[int, ...]) -> str:

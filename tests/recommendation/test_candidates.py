@@ -1,31 +1,9 @@
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from pyspark.sql import SparkSession
 
-from movierate_spark.recommendation.candidates import Probes, may_be_recommended, movie_side
-
-PROBES = Probes(genres=("Drama", "War"), decades=(1990,), values=(("gender", "F"),))
-
-
-def test_probes_stand_for_one_thing_each_and_for_nothing_first() -> None:
-    assert PROBES.movies == [
-        (-1, None, None, []),
-        (-2, None, None, ["Drama"]),
-        (-3, None, None, ["War"]),
-        (-4, None, 1990, []),
-    ]
-    assert PROBES.users == [(-1, None, None, None), (-2, "F", None, None)]
-
-
-def test_what_a_movie_adds_is_what_its_pairs_have_beyond_their_two_sides() -> None:
-    nobody = np.array([0.5, 0.75])  # probe users -1 and -2 with probe movie -1
-    logits = np.array([[1.5, 0.5], [2.25, 0.75]])
-    side = movie_side(PROBES, np.array([7, 8]), [["Drama", "War"], []], [1994, None], logits, nobody)
-    assert side.own.tolist() == [1.0, 0.0]
-    assert side.by_taste.tolist() == [[0.5, 0.5, 1.0], [0.0, 0.0, 0.0]]
-    assert side.by_group.tolist() == [[0.5, 0.0], [0.0, 0.0]]
+from movierate_spark.recommendation.candidates import may_be_recommended
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def user_batch(log: list[Rating], level: np.ndarray, learnt: BlockTables, *, las
 @given(logs, st.integers(1, 6), st.integers(0, 5), st.integers(0, USERS - 1))
 def test_products_are_the_scores_of_all_pairs(log: list[Rating], last: int, seed: int, cut: int) -> None:
     learnt, index = tables(seed), np.array([1, 0, MOVIES, 4], dtype=np.int32)
-    lift, spread = np.array([0.5, -0.25, 0.0, 1.0]), np.array([1.0, 0.5, 1.0, 2.0])
+    mean_difference, spread = np.array([0.5, -0.25, 0.0, 1.0]), np.array([1.0, 0.5, 1.0, 2.0])
     rows = rows_of(log, [(user, 16, movie) for user in range(USERS) for movie in index.tolist()])
     ratings, units = look_back(log, last=last), column(log, "value")
     scored = neighbours.scores(ratings, units / 1000, learnt.neighbours, rows)
@@ -67,8 +67,8 @@ def test_products_are_the_scores_of_all_pairs(log: list[Rating], last: int, seed
     users = user_batch(log, rows.level[:: len(index)], learnt, last=last)
     by_neighbours *= np.log1p(users["user_count"].to_numpy())[:, None]
     level, own = rows.level.reshape(USERS, -1), users["user_spread"].to_numpy()[:, None]
-    expected = (level + lift + by_factors) / (own * spread)
-    movies = MovieTaste.of(learnt, index, lift, spread)
+    expected = (level + mean_difference + by_factors) / (own * spread)
+    movies = MovieTaste.of(learnt, index, mean_difference, spread)
     total = 2 * by_neighbours + 3 * by_factors + 5 * expected
     for some in (slice(0, cut), slice(cut, USERS)):
         own_side = UserTaste.of(users.slice(some.start, some.stop - some.start), movies=MOVIES)

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 from pyspark.sql import SparkSession
 
-from movierate_spark.recommendation.candidates import MovieSide
-from movierate_spark.recommendation.top_movies import USER_SIDE, top_movies
+from movierate_spark.recommendation.sides import USER_SIDE, MovieSide
+from movierate_spark.recommendation.top_movies import top_movies
 
 
 def test_equal_movies_are_in_order_of_their_ids_and_seen_ones_left_out(spark: SparkSession) -> None:
