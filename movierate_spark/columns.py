@@ -9,6 +9,11 @@ from pyspark.sql import Column
 from pyspark.sql import functions as F
 
 LABEL = "label"
+DEMOGRAPHICS = ("gender", "age_group", "occupation")
+AGE_GROUPS = {"under 18": 1, "18-24": 18, "25-34": 25, "35-44": 35, "45-49": 45, "50-55": 50, "56+": 56}
+"""The first year of each age group, as in MovieLens 1M, where it is also the group's code."""
+UNKNOWN = "unknown"
+"""How an attribute that is null is shown."""
 
 
 def decoded(line: Column) -> Column:
@@ -58,6 +63,12 @@ def lookup(code: Column, names: Mapping[str, str]) -> Column:
     """The name of a code, spaces around it cut; null for an unknown code."""
     table = F.create_map(*(F.lit(text) for text in chain.from_iterable(names.items())))
     return F.try_element_at(table, F.trim(code))
+
+
+def genres_or_unknown() -> Column:
+    """A movie's ``genres``; :data:`UNKNOWN` for a movie without any, or one that is not in its table."""
+    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
+    return F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
 
 
 def sigmoid(log_odds: Column) -> Column:

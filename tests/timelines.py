@@ -25,8 +25,8 @@ def timeline(spark: SparkSession, rows: list[Row]) -> DataFrame:
     frame = spark.createDataFrame(rows, "user_id long, movie_id long, second long, rating double")
     dated = frame.withColumn("rated_at", F.timestamp_seconds("second")).drop("second")
     ratings, requests = dated.where("rating is not null"), dated.where("rating is null")
-    queries = requests.withColumnRenamed("rated_at", "at").withColumn("asked", F.lit(True))
-    both = events(ratings, has_re_ratings=True).unionByName(queries, allowMissingColumns=True).drop("asked")
+    queries = requests.withColumnRenamed("rated_at", "at")
+    both = events(ratings, has_re_ratings=True).unionByName(queries, allowMissingColumns=True)
     user, movie = F.col("user_id"), F.col("movie_id")
     genres = F.array(*(F.array(*map(F.lit, GENRES[i])).cast("array<string>") for i in range(len(GENRES))))
     return both.withColumns(

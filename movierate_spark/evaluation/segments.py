@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import DEMOGRAPHICS, UNKNOWN, genres_or_unknown
 from movierate_spark.evaluation.metrics import METRICS, metrics_by
 from movierate_spark.model.baselines import with_baselines
 from movierate_spark.model.calibration import with_probability
 from movierate_spark.storage.documents import Baseline, Calibration, Figures, Measurement
 
-SEGMENTS = ("gender", "age_group", "occupation", "genre")
+SEGMENTS = (*DEMOGRAPHICS, "genre")
 MODEL = "model"
 
 
@@ -81,12 +82,12 @@ def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
         groups.append(_group("cold_start", state, model, column, decision_threshold))
     column, decision_threshold = models[MODEL]
     groups += [
-        _group(segment, F.coalesce(F.col(segment), F.lit("unknown")), MODEL, column, decision_threshold)
-        for segment in ("gender", "age_group", "occupation")
+        _group(segment, F.coalesce(F.col(segment), F.lit(UNKNOWN)), MODEL, column, decision_threshold)
+        for segment in DEMOGRAPHICS
     ]
-    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    names = F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit("unknown")))
-    by_genre = F.transform(names, lambda genre: _group("genre", genre, MODEL, column, decision_threshold))
+    by_genre = F.transform(
+        genres_or_unknown(), lambda genre: _group("genre", genre, MODEL, column, decision_threshold)
+    )
     exploded = F.explode(F.concat(F.array(*groups), by_genre)).alias("group")
     return predictions.select("user_id", "label", exploded).select("user_id", "label", "group.*")
 

@@ -6,11 +6,10 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.columns import is_liked
+from movierate_spark.columns import DEMOGRAPHICS, UNKNOWN, genres_or_unknown, is_liked
 
-ALL, UNKNOWN = "all", "unknown"
+ALL = "all"
 GENRE, STARS, MONTH, WEEKDAY, HOUR = "genre", "stars", "month", "weekday", "hour"
-DEMOGRAPHICS = ("gender", "age_group", "occupation")
 ACTIVITY = "activity"
 COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "liked_squared")
 
@@ -64,12 +63,6 @@ def _by_user(rows: DataFrame, *, min_rating: float) -> DataFrame:
     return exploded.groupBy("user_id", "cell.figure", "cell.value").agg(
         F.count("*").alias("n"), F.sum("liked").alias("likes")
     )
-
-
-def genres_or_unknown() -> Column:
-    """A movie's ``genres``; :data:`UNKNOWN` for a movie without any, or one that is not in its table."""
-    genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
-    return F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
 
 
 def _cell(figure: str, value: Column) -> Column:

@@ -8,10 +8,9 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.columns import is_liked
-from movierate_spark.exploration.cells import ALL, genres_or_unknown
+from movierate_spark.columns import AGE_GROUPS, genres_or_unknown, is_liked
+from movierate_spark.exploration.cells import ALL
 
-GROUP_AGES = {"under 18": 1, "18-24": 18, "25-34": 25, "35-44": 35, "45-49": 45, "50-55": 50, "56+": 56}
 TENTHS = 10
 SUMS = ("n", "x", "x_squared", "x_liked", "liked")
 
@@ -22,7 +21,7 @@ def numbers() -> dict[str, Column]:
     The age is the first year of the user's age group (1 for under 18). Times are UTC.
     """
     age = F.lit(None).cast("long")
-    for name, years in GROUP_AGES.items():
+    for name, years in AGE_GROUPS.items():
         age = F.when(F.col("age_group") == name, F.lit(years).cast("long")).otherwise(age)
     year, at = F.col("year").cast("long"), F.col("rated_at")
     genres = F.size("genres").cast("long")

@@ -12,11 +12,12 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.disclosure import merged, people_or_none, shown
 from movierate_spark.exploration import cells as by_user
 from movierate_spark.exploration import movies as by_movie
 from movierate_spark.exploration import rates
-from movierate_spark.exploration.cells import ACTIVITY, ALL, DEMOGRAPHICS, GENRE, HOUR, MONTH, STARS, WEEKDAY
+from movierate_spark.exploration.cells import ACTIVITY, ALL, GENRE, HOUR, MONTH, STARS, WEEKDAY
 from movierate_spark.session import persisted
 
 TOP = 20

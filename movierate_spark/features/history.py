@@ -29,12 +29,12 @@ from pyspark.sql.types import (
     StructType,
 )
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.events import EVENT_COLUMNS, SUMS, added, counts_from
 from movierate_spark.features.segments import BEFORE_ALL, PLACE, Layout, in_segments, layout
 from movierate_spark.features.task_columns import GENRE_LIST, ROWS_PER_BATCH, add_columns, complete
 from movierate_spark.features.task_history import (
-    GROUPS,
     MOVIE_COLUMNS,
     RECENT_RATINGS,
     USER_COLUMNS,
@@ -64,8 +64,8 @@ Layouts = Mapping[str, Layout]
 class EarlierHistory:
     """What :mod:`movierate_spark.features.state` knows of ratings that are not among the rows.
 
-    ``movie_totals`` have movie_id, :data:`GROUPS` and the sums of :data:`SUMS`; the rows of a movie add up.
-    ``events`` are those of the ``users`` (user_id) for whom rows are made, with ``residual``.
+    ``movie_totals`` have movie_id, :data:`DEMOGRAPHICS` and the sums of :data:`SUMS`; the rows of a movie add
+    up. ``events`` are those of the ``users`` (user_id) for whom rows are made, with ``residual``.
     """
 
     movie_totals: DataFrame
@@ -147,7 +147,7 @@ def with_movie_columns(
         rows = rows.unionByName(totals, allowMissingColumns=True)
         second = F.coalesce(second, F.lit(BEFORE_ALL))
         sums = {name: F.when(F.col("at").isNull(), F.col(name)).otherwise(sums[name]) for name in SUMS}
-    by_movie = in_segments(rows, tasks, second=second, within=GROUPS, sums=sums)
+    by_movie = in_segments(rows, tasks, second=second, within=DEMOGRAPHICS, sums=sums)
     with_movie = add_columns(
         tasks.spread(by_movie),
         partial(movie_history, settings=settings, min_rating=min_rating),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pyspark.sql.types import StructType
 
+from movierate_spark.columns import UNKNOWN
 from movierate_spark.errors import MovierateError
-from movierate_spark.features.transformers import UNKNOWN
 
 FEATURES = "features"
 CATEGORIES = ("gender", "age_group", "occupation", "zip3", "decade")

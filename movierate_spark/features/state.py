@@ -17,6 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import MovierateWarning
 from movierate_spark.features.events import SUMS, added, counts_from, events
@@ -28,13 +29,12 @@ from movierate_spark.features.history import (
     with_movie_columns,
     with_priors,
 )
-from movierate_spark.features.task_history import GROUPS
 from movierate_spark.session import persisted
 from movierate_spark.storage.documents import StateSettings
 from movierate_spark.storage.lake import Lake, State
 
 PAIR = ("user_id", "movie_id")
-TOTALS = {"movie_totals": (("movie_id", *GROUPS), SUMS), "daily_totals": (("day",), DAILY_SUMS)}
+TOTALS = {"movie_totals": (("movie_id", *DEMOGRAPHICS), SUMS), "daily_totals": (("day",), DAILY_SUMS)}
 """The keys of the tables whose rows add up, and the columns that do."""
 
 
@@ -190,7 +190,7 @@ def moved(state: State, before: DataFrame, after: DataFrame) -> DataFrame:
     ``before`` and ``after`` are the users. Those whose groups are the same add no rows.
     """
     min_rating = state.settings.min_rating
-    changed = after.select("user_id", *GROUPS).exceptAll(before.select("user_id", *GROUPS))
+    changed = after.select("user_id", *DEMOGRAPHICS).exceptAll(before.select("user_id", *DEMOGRAPHICS))
     of_changed = state.history.join(changed.select("user_id"), "user_id", "left_semi")
     taken = _negative(movie_totals_of(of_changed, before, min_rating=min_rating), SUMS)
     return taken.unionByName(movie_totals_of(of_changed, after, min_rating=min_rating))
@@ -207,7 +207,7 @@ def rewound(state: State, changes: Mapping[str, DataFrame], *, since: datetime) 
 
 def movie_totals_of(timeline: DataFrame, users: DataFrame, *, min_rating: float) -> DataFrame:
     """What events add to the totals of their movies, by group of the users."""
-    attributed = timeline.join(users.select("user_id", *GROUPS), "user_id", "left")
+    attributed = timeline.join(users.select("user_id", *DEMOGRAPHICS), "user_id", "left")
     return summed("movie_totals", attributed.withColumns(added(min_rating)))
 
 

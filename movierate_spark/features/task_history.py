@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.config import FeatureSettings
 from movierate_spark.features.earlier import Earlier, Floats, Ints, Recent, earlier, shrunk
 from movierate_spark.features.events import SUMS, added_in_task
@@ -30,14 +31,13 @@ from movierate_spark.features.task_columns import (
 from movierate_spark.features.taste import TaskRows, taste_history, tastes
 from movierate_spark.features.taste_tables import TasteTables
 
-GROUPS = ("gender", "age_group", "occupation")
 RECENT_RATINGS = (5, 20, 50)
 MOVIE_COLUMNS = (
     "movie_count",
     "movie_mean",
     "movie_like_rate",
     "movie_spread",
-    *(f"{group}_movie" for group in GROUPS),
+    *(f"{group}_movie" for group in DEMOGRAPHICS),
 )
 USER_COLUMNS = (
     "user_count",
@@ -70,7 +70,7 @@ def movie_history(rows: pa.Table, settings: FeatureSettings, min_rating: float) 
     n, tenths = sums[:2]
     columns = _means("movie", past, rows, sums, shrinkage=settings.shrinkage_movie)
     mean = columns["movie_mean"]
-    for group in GROUPS:
+    for group in DEMOGRAPHICS:
         people = earlier(groups(movie, codes(rows, group)), second)
         stars, count = people.totals(tenths) / 10, people.totals(n)
         above = (stars - count * mean) / (count + settings.shrinkage_group)

@@ -16,10 +16,10 @@ from pyspark.ml.util import DefaultParamsReadable, DefaultParamsWritable
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import UNKNOWN
 from movierate_spark.features.expressions import CYCLES, cycle, decade, film_age, log_odds
 
 OTHER = "other"
-UNKNOWN = "unknown"
 
 
 def _param(name: str, doc: str, convert: Any) -> Param[Any]:

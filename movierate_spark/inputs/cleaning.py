@@ -8,12 +8,9 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark import schemas
-from movierate_spark.columns import any_of, lookup, one_decimal_number, present, whole_number
+from movierate_spark.columns import AGE_GROUPS, any_of, lookup, one_decimal_number, present, whole_number
 from movierate_spark.config import CleanSettings
 
-# The highest age of each group in years, as in MovieLens 1M's README.
-AGE_GROUPS = ((17, "under 18"), (24, "18-24"), (34, "25-34"), (44, "35-44"), (49, "45-49"), (55, "50-55"))
-OLDEST_GROUP = "56+"
 NO_GENRES = "(no genres listed)"
 
 
@@ -65,12 +62,11 @@ def age_group(age: Column, *, age_max: int) -> Column:
     """The age group of an age in years (1 to ``age_max``) or of a group's name in any case; else null."""
     years = whole_number(age)
     by_years = reduce(
-        lambda rest, group: F.when(years <= group[0], F.lit(group[1])).otherwise(rest),
-        reversed(AGE_GROUPS),
-        F.lit(OLDEST_GROUP),
+        lambda rest, group: F.when(years >= group[1], F.lit(group[0])).otherwise(rest),
+        AGE_GROUPS.items(),
+        F.lit(None),
     )
-    names = (*(name for _, name in AGE_GROUPS), OLDEST_GROUP)
-    by_name = any_of(F.lower(F.trim(age)), allowed=names)
+    by_name = any_of(F.lower(F.trim(age)), allowed=tuple(AGE_GROUPS))
     return F.when(years.between(1, age_max), by_years).otherwise(by_name)
 
 

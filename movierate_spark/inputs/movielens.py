@@ -5,15 +5,13 @@ from __future__ import annotations
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark.columns import lookup
+from movierate_spark.columns import AGE_GROUPS, lookup
 from movierate_spark.config import InputSettings
 from movierate_spark.inputs.lines import COLUMNS, by_position, read_lines, with_columns
 from movierate_spark.storage.locations import Location
 
 # MovieLens 1M's codes, from its README.
-ML_1M_AGES = {
-    "1": "under 18", "18": "18-24", "25": "25-34", "35": "35-44", "45": "45-49", "50": "50-55", "56": "56+",
-}  # fmt: skip
+ML_1M_AGES = {str(first): name for name, first in AGE_GROUPS.items()}
 ML_1M_OCCUPATIONS = (
     "other",
     "academic/educator",

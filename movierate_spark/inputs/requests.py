@@ -163,7 +163,7 @@ class RequestCounts:
 NOTHING = RequestCounts(0, 0, 0, 0)
 
 
-def inspected(judged: DataFrame) -> dict[str | None, RequestCounts]:
+def counts_by_day(judged: DataFrame) -> dict[str | None, RequestCounts]:
     """The counts of lines with ``rule``, by ``day``; null if the delivery is not dated."""
     return {row["day"]: _counts_in(row) for row in _counted(judged, "day")}
 
@@ -196,12 +196,12 @@ def _hash_of_line() -> Column:
     return F.xxhash64(*(F.coalesce(part, F.lit("")) for part in parts))
 
 
-def inspected_together(
+def counts_of_deliveries(
     deliveries: Sequence[DataFrame], judge: Callable[[DataFrame], DataFrame]
 ) -> list[dict[str | None, RequestCounts]]:
     """The counts of each delivery, by one Spark job; ``judge`` adds the rule that a line breaks."""
     if len(deliveries) == 1:
-        return [inspected(judge(deliveries[0]))]
+        return [counts_by_day(judge(deliveries[0]))]
     if not deliveries:
         return []
     numbered = [lines.withColumn("delivery", F.lit(i)) for i, lines in enumerate(deliveries)]

@@ -249,10 +249,7 @@ def open_bundle(path: Location) -> Bundle:
 def check_model_folder(path: Location) -> None:
     """Refuse a folder with other content than bundles. A killed training leaves one without a manifest.
 
-    With ``bundle.json``, the folder is accepted as it is.
-
     Raises:
         InputError: the path is a file, or a folder with other content.
     """
-    allowed = set(entries(path)) if (path / MANIFEST).is_file() else set(filter(is_version, entries(path)))
-    check_folder(path, "model", allowed)
+    check_folder(path, "model", {MANIFEST, *filter(is_version, entries(path))})

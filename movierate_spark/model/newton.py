@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
-from movierate_spark.columns import LABEL
+from movierate_spark.columns import LABEL, sigmoid
 
 Plain = tuple[float, list[float]]
 
@@ -49,7 +49,7 @@ def _newton_steps(
     for columns, beta in models.values():
         x = [F.lit(1.0), *(F.col(name).cast("double") for name in columns)]
         odds = reduce(operator.add, (F.lit(float(b)) * column for b, column in zip(beta, x, strict=True)))
-        p = F.lit(1.0) / (F.lit(1.0) + F.exp(-odds))
+        p = sigmoid(odds)
         sums += [F.sum((F.col(LABEL) - p) * column) for column in x]
         sums += [F.sum(p * (1 - p) * a * b) for a in x for b in x]
     values = np.array(rows.agg(*sums).head(), dtype=float)

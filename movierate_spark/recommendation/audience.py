@@ -7,12 +7,12 @@ import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import UNKNOWN
 from movierate_spark.disclosure import shown
 from movierate_spark.intervals import t_errors
 
 SEGMENTS = (("gender",), ("age_group",), ("occupation",), ("gender", "age_group"))
 CROSSED = "gender x age_group"
-UNKNOWN = "unknown"
 
 
 def segments(rows: DataFrame, *, min_cell: int) -> pd.DataFrame:

@@ -15,9 +15,9 @@ import pandas as pd
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.features.history import tastes_as_of
 from movierate_spark.features.rows import complete_rows, rows_by_user
-from movierate_spark.features.task_history import GROUPS
 from movierate_spark.features.taste import TASTE_COLUMNS
 from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model.bundle import Bundle
@@ -56,7 +56,7 @@ class Probes:
         """Rows of probe users: user_id, gender, age_group, occupation; None is unknown."""
         kinds = [("", ""), *self.values]
         return [
-            (NOBODY - i, *(value if group == name else None for group in GROUPS))
+            (NOBODY - i, *(value if group == name else None for group in DEMOGRAPHICS))
             for i, (name, value) in enumerate(kinds)
         ]
 
@@ -67,7 +67,7 @@ def probes_of(lake: Lake, movies: pd.DataFrame) -> Probes:
     decades = sorted({int(year) // 10 * 10 for year in movies["year"].dropna()})
     values = [
         (group, row[0])
-        for group in GROUPS
+        for group in DEMOGRAPHICS
         for row in lake.users.select(group).where(F.col(group).isNotNull()).distinct().sort(group).collect()
     ]
     return Probes(genres, decades, values)

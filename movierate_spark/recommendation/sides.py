@@ -14,11 +14,11 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, IntegerType, LongType, StructField, StructType
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.features.earlier import Floats
 from movierate_spark.features.factors import RANK
 from movierate_spark.features.history import TASTES
 from movierate_spark.features.lookback import Indices
-from movierate_spark.features.task_history import GROUPS
 from movierate_spark.features.taste_tables import BlockTables, TasteTables
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.scoring import taste_coefficients
@@ -29,7 +29,7 @@ from movierate_spark.storage.lake import Lake
 USER_SIDE = StructType(
     [
         StructField("user_id", LongType()),
-        *(StructField(f"{group}_value", IntegerType()) for group in GROUPS),
+        *(StructField(f"{group}_value", IntegerType()) for group in DEMOGRAPHICS),
         StructField("logits", ArrayType(DoubleType())),
         StructField("seen", ArrayType(LongType())),
     ]
@@ -177,7 +177,7 @@ def _with_places(users: DataFrame, probes: Probes) -> DataFrame:
 
     This uses joins: with free text, one condition per value would overflow the JVM's stack.
     """
-    for group in GROUPS:
+    for group in DEMOGRAPHICS:
         places = [(value, place) for place, (name, value) in enumerate(probes.values) if name == group]
         table = users.sparkSession.createDataFrame(places, f"{group} string, place int")
         unknown = F.lit(len(probes.values))

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pyspark.sql import DataFrame
 from pyspark.sql.types import DoubleType, IntegerType, LongType, StructField, StructType
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.features.earlier import Floats
-from movierate_spark.features.task_history import GROUPS
 from movierate_spark.recommendation.sides import MovieSide, TasteSide
 from movierate_spark.recommendation.taste import UserTaste, added_by_taste
 
@@ -73,7 +73,7 @@ def _additive(users: pa.RecordBatch, side: MovieSide, nobody: Floats) -> Floats:
     own = logits[:, 0]
     tastes = logits[:, 1:] - own[:, None] - (nobody[1:] - nobody[0])[None, :]
     scores = own[:, None] + side.own[None, :] + tastes @ side.by_taste.T
-    for group in GROUPS:
+    for group in DEMOGRAPHICS:
         scores += side.by_group[users[f"{group}_value"].to_numpy()]
     return np.asarray(scores)
 

@@ -7,6 +7,7 @@ from functools import partial
 
 import pandas as pd
 
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.disclosure import merged
 from movierate_spark.evaluation.ablation import ALL_THAT_RATINGS_TELL
 from movierate_spark.evaluation.metrics import METRICS
@@ -17,7 +18,6 @@ from movierate_spark.report.wording import MODEL, TITLES, as_text, words
 from movierate_spark.storage.documents import Ablation, Figures, Manifest, Metrics
 
 CARDS = ("auc", "log_loss", "accuracy", "precision", "recall", "f1")
-OF_USERS = ("gender", "age_group", "occupation")
 
 
 def evaluation_report(
@@ -33,7 +33,7 @@ def evaluation_report(
     bins = {str(model): _bins(part, min_cell=min_cell) for model, part in histogram.groupby("model")}
     by_group = {
         name: segments.segment(
-            values, people=metrics.people, min_cell=min_cell, overlapping=name not in OF_USERS
+            values, people=metrics.people, min_cell=min_cell, overlapping=name not in DEMOGRAPHICS
         )
         for name, values in metrics.segments.items()
     }

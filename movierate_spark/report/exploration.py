@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from movierate_spark.columns import AGE_GROUPS, UNKNOWN
 from movierate_spark.exploration import Exploration
 from movierate_spark.report import charts
 from movierate_spark.report.insights import exploration_insights
@@ -16,7 +17,6 @@ SUREST = 20
 WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HOURS = tuple(f"{hour:02d}" for hour in range(24))
 ATTRIBUTES = {"gender": "gender", "age_group": "age group", "occupation": "occupation"}
-AGES = ("under 18", "18-24", "25-34", "35-44", "45-49", "50-55", "56+", "unknown")
 NO_DATA = "No data."
 HIDDEN = "Grey cells are about too few people, or would reveal such a cell."
 
@@ -251,7 +251,7 @@ def _genre_by(table: pd.DataFrame, attribute: str) -> Figure:
 def _grid(table: pd.DataFrame, column: str) -> pd.DataFrame:
     """A row per genre and a column per group; age groups are in order of age."""
     grid = table.pivot(index="genre", columns="group", values=column)
-    ages = [age for age in AGES if age in grid.columns]
+    ages = [age for age in (*AGE_GROUPS, UNKNOWN) if age in grid.columns]
     return grid[ages] if set(ages) == set(grid.columns) else grid
 
 

@@ -32,6 +32,7 @@ from movierate_spark.storage.files import (
     replace_json,
     write_chunks,
 )
+from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.locations import Location, uri_of
 from movierate_spark.storage.tables import pattern_of
 
@@ -89,7 +90,7 @@ def simulate(
     if not 0 <= seed < 2**63:
         raise InputError(f"{seed} is out of range. Give a whole number from 0 to 2^63 - 1.", argument="seed")
     with workspace(out) as work:
-        truth = {"seed": seed, "sizes": sizes._asdict(), "label_threshold": truth_of.THRESHOLD}
+        truth = {"seed": seed, "sizes": sizes._asdict(), "min_rating": truth_of.MIN_RATING}
         truth |= {"re_ratings": re_ratings, "effects": truth_of.effects()}
         truth |= write_files(spark, work, sizes, seed=seed, re_ratings=re_ratings)
         replace_json(work / TRUTH, truth)
@@ -319,14 +320,8 @@ def refuse_other_contents(out: Location) -> None:
     Raises:
         InputError: ``out`` is a file, or holds other files.
     """
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out}: is a file. Name a new or empty folder.", argument="out")
     is_simulation = (out / TRUTH).is_file() or (out / WORK).is_dir()
-    if not is_simulation and out.exists() and (names := sorted(path.name for path in out.iterdir())):
-        raise InputError(
-            f"{out}: holds {names[0]} but no {TRUTH}, so it is not a simulation. Name a new or empty folder.",
-            argument="out",
-        )
+    check_folder(out, "out", {*FILES, TRUTH, WORK} if is_simulation else ())
 
 
 def publish(work: Location, out: Location) -> None:

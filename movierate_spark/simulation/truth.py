@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import sigmoid
 
-THRESHOLD = 4.0
+MIN_RATING = 4.0
 START_DAY, FIRST_YEAR = 11_072, 2000  # 2000-04-25 in days since 1970; no film is newer
 HOUR_SECONDS, DAY_SECONDS, YEAR_SECONDS = 3_600, 86_400, 31_557_600
 
@@ -252,7 +252,7 @@ def auc_pieces(rated: DataFrame) -> DataFrame:
 
     ``wins`` counts pairs in the right order within the bucket twice, and ties once.
     """
-    one = (F.col("stars") >= THRESHOLD).cast("long")
+    one = (F.col("stars") >= MIN_RATING).cast("long")
     named = [
         F.struct(F.lit(name).alias("name"), F.col(score).alias("score")) for name, score in SCORES.items()
     ]

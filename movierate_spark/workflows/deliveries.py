@@ -179,7 +179,7 @@ def _count_together(
     }
     readable = [delivery for delivery in deliveries.values() if isinstance(delivery, Requests)]
     try:
-        counts_by_day = requests.inspected_together([delivery.lines for delivery in readable], judge)
+        counts_by_day = requests.counts_of_deliveries([delivery.lines for delivery in readable], judge)
         together = [CountedDelivery(*each) for each in zip(readable, counts_by_day, strict=True)]
         return refused | {each.delivery.path: each for each in together}
     except (Py4JJavaError, PySparkException):
@@ -189,7 +189,7 @@ def _count_together(
 def _count_alone(delivery: Requests, judge: Callable[[DataFrame], DataFrame]) -> CountedDelivery | InputError:
     try:
         with whole(delivery.path):
-            return CountedDelivery(delivery, requests.inspected(judge(delivery.lines)))
+            return CountedDelivery(delivery, requests.counts_by_day(judge(delivery.lines)))
     except InputError as error:
         return error
 

@@ -53,7 +53,7 @@ def test_other_columns_or_another_rejected_line_make_another_delivery(
         frame = spark.createDataFrame(list(lines), schema).repartition(partitions)
         complete = frame.withColumn("complete", F.lit(True)).withColumn("day", F.lit(None).cast("string"))
         bounds = {"earliest": settings.validate_.rated_at_min, "latest": datetime(2030, 1, 1, tzinfo=UTC)}
-        return requests.inspected(requests.with_rule(complete, **bounds))[None].hashes
+        return requests.counts_by_day(requests.with_rule(complete, **bounds))[None].hashes
 
     one, two, bad = ("1,2", "1", "2", None), ("3,4", "3", "4", "978300760"), ("x,5", "x", "5", None)
     assert hashes(one, two, bad) == hashes(bad, one, two, partitions=3)
@@ -168,7 +168,7 @@ def test_many_deliveries_are_counted_by_one_job_and_a_damaged_one_does_not_stop_
     for each in whole:
         assert isinstance(each, DueDelivery)
         assert each.counts.described() == {"read": 1001, "scored": 1000, "rejected": 1}
-        assert each.counts == requests.inspected(each.lines)[None]
+        assert each.counts == requests.counts_by_day(each.lines)[None]
         assert {row["user_id"] for row in each.lines.select("user_id").distinct().collect()} == {
             str(each.run_date.day)
         }
@@ -207,7 +207,7 @@ def test_requests_that_are_replaced_while_they_are_read_publish_nothing(
     then: str,
     why: str,
 ) -> None:
-    inspect = requests.inspected
+    inspect = requests.counts_by_day
 
     def replaced(lines: DataFrame) -> object:
         counts = inspect(lines)
@@ -221,7 +221,7 @@ def test_requests_that_are_replaced_while_they_are_read_publish_nothing(
         return attempt(*arguments, **named)
 
     attempt = scoring.attempt_to_write
-    monkeypatch.setattr(requests, "inspected", replaced)
+    monkeypatch.setattr(requests, "counts_by_day", replaced)
     monkeypatch.setattr(scoring, "attempt_to_write", written)
     outcome = score(movierate, home, pairs, tmp_path / "scores")
     assert outcome.status > 0

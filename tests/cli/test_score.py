@@ -106,14 +106,14 @@ def test_of_two_runs_of_a_date_at_once_one_wins_and_the_other_says_so(
 ) -> None:
     scores, faster = tmp_path / "scores", tmp_path / "faster.csv"
     write(faster, ["user_id,movie_id", "7,8"])
-    inspect, outcomes = requests.inspected, []
+    inspect, outcomes = requests.counts_by_day, []
 
     def overtaken(lines: object) -> object:
-        monkeypatch.setattr(requests, "inspected", inspect)
+        monkeypatch.setattr(requests, "counts_by_day", inspect)
         outcomes.append(score(movierate, home, faster, scores))
         return inspect(lines)
 
-    monkeypatch.setattr(requests, "inspected", overtaken)
+    monkeypatch.setattr(requests, "counts_by_day", overtaken)
     slower = score(movierate, home, pairs, scores)
     assert [outcome.status for outcome in outcomes] == [0]
     assert slower.status == 3

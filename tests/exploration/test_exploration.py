@@ -11,8 +11,9 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy import stats
 
 from movierate_spark import schemas
+from movierate_spark.columns import AGE_GROUPS
 from movierate_spark.exploration import Exploration, explore, rates
-from movierate_spark.exploration.movies import GROUP_AGES, largest_unlisted
+from movierate_spark.exploration.movies import largest_unlisted
 from movierate_spark.exploration.tables import _about_enough_people, _without_revealing
 
 SEED = 8
@@ -34,7 +35,7 @@ def lake(ratings: int, *, users: int = 150, movies: int = 80) -> dict[str, pd.Da
     one_of = random.choice
     people = pd.DataFrame({"user_id": np.arange(1, users + 1)})
     people["gender"] = ["F" if i % 3 == 0 else None if i % 20 == 1 else "M" for i in people["user_id"]]
-    people["age_group"] = one_of(np.array([*GROUP_AGES, None], dtype=object), users)
+    people["age_group"] = one_of(np.array([*AGE_GROUPS, None], dtype=object), users)
     people["occupation"] = one_of(
         np.array(["artist", "farmer", "lawyer"], dtype=object), users, p=[0.6, 0.05, 0.35]
     )
@@ -223,7 +224,7 @@ def test_discovered_pairs_are_those_of_benjamini_and_hochberg(exploration: Explo
 def test_correlations_are_pearsons(exploration: Exploration, joined: pd.DataFrame) -> None:
     year = joined["year"].astype(float)
     values = {
-        "user's age": joined["age_group"].map(GROUP_AGES),
+        "user's age": joined["age_group"].map(AGE_GROUPS),
         "year of release": year,
         "film's age when rated (years)": joined["rated_at"].dt.year - year,
         "number of genres": joined["genres"].map(

@@ -7,7 +7,7 @@ import numpy as np
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from movierate_spark.features.task_history import GROUPS
+from movierate_spark.columns import DEMOGRAPHICS
 from movierate_spark.recommendation.probes import Probes
 from movierate_spark.recommendation.sides import movie_parts, user_side
 
@@ -38,6 +38,6 @@ def test_a_value_is_found_among_thousands(spark: SparkSession) -> None:
         [(1, -1, 0.5), (2, -1, 0.5), (3, -1, 0.5)], "user_id long, movie_id long, logit double"
     )
     side = user_side(cast("Any", lake), logits, Probes((), (), values))
-    places = F.array(*(f"{group}_value" for group in GROUPS)).alias("actual")
+    places = F.array(*(f"{group}_value" for group in DEMOGRAPHICS)).alias("actual")
     rows = side.select("user_id", places).join(expected, "user_id").sort("user_id").collect()
     assert [row["actual"] for row in rows] == [row["expected"] for row in rows]

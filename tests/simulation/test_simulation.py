@@ -158,7 +158,7 @@ def test_truth_is_what_was_returned_and_its_figures_are_plausible(
     assert truth["seed"] == SEED
     assert truth["re_ratings"] == 0
     assert truth["sizes"] == {"ratings": RATINGS, "users": 20, "movies": 909}
-    assert truth["like_rate"] == (ratings["stars"] >= truth["label_threshold"]).mean()
+    assert truth["like_rate"] == (ratings["stars"] >= truth["min_rating"]).mean()
     assert 0.45 < truth["like_rate"] < 0.7
     assert 0.8 < truth["best_auc"] < 0.88
     assert 0.72 < truth["best_auc_means"] < truth["best_auc"] - 0.04
@@ -278,7 +278,7 @@ def test_another_seed_replaces_an_earlier_simulation(
 
 def test_a_folder_with_something_else_is_refused_and_untouched(spark: SparkSession, tmp_path: Path) -> None:
     (tmp_path / "ratings.dat").write_text("1::1193::5::978300760\n", encoding="utf-8")
-    with pytest.raises(InputError, match=r"holds ratings\.dat but no truth\.json.*Name a new or empty"):
+    with pytest.raises(InputError, match=r"holds something else \(ratings\.dat\): name a new folder"):
         simulate(spark, tmp_path, ratings=1_000, seed=SEED)
     assert contents(tmp_path) == {"ratings.dat": b"1::1193::5::978300760\n"}
     assert [path.name for path in tmp_path.iterdir()] == ["ratings.dat"]
