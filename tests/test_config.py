@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark.config import Settings, load_settings
 from movierate_spark.errors import InputError
-from movierate_spark.inputs.rules import rules, with_rule
+from movierate_spark.inputs.rules import rules_of, with_rule
 from movierate_spark.session import properties_in
 from movierate_spark.times import parse_time
 
@@ -223,7 +223,7 @@ def test_a_rating_of_the_first_second_allowed_is_taken_wherever_the_machine_stan
         "complete boolean, user_id string, movie_id string, rating string, rated_at string, raw string,"
         " expected string",
     )
-    judged = with_rule(frame, rules("ratings", scale=(1.0, 5.0), earliest=earliest, latest=NOW))
+    judged = with_rule(frame, rules_of("ratings", scale=(1.0, 5.0), earliest=earliest, latest=NOW))
     assert_column_equality(judged, "rule", "expected")
 
 

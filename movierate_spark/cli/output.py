@@ -25,7 +25,7 @@ from movierate_spark.storage.documents import (
 from movierate_spark.storage.run_records import StoredRecord
 
 if TYPE_CHECKING:
-    from movierate_spark.workflows.deliveries import RunDateOutcome
+    from movierate_spark.inputs.request_deliveries import RunDateOutcome
     from movierate_spark.workflows.demo import Demo
 
 RUNS_WIDTH = 100

@@ -12,8 +12,8 @@ from movierate_spark.cli.options import ConfigOption, LakeOption, ModelOption, d
 from movierate_spark.cli.run import Run
 
 if TYPE_CHECKING:
+    from movierate_spark.inputs.request_deliveries import RunDateOutcome
     from movierate_spark.storage.locations import Location
-    from movierate_spark.workflows.deliveries import RunDateOutcome
 
 RequestsOption = Annotated[
     str,
@@ -62,9 +62,9 @@ def score(
     The new scores replace those of the run date in one commit.
     """
     from movierate_spark.cli.output import scored_lines
+    from movierate_spark.inputs.request_deliveries import ScoringRequest, check_deliveries
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
-    from movierate_spark.workflows.deliveries import ScoringRequest, check_deliveries
     from movierate_spark.workflows.score import score_requests
 
     days = days_of(run_date, first, last)

@@ -102,10 +102,13 @@ _SUMS = (
 )
 
 
+def clipped(probability: Column) -> Column:
+    """The probability, but not so near to 0 or 1 that its log loss would be infinite."""
+    return F.least(F.greatest(probability, F.lit(SMALLEST_PROBABILITY)), F.lit(1 - SMALLEST_PROBABILITY))
+
+
 def _sums() -> list[Column]:
-    p = F.least(
-        F.greatest(F.col("probability"), F.lit(SMALLEST_PROBABILITY)), F.lit(1 - SMALLEST_PROBABILITY)
-    )
+    p = clipped(F.col("probability"))
     liked, disliked = F.col("liked"), F.col("disliked")
     above, liked_above = F.col("liked_above") + F.col("disliked_above"), F.col("liked_above")
     predicted = F.col("probability") >= F.col("decision_threshold")

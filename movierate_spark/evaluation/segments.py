@@ -15,6 +15,8 @@ from movierate_spark.storage.documents import Baseline, Calibration, Figures, Me
 
 SEGMENTS = (*DEMOGRAPHICS, "genre")
 MODEL = "model"
+Models = Mapping[str, tuple[str, float]]
+"""For each model's name, the column of its probability and its threshold."""
 
 
 def measure(
@@ -65,11 +67,11 @@ def evaluate(
     return Measurement.model_validate(by_key["all", "all", MODEL] | groups_of_model)
 
 
-def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) -> DataFrame:
+def by_group(predictions: DataFrame, models: Models) -> DataFrame:
     """A row per prediction, model and group of the prediction.
 
-    The columns are ``user_id, label, scope, value, model, probability, decision_threshold``. ``models`` maps
-    names to the column of the probability and the threshold. Only :data:`MODEL` has groups by segment.
+    The columns are ``user_id, label, scope, value, model, probability, decision_threshold``. Only
+    :data:`MODEL` has groups by segment.
     """
     state = F.concat_ws(
         "/",
@@ -93,13 +95,23 @@ def by_group(predictions: DataFrame, models: Mapping[str, tuple[str, float]]) ->
 
 
 def _group(scope: str, value: Column, model: str, column: str, decision_threshold: float) -> Column:
-    return F.struct(
-        F.lit(scope).alias("scope"),
-        value.alias("value"),
+    of_model = _of_model(model, column, decision_threshold)
+    return F.struct(F.lit(scope).alias("scope"), value.alias("value"), *of_model)
+
+
+def stacked(predictions: DataFrame, models: Models) -> DataFrame:
+    """A row per prediction and model: ``user_id, label, model, probability, decision_threshold``."""
+    each = F.array(*(F.struct(*_of_model(name, *model)) for name, model in models.items()))
+    exploded = F.explode(each).alias("each")
+    return predictions.select("user_id", "label", exploded).select("user_id", "label", "each.*")
+
+
+def _of_model(model: str, column: str, decision_threshold: float) -> list[Column]:
+    return [
         F.lit(model).alias("model"),
         F.col(column).alias("probability"),
         F.lit(float(decision_threshold)).alias("decision_threshold"),
-    )
+    ]
 
 
 def comparison(metrics: Measurement, names: Sequence[str] = METRICS) -> dict[str, list[float | None]]:

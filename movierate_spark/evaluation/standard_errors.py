@@ -14,7 +14,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, Row, Window
 from pyspark.sql import functions as F
 
-from movierate_spark.evaluation.metrics import PIECES, SMALLEST_PROBABILITY
+from movierate_spark.evaluation.metrics import PIECES, clipped
 from movierate_spark.intervals import t_errors
 
 RATIOS = {
@@ -87,7 +87,7 @@ def _placed(rows: DataFrame, *keys: str) -> DataFrame:
 def _terms() -> dict[str, Column]:
     p, liked = F.col("probability"), F.col("label").cast("double")
     predicted = (p >= F.col("decision_threshold")).cast("double")
-    safe = F.least(F.greatest(p, F.lit(SMALLEST_PROBABILITY)), F.lit(1 - SMALLEST_PROBABILITY))
+    safe = clipped(p)
     return {
         "n": F.lit(1.0),
         "correct": (predicted == liked).cast("double"),

@@ -55,7 +55,7 @@ def is_title(text: Column) -> Column:
     return present(text).isNotNull()
 
 
-def rules(
+def rules_of(
     table: str, *, scale: tuple[float, float], earliest: datetime, latest: datetime
 ) -> dict[str, Column]:
     """The rules of a table by name; a row is rejected by the first one that it breaks."""

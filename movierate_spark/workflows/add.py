@@ -11,8 +11,8 @@ from pyspark.sql import SparkSession
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
-from movierate_spark.inputs import ledger as counting
 from movierate_spark.inputs.delivery import find_delivery
+from movierate_spark.inputs.ledger import added_up, count_orphans, unknown_counts, with_superseded
 from movierate_spark.inputs.merging import Merge, merged
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
@@ -71,7 +71,7 @@ def add_delivery(
         added = DeliveryCounts(
             **provenance,
             tables={
-                name: counting.with_superseded(read.counts[name], kept=merge.added_rows)
+                name: with_superseded(read.counts[name], kept=merge.added_rows)
                 for name, merge in merges.items()
             },
         )
@@ -134,10 +134,10 @@ def _counts_together(
     tables = dict(before.ledger.tables)
     for name, counts in added.tables.items():
         merge = merges[name]
-        tables[name] = counting.added_up(tables[name], counts, replaced=merge.replaced_rows)
+        tables[name] = added_up(tables[name], counts, replaced=merge.replaced_rows)
         if name in UNKNOWN and merge.added_rows:
             after = merge.after(getattr(before, name))
-            unknown = counting.unknown_counts(after, UNKNOWN[name])
+            unknown = unknown_counts(after, UNKNOWN[name])
             tables[name] = tables[name].model_copy(update={"unknown": unknown})
     beside = {"re_rated": _re_rated(before, merges), "orphans": _orphans(before, tables, merges)}
     return {**tables, "ratings": tables["ratings"].model_copy(update=beside)}
@@ -165,7 +165,7 @@ def _orphans(before: Lake, tables: Mapping[str, TableCounts], merges: Mapping[st
     may_be_known = orphans and any(merges[name].new_ids for name in attributes if name in merges)
     if may_be_known or have_users != (earlier["users"].accepted > 0):
         ratings = merges["ratings"].after(before.ratings) if "ratings" in merges else before.ratings
-        return counting.count_orphans(ratings, **attributes, have_users=have_users)
+        return count_orphans(ratings, **attributes, have_users=have_users)
     if "ratings" not in merges:
         return orphans
-    return orphans + counting.count_orphans(merges["ratings"].new, **attributes, have_users=have_users)
+    return orphans + count_orphans(merges["ratings"].new, **attributes, have_users=have_users)

@@ -22,7 +22,7 @@ from movierate_spark.evaluation.ablation import ablation
 from movierate_spark.evaluation.histogram import score_histogram
 from movierate_spark.evaluation.leakage import leakage_cost
 from movierate_spark.evaluation.metrics import METRICS, difference, metrics_by
-from movierate_spark.evaluation.segments import MODEL, by_group, measure
+from movierate_spark.evaluation.segments import MODEL, by_group, measure, stacked
 from movierate_spark.evaluation.standard_errors import people_and_intervals
 from movierate_spark.features.rows import before
 from movierate_spark.model.baselines import with_baselines
@@ -196,10 +196,10 @@ def _for_metrics(predicted: DataFrame, bundle: Bundle) -> DataFrame:
 
 def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: Settings) -> dict[str, Any]:
     """Intervals of the metrics and, if two models are compared, of their differences."""
-    stacked = [side.withColumn("model", F.lit(name)) for name, side in sides.items()]
+    of_models = [side.withColumn("model", F.lit(name)) for name, side in sides.items()]
     options = settings.evaluate
-    of_all = reduce(DataFrame.unionByName, stacked)
-    with persisted(of_all) if len(stacked) > 1 else nullcontext(of_all) as rows:
+    of_all = reduce(DataFrame.unionByName, of_models)
+    with persisted(of_all) if len(of_models) > 1 else nullcontext(of_all) as rows:
         resampled = bootstrap.resampled_metrics(rows, resamples=options.resamples, seed=options.seed)
         of_other = metrics_by(rows.where(F.col("model") == AGAINST), "model") if AGAINST in sides else []
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
@@ -247,23 +247,10 @@ def _histogram(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
     """The histogram of the probabilities of the model and of each baseline."""
     manifest = bundle.manifest
     rows = with_baselines(predicted, manifest.baselines)
-    columns = {MODEL: ("p_like", manifest.decision_threshold)} | {
+    models = {MODEL: ("p_like", manifest.decision_threshold)} | {
         name: (name, baseline.decision_threshold) for name, baseline in manifest.baselines.items()
     }
-    models = F.array(
-        *(
-            F.struct(
-                F.lit(name).alias("model"),
-                F.col(p).alias("probability"),
-                F.lit(float(threshold)).alias("decision_threshold"),
-            )
-            for name, (p, threshold) in columns.items()
-        )
-    )
-    stacked = rows.select("user_id", "label", F.explode(models).alias("each")).select(
-        "user_id", "label", "each.*"
-    )
-    return score_histogram(stacked, "model").toPandas().sort_values(["model", "first"])
+    return score_histogram(stacked(rows, models), "model").toPandas().sort_values(["model", "first"])
 
 
 def _page(document: Metrics, predicted: DataFrame, bundle: Bundle, settings: Settings) -> Report:

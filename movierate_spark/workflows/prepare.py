@@ -14,11 +14,25 @@ from pyspark.sql import DataFrame, SparkSession
 from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError, MovierateError
-from movierate_spark.inputs import cleaning as clean
-from movierate_spark.inputs import ledger as counting
-from movierate_spark.inputs import rules as validate
+from movierate_spark.inputs.cleaning import clean_movies, clean_ratings, clean_users
 from movierate_spark.inputs.delivery import Delivery, find_delivery
+from movierate_spark.inputs.ledger import (
+    check_not_empty,
+    check_rejected,
+    count_orphans,
+    count_re_rated,
+    row_counts,
+    unknown_counts,
+    with_superseded,
+)
 from movierate_spark.inputs.lines import TABLES, whole
+from movierate_spark.inputs.rules import (
+    count_by_rule,
+    first_future_second,
+    rules_of,
+    split_by_rule,
+    with_rule,
+)
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
 from movierate_spark.storage.attempts import Attempt
@@ -85,7 +99,7 @@ def prepare_lake(
         return PreparedLake(ledger, ledger, is_new=False)
     read = read_delivery(spark, delivery, settings, progress, preparation=preparation)
     for name, path in delivery.paths.items():
-        counting.check_not_empty(path, name, read.counts[name])
+        check_not_empty(path, name, read.counts[name])
     # Without a state, its tables are emptied, so that vacuum can remove what they held.
     empty = {"users"}.union(name for name in schemas.STATE if state.tables[name].files) - set(read.frames)
     frames = {
@@ -132,7 +146,7 @@ def read_delivery(
     check_size(delivery, counts, preparation.expected_rows)
     limit = settings.validate_.max_rejected_fraction
     for name, path in delivery.paths.items():
-        counting.check_rejected(path, name, counts[name], max_fraction=limit)
+        check_rejected(path, name, counts[name], max_fraction=limit)
     return ReadDelivery(counts, _cleaned(checked, settings))
 
 
@@ -175,30 +189,30 @@ def check_size(delivery: Delivery, counts: Mapping[str, TableCounts], expected: 
 def _checked(
     spark: SparkSession, delivery: Delivery, name: str, settings: Settings, *, latest: datetime
 ) -> DataFrame:
-    rules = validate.rules(
+    rules = rules_of(
         name,
         scale=delivery.rating_scale,
         earliest=settings.validate_.rated_at_min,
         latest=latest,
     )
-    return validate.with_rule(delivery.read(spark, name), rules)
+    return with_rule(delivery.read(spark, name), rules)
 
 
 def _counts(checked: DataFrame, *, latest: datetime) -> TableCounts:
-    counts = counting.row_counts(validate.count_by_rule(checked))
+    counts = row_counts(count_by_rule(checked))
     if "rated_at" not in counts.by_rule:
         return counts
-    first = validate.first_future_second(checked, latest=latest)
+    first = first_future_second(checked, latest=latest)
     tolerance = int(CLOCK_TOLERANCE.total_seconds())
     return counts.model_copy(update={"valid_from": None if first is None else first - tolerance})
 
 
 def _cleaned(checked: Mapping[str, DataFrame], settings: Settings) -> dict[str, DataFrame]:
-    parts = {name: validate.split_by_rule(name, lines) for name, lines in checked.items()}
+    parts = {name: split_by_rule(name, lines) for name, lines in checked.items()}
     cleaning: dict[str, Callable[[DataFrame], DataFrame]] = {
-        "ratings": clean.clean_ratings,
-        "users": partial(clean.clean_users, settings=settings.clean),
-        "movies": clean.clean_movies,
+        "ratings": clean_ratings,
+        "users": partial(clean_users, settings=settings.clean),
+        "movies": clean_movies,
     }
     frames = {name: cleaning[name](part.valid) for name, part in parts.items()}
     return {**frames, "rejected": reduce(DataFrame.unionByName, (part.rejected for part in parts.values()))}
@@ -214,15 +228,13 @@ def _counted(
         name: reader(spark).schema(schemas.LAKE[name]).parquet(pattern_of(attempts[name].folder))
         for name in TABLES
     }
-    nothing = counting.row_counts({})
-    tables = {
-        name: counting.with_superseded(counts.get(name, nothing), kept=attempts[name].rows) for name in TABLES
-    }
-    orphans = counting.count_orphans(**written, have_users="users" in delivery.paths)
-    re_rated = counting.count_re_rated(written["ratings"])
+    nothing = row_counts({})
+    tables = {name: with_superseded(counts.get(name, nothing), kept=attempts[name].rows) for name in TABLES}
+    orphans = count_orphans(**written, have_users="users" in delivery.paths)
+    re_rated = count_re_rated(written["ratings"])
     beside: dict[str, dict[str, Any]] = {
         "ratings": {"re_rated": re_rated, "orphans": orphans, "unknown": {}},
-        "users": {"unknown": counting.unknown_counts(written["users"], UNKNOWN["users"])},
-        "movies": {"unknown": counting.unknown_counts(written["movies"], UNKNOWN["movies"])},
+        "users": {"unknown": unknown_counts(written["users"], UNKNOWN["users"])},
+        "movies": {"unknown": unknown_counts(written["movies"], UNKNOWN["movies"])},
     }
     return {name: each.model_copy(update=beside[name]) for name, each in tables.items()}

@@ -17,6 +17,12 @@ from movierate_spark import schemas
 from movierate_spark.config import Settings
 from movierate_spark.errors import MovierateError
 from movierate_spark.inputs import requests
+from movierate_spark.inputs.request_deliveries import (
+    DueDelivery,
+    RunDateOutcome,
+    ScoringRequest,
+    due_deliveries,
+)
 from movierate_spark.inputs.requests import RequestCounts
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.progress import Progress
@@ -29,7 +35,6 @@ from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
 from movierate_spark.storage.opened_table import OpenedTable
 from movierate_spark.times import CLOCK_TOLERANCE
-from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
 REJECTED = "_rejected"
 

@@ -31,12 +31,11 @@ from movierate_spark.features.rows import (
 )
 from movierate_spark.features.task_history import RESIDUAL_UNITS
 from movierate_spark.features.taste_tables import TasteTables
-from movierate_spark.model import bundle as bundles
-from movierate_spark.model import cross_validation as train
 from movierate_spark.model.baselines import fit_baselines
-from movierate_spark.model.bundle import Bundle, check_model_folder
+from movierate_spark.model.bundle import Bundle, check_model_folder, save_bundle
 from movierate_spark.model.calibration import fit_calibration, with_probability
 from movierate_spark.model.coefficients import coefficient_table
+from movierate_spark.model.cross_validation import FOLD_PART, cross_validate
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression, start_of
 from movierate_spark.model.scoring import with_logit
 from movierate_spark.model.time_split import TimeSplit, check_sample, split_by_time
@@ -108,7 +107,7 @@ def train_model(
         "signature": {name: kind for name, kind in rows.dtypes if name not in ("rating", LABEL)},
     }
     content = made_of | _described(fitted, published, settings)
-    return bundles.save_bundle(target, published.pipeline, content, tables=tables)
+    return save_bundle(target, published.pipeline, content, tables=tables)
 
 
 @dataclass(frozen=True)
@@ -243,12 +242,12 @@ def _fit_and_measure(
     past = rows.where(second < split.tune)
     past_rows = _check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
-    vectors = features.transform(past).select(FEATURES, LABEL, split.fold_part(second).alias(train.FOLD_PART))
+    vectors = features.transform(past).select(FEATURES, LABEL, split.fold_part(second).alias(FOLD_PART))
     options = settings.train
     fits = options.folds * len(options.reg_param) * len(options.elastic_net_param)
     with persisted(vectors) as vectors:
         with progress.steps("cross-validation", fits) as advance:
-            selected = train.cross_validate(vectors, options, expected=past_rows, done=advance)
+            selected = cross_validate(vectors, options, expected=past_rows, done=advance)
         names = feature_names(vectors.schema)
         # A refit computes its own.
         coefficients = (

@@ -21,8 +21,7 @@ from pyspark.sql import SparkSession
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError, MovierateError
 from movierate_spark.inputs import cleaning as clean
-from movierate_spark.inputs import ledger
-from movierate_spark.inputs import rules as validate
+from movierate_spark.inputs import ledger, rules
 from movierate_spark.inputs.delivery import FORMATS, Delivery
 from movierate_spark.progress import Progress
 from movierate_spark.storage import lake
@@ -220,8 +219,8 @@ def test_of_two_overlapping_runs_one_loses_and_the_lake_is_the_others(
 def test_rows_that_do_not_add_up_are_never_published(
     prepare: Prepare, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    count = validate.count_by_rule
-    monkeypatch.setattr(validate, "count_by_rule", lambda lines: {**count(lines), "rating": 1})
+    count = preparation.count_by_rule
+    monkeypatch.setattr(preparation, "count_by_rule", lambda lines: {**count(lines), "rating": 1})
     with pytest.raises(MovierateError, match="did the input change"):
         prepare(ml_1m(tmp_path / "input"), tmp_path / "lake")
     assert not (tmp_path / "lake").exists()
@@ -257,8 +256,8 @@ def test_any_bytes_add_up_without_an_exception(
     delivery = Delivery(known, {"ratings": path}, settings.input)
     now = datetime(2030, 1, 1, tzinfo=UTC)
     lines = preparation._checked(spark, delivery, "ratings", settings, latest=now).persist()
-    counts = ledger.row_counts(validate.count_by_rule(lines))
-    valid, rejected = validate.split_by_rule("ratings", lines)
+    counts = ledger.row_counts(rules.count_by_rule(lines))
+    valid, rejected = rules.split_by_rule("ratings", lines)
     breaks = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     expected = breaks.count(b"\n") + (not breaks.endswith(b"\n") and breaks != b"")
     assert counts.read == expected

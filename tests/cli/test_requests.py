@@ -17,8 +17,13 @@ from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
 from movierate_spark.inputs import requests
+from movierate_spark.inputs.request_deliveries import (
+    DueDelivery,
+    RunDateOutcome,
+    ScoringRequest,
+    due_deliveries,
+)
 from movierate_spark.workflows import score as scoring
-from movierate_spark.workflows.deliveries import DueDelivery, RunDateOutcome, ScoringRequest, due_deliveries
 
 
 @pytest.fixture
