@@ -72,7 +72,10 @@ def _task(
     rows = complete(batches)
     if rows is None:
         return
-    for name, values in function(rows).items():
+    columns = function(rows)
+    if unnamed := sorted(set(columns).difference(names)):
+        raise ValueError(f"{', '.join(unnamed)}: computed, but not among the columns to add")
+    for name, values in columns.items():
         rows = rows.append_column(name, pa.array(values) if isinstance(values, np.ndarray) else values)
     chosen = keep(rows)
     rows = rows.select(names)  # Spark reads the columns by position

@@ -1,7 +1,8 @@
 """Locations: files and folders of this machine, or of a file system of the cluster.
 
-A location is a :class:`pathlib.Path`, or a :class:`RemotePath`, which answers the same calls. Only this
-package and :mod:`movierate_spark.storage.files` know where a location is.
+A location is a :class:`pathlib.Path`, or a :class:`RemotePath`, which answers the same calls. Few modules
+ask which it is: this package, :mod:`movierate_spark.storage.files`, for the digests of files, and for the
+start of Java's file systems.
 """
 
 from __future__ import annotations
