@@ -14,7 +14,8 @@ from pyspark.sql import functions as F
 
 from movierate_spark.errors import InputError
 from movierate_spark.simulation import files as simulation
-from movierate_spark.simulation.files import FILES, movies, rated, simulate, sizes_for, users, workspace
+from movierate_spark.simulation.files import FILES, simulate, workspace
+from movierate_spark.simulation.rows import movies, rated, sizes_for, users
 from movierate_spark.simulation.truth import (
     GENRE,
     figures,
