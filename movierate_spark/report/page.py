@@ -18,6 +18,7 @@ from plotly.offline import get_plotlyjs
 from movierate_spark.report.charts import PALETTE
 
 MISSING = "\N{EN DASH}"
+NO_DATA = "No data."
 HEADINGS: Mapping[str, tuple[str, str]] = {
     "first": ("From", "count"),
     "last": ("To", "count"),

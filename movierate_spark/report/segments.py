@@ -11,7 +11,7 @@ import pandas as pd
 from movierate_spark.disclosure import people_or_none, shown
 from movierate_spark.evaluation.metrics import METRICS
 from movierate_spark.report import charts
-from movierate_spark.report.page import Figure, formatted
+from movierate_spark.report.page import NO_DATA, Figure, formatted
 from movierate_spark.report.wording import MODEL, as_text, words
 from movierate_spark.storage.documents import ColdStart, Figures
 
@@ -59,7 +59,7 @@ def by_segment(name: str, table: pd.DataFrame, overall: float | None) -> Figure:
     text = "AUC with 95% intervals (standard errors by user). The dotted line is the AUC over all ratings."
     if name == "genre":
         text += " A film counts in each of its genres."
-    alt = "No data."
+    alt = NO_DATA
     if len(table):
         ends = [f"{table['value'].iloc[i]} {formatted(table['auc'].iloc[i], 'ratio')}" for i in (0, -1)]
         alt = f"Dots from the best, {ends[0]}, to the weakest, {ends[1]}."
