@@ -16,6 +16,11 @@ UNKNOWN = "unknown"
 """How an attribute that is null is shown."""
 
 
+def quoted(name: str) -> str:
+    """A column's name as it is: Spark would take what follows a dot for a field of the column before it."""
+    return f"`{name.replace('`', '``')}`"
+
+
 def decoded(line: Column) -> Column:
     """The text of a line: decoded as UTF-8 if it is valid, else as ISO-8859-1. Null stays null.
 

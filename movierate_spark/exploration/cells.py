@@ -11,7 +11,10 @@ from movierate_spark.columns import DEMOGRAPHICS, UNKNOWN, genres_or_unknown, is
 ALL = "all"
 GENRE, STARS, MONTH, WEEKDAY, HOUR = "genre", "stars", "month", "weekday", "hour"
 ACTIVITY = "activity"
-COUNTS = ("people", "ratings", "liked", "ratings_squared", "ratings_liked", "liked_squared")
+COUNTS = (
+    "people", "ratings", "liked",
+    "ratings_squared", "ratings_liked", "liked_squared", "ratings_cubed", "ratings_fourth",
+)  # fmt: skip
 
 
 def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFrame:
@@ -21,10 +24,11 @@ def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFra
     ``month``, ``weekday`` (1 is Monday), ``hour`` (times in UTC) and ``genre``, where a film counts in each
     of its genres. Attribute ``all`` counts everybody. The figures ``all`` and ``genre`` are also given by
     ``gender``, ``age_group`` and ``occupation``, and ``all`` by ``activity``, the user's number of ratings.
-    Unknown is a separate value. The counts :data:`COUNTS` are whole numbers: people, ratings, likes, and sums
-    over people of squares and products, from which :mod:`movierate_spark.exploration.rates` computes standard
-    errors.
+    Unknown is a separate value. The counts :data:`COUNTS` are people, ratings, likes, and sums over people of
+    squares, products and powers, from which :mod:`movierate_spark.exploration.rates` computes standard
+    errors. They are whole numbers; the third and fourth powers are added up exactly, and then rounded.
     """
+    squared = F.col("n").cast("decimal(9,0)") * F.col("n").cast("decimal(9,0)")
     grouped = (
         _by_user(rows, min_rating=min_rating)
         .join(users.select("user_id", *DEMOGRAPHICS), "user_id", "left")
@@ -37,6 +41,8 @@ def cells(rows: DataFrame, users: DataFrame, *, min_rating: float) -> pd.DataFra
             F.sum(F.col("n") * F.col("n")).alias("ratings_squared"),
             F.sum(F.col("n") * F.col("likes")).alias("ratings_liked"),
             F.sum(F.col("likes") * F.col("likes")).alias("liked_squared"),
+            F.sum(squared * F.col("n").cast("decimal(9,0)")).cast("double").alias("ratings_cubed"),
+            F.sum(squared * squared).cast("double").alias("ratings_fourth"),
         )
     )
     keys = ["figure", "value", "attribute", "group"]

@@ -11,7 +11,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
-from movierate_spark.columns import present
+from movierate_spark.columns import present, quoted
 from movierate_spark.config import InputSettings
 from movierate_spark.errors import InputError
 from movierate_spark.inputs.lines import COLUMNS
@@ -132,12 +132,12 @@ def parquet_lines(
         raise InputError(f"{path}: missing column(s) {', '.join(missing)}; found {', '.join(columns)}")
     types = dict(records.dtypes)
     texts = [
-        (_as_text(F.col(column), types[column]) if column in types else F.lit(None).cast("string")).alias(
-            name
-        )
+        (
+            _as_text(F.col(quoted(column)), types[column]) if column in types else F.lit(None).cast("string")
+        ).alias(name)
         for name, column in names.items()
     ]
-    raw = F.to_json(F.struct(*columns)).alias("raw")
+    raw = F.to_json(F.struct(*map(quoted, columns))).alias("raw")
     return records.select(raw, F.col(SOURCE_FILE).alias("source_file"), F.lit(True).alias("complete"), *texts)
 
 

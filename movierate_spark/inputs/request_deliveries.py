@@ -225,10 +225,13 @@ def _outcomes(
 
 
 def _other_days(counts_by_day: Mapping[str | None, RequestCounts], run_dates: Sequence[date]) -> list[str]:
-    """Days with rows that are not among the delivery's run dates."""
+    """Days with rows that are not among the delivery's run dates.
+
+    Other texts are not returned: they may be personal data.
+    """
     own = {day.isoformat() for day in run_dates}
     days = [day for day, day_counts in counts_by_day.items() if day and day_counts.rows]
-    return sorted(day for day in days if day not in own)
+    return sorted(day for day in days if day not in own and _is_date(day))
 
 
 def _check(

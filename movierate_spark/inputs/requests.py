@@ -64,13 +64,15 @@ def read_requests(spark: SparkSession, path: Location, *, separator: str = ",") 
     """The requests in a CSV file, a Parquet file, a folder of Parquet files or a Delta table.
 
     Raises:
-        InputError: there is no such file; it is empty (0 bytes) or damaged in its first line; a column is
-            missing, repeated or has capital letters; or Parquet records can't be read: see
-            :func:`movierate_spark.inputs.parquet_records.parquet_records`.
+        InputError: there is no such file, or Spark ignores its name; it is empty (0 bytes) or damaged in its
+            first line; a column is missing, repeated or has capital letters; or Parquet records can't be
+            read: see :func:`movierate_spark.inputs.parquet_records.parquet_records`.
     """
     stamp = _stamp_of(path)
     if stamp is None and not path.is_dir():
         raise InputError(f"{path}: no such file", argument="requests")
+    if not path.is_dir() and not visible([path.name]):
+        raise InputError(f"{path}: Spark reads no files with such a name: rename it", argument="requests")
     if is_parquet(path):
         records = parquet_records(spark, path)
         lines = parquet_lines(path, records, SAME_NAMES, set(OPTIONAL))

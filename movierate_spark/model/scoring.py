@@ -11,6 +11,7 @@ from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import quoted
 from movierate_spark.errors import InputError, MovierateWarning
 from movierate_spark.features.names import NUMBERS
 from movierate_spark.features.rows import feature_rows, labelled, second_after_last
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from movierate_spark.storage.lake import Lake
 
 KEYS = ("user_id", "movie_id", "at")
-OTHERS = "columns_of_pair"
+OTHERS, OF_PAIR = "columns_of_pair", "of_pair_"
 PREDICTED = (
     "logit",
     "p_like",
@@ -57,12 +58,13 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     if clashes := sorted(set(others) & set(PREDICTED)):
         raise InputError(f"pairs have {', '.join(clashes)}, which predict adds: rename them")
     # In a struct the pairs' own columns can't be taken for features: ratings often come with ``rating``.
-    packed = F.struct(F.lit(True), *(F.col(f"`{name}`") for name in others)).alias(OTHERS)
+    columns = (F.col(quoted(name)).alias(f"{OF_PAIR}{name}") for name in others)
+    packed = F.struct(F.lit(True).alias("is_pair"), *columns).alias(OTHERS)
     requests = _with_time(pairs, lake).select(*KEYS, packed)
     rows = rows_for(bundle, lake, requests, shares=len(NAMED_RATINGS) if reasons else 0)
     explained = with_reasons(with_scores(bundle, rows), lake.movies, bundle.model, count=reasons)
     version = F.lit(bundle.version).alias("model_version")
-    unpacked = [F.col(OTHERS)[name].alias(name) for name in others]
+    unpacked = [F.col(OTHERS)[f"{OF_PAIR}{name}"].alias(name) for name in others]
     return explained.select(*KEYS, *PREDICTED[:-1], version, *unpacked)
 
 

@@ -63,6 +63,7 @@ def commit(
         if latest.version != now.version and latest.state(transaction, attempt.run_date) != before:
             break  # Delta's own check for conflicts ignores appends
         check_files(attempt)
+        version_before = now.version
         try:
             _commit_to(now, attempt, [transaction, *also], replacing)
             return _own_version(attempt, after=since)
@@ -71,8 +72,8 @@ def commit(
             if version is not None:
                 return version  # the commit succeeded; a later step failed, such as a checkpoint
             now = open_table(attempt.table)
-            if now.version is None or now.version == since:
-                raise
+            if now.version is None or now.version == version_before:
+                raise  # nobody was first: the storage failed
         if attempt.run_date is None or now.state(transaction, attempt.run_date) != before:
             break
     what = f"run date {attempt.run_date}" if attempt.run_date else "its content"

@@ -48,10 +48,13 @@ def visible_files(folder: Location) -> list[str]:
 
 
 def visible(names: Iterable[str]) -> list[str]:
-    """The paths that Spark reads, sorted: it ignores names such as ``.x``, and ``_x`` without a ``=``."""
+    """The paths that Spark reads, sorted.
+
+    It ignores names such as ``.x``, ``_x`` without a ``=``, and ``x._COPYING_``.
+    """
     paths = sorted(name.split("/") for name in names)
     return ["/".join(parts) for parts in paths if not any(map(_is_hidden, parts))]
 
 
 def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or (name.startswith("_") and "=" not in name)
+    return name.startswith(".") or name.endswith("._COPYING_") or (name.startswith("_") and "=" not in name)

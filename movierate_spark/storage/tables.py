@@ -14,6 +14,7 @@ from pyspark.sql import Column, DataFrame, DataFrameReader, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import StringType, StructField, StructType
 
+from movierate_spark.columns import quoted
 from movierate_spark.errors import InputError
 from movierate_spark.spark_internals import in_uris
 from movierate_spark.storage.digests import digest_of
@@ -147,7 +148,7 @@ def read_delta(spark: SparkSession, path: Location) -> DataFrame:
     rows = rows.select("*", source_file().alias(SOURCE_FILE), _path_of_file().alias(DATA_FILE))
     if partition_columns:
         rows = _with_partition_values(rows, table, files)
-    return rows.select(*schema.names, SOURCE_FILE)
+    return rows.select(*map(quoted, schema.names), SOURCE_FILE)
 
 
 def _with_partition_values(rows: DataFrame, table: DeltaTable, files: list[Location]) -> DataFrame:
@@ -161,7 +162,9 @@ def _with_partition_values(rows: DataFrame, table: DeltaTable, files: list[Locat
     joined = rows.join(F.broadcast(by_file), DATA_FILE, "left")
     # Without this check, a file without an entry would look like the partition of null.
     unknown = F.raise_error(F.lit("a data file that its table's log does not name"))
-    return joined.withColumns({name: F.when(F.col(KNOWN), F.col(name)).otherwise(unknown) for name in names})
+    return joined.withColumns(
+        {name: F.when(F.col(KNOWN), F.col(quoted(name))).otherwise(unknown) for name in names}
+    )
 
 
 def _path_of_file() -> Column:

@@ -11,10 +11,11 @@ from pyspark.sql import DataFrame, SparkSession
 from scipy import stats
 
 from movierate_spark import schemas
-from movierate_spark.columns import AGE_GROUPS
+from movierate_spark.columns import AGE_GROUPS, DEMOGRAPHICS
 from movierate_spark.exploration import Exploration, explore, rates
 from movierate_spark.exploration.movies import largest_unlisted
 from movierate_spark.exploration.tables import _about_enough_people, _without_revealing
+from movierate_spark.features.earlier import Floats, Ints
 
 SEED = 8
 TOLD_BY_THE_TOTAL = -1  # stands for a number of people that is not shown
@@ -136,11 +137,22 @@ def test_counts_and_like_rates_by_stars_and_time(
     assert list(table[figure]) == sorted(left)
 
 
-def spread_by_person(rows: pd.DataFrame, rate: float) -> float:
-    """The standard error of a like rate, person by person."""
+def expected_of(own: Floats, share: Floats) -> tuple[float, float]:
+    """Of people with these shares of a part and of all: what their squared residuals in the difference of the
+    two rates add up to, as a multiple of its variance, if all like rates have the same one; effective people.
+    """
+    residuals = np.diag(own) - np.outer(own, own) - np.diag(share) + np.outer(share, share)
+    squares = (own - share) ** 2
+    return (residuals**2).sum() / squares.sum(), squares.sum() ** 2 / (squares**2).sum()
+
+
+def half_width(rows: pd.DataFrame, rate: float) -> float:
+    """Half of a like rate's interval, person by person."""
     people = rows.groupby("user_id")["liked"].agg(["sum", "size"])
-    residuals = people["sum"] - rate * people["size"]
-    return float(np.sqrt(residuals.pow(2).sum() * len(people) / (len(people) - 1)) / len(rows))
+    shares = (people["size"] / len(rows)).to_numpy()
+    expected, effective = expected_of(shares, np.zeros(len(people)))
+    variance = ((people["sum"] - rate * people["size"]) ** 2).sum() / len(rows) ** 2 / expected
+    return float(stats.t.isf(0.025, effective - 1) * np.sqrt(variance))
 
 
 def test_like_rate_by_genre_with_intervals_by_person(exploration: Exploration, joined: pd.DataFrame) -> None:
@@ -151,12 +163,12 @@ def test_like_rate_by_genre_with_intervals_by_person(exploration: Exploration, j
     assert set(table.index) == set(groups) == {*GENRES, "unknown"}
     for genre, rows in groups.items():
         rate = rows["liked"].mean()
-        half = stats.t.isf(0.025, rows["user_id"].nunique() - 1) * spread_by_person(rows, rate)
+        half = half_width(rows, rate)
         people, *others = counts(rows)
         expected = [people_or_told(people, total), *others]
         assert table.loc[genre, ["people", "ratings", "liked", "like_rate"]].tolist() == expected
         assert table.loc[genre, ["low", "high"]].tolist() == pytest.approx(
-            [rate - half, rate + half], rel=1e-12
+            [max(rate - half, 0), min(rate + half, 1)], rel=1e-9
         )
     assert table["like_rate"].is_monotonic_decreasing
 
@@ -178,11 +190,12 @@ def test_each_group_against_the_genre(exploration: Exploration, joined: pd.DataF
         )
         influence = part.groupby("user_id")["liked"].apply(lambda x, r=rate: (x - r).sum()) / len(part)
         of_genre = whole.groupby("user_id")["liked"].apply(lambda x, r=genre_rate: (x - r).sum()) / len(whole)
-        people = len(of_genre)
-        error = np.sqrt(
-            (influence.reindex(of_genre.index).fillna(0) - of_genre).pow(2).sum() * people / (people - 1)
-        )
-        p_value = 2 * stats.t.sf(abs(rate - genre_rate) / error, len(influence) - 1)
+        share = whole.groupby("user_id").size() / len(whole)
+        own = (part.groupby("user_id").size() / len(part)).reindex(share.index).fillna(0)
+        expected, effective = expected_of(own.to_numpy(), share.to_numpy())
+        residuals = influence.reindex(of_genre.index).fillna(0) - of_genre
+        error = np.sqrt(residuals.pow(2).sum() / expected)
+        p_value = 2 * stats.t.sf(abs(rate - genre_rate) / error, effective - 1)
         assert cell["p_value"] == pytest.approx(p_value, rel=1e-9)
 
 
@@ -202,7 +215,9 @@ def test_a_hidden_cell_cannot_be_derived_from_its_genre(
     assert farmers < RULES["min_cell"]
 
 
-def test_discovered_pairs_are_those_of_benjamini_and_hochberg(exploration: Exploration) -> None:
+def test_discovered_pairs_are_those_of_benjamini_and_hochberg(
+    exploration: Exploration, joined: pd.DataFrame
+) -> None:
     parts = [exploration.tables[f"genre_{name}"] for name in ("gender", "age_group", "occupation")]
     cells = pd.concat(parts, ignore_index=True).sort_values("p_value", ignore_index=True)
     m = len(cells)
@@ -216,8 +231,15 @@ def test_discovered_pairs_are_those_of_benjamini_and_hochberg(exploration: Explo
     )
     first = cells[cells["discovered"]].iloc[0]
     half = (first["difference_high"] - first["difference_low"]) / 2
-    error = abs(first["difference"]) / stats.t.isf(first["p_value"] / 2, first["people"] - 1)
-    adjusted = stats.t.isf(0.05 * found_by_hand / m / 2, first["people"] - 1)
+    whole = by_genre(joined)
+    whole = whole[whole["genre"] == first["genre"]]
+    share = whole.groupby("user_id").size() / len(whole)
+    (attribute,) = (name for name in DEMOGRAPHICS if (joined[name] == first["group"]).any())
+    own = whole[whole[attribute] == first["group"]].groupby("user_id").size()
+    own = (own / own.sum()).reindex(share.index).fillna(0)
+    _, effective = expected_of(own.to_numpy(), share.to_numpy())
+    error = abs(first["difference"]) / stats.t.isf(first["p_value"] / 2, effective - 1)
+    adjusted = stats.t.isf(0.05 * found_by_hand / m / 2, effective - 1)
     assert half == pytest.approx(adjusted * error, rel=1e-6)
 
 
@@ -311,12 +333,53 @@ def test_a_like_rate_without_any_difference_between_people_has_no_interval() -> 
     cells = pd.DataFrame(
         {
             "people": [30, 1], "ratings": [30, 4], "liked": [30, 2], "ratings_squared": [30, 16],
-            "ratings_liked": [30, 8], "liked_squared": [30, 4],
+            "ratings_liked": [30, 8], "liked_squared": [30, 4], "ratings_cubed": [30.0, 64.0],
+            "ratings_fourth": [30.0, 256.0],
         }
     )  # fmt: skip
     table = rates.with_like_rate(cells)
     assert table["like_rate"].tolist() == [1.0, 0.5]
     assert table[["low", "high"]].isna().all(axis=None)
+
+
+def people_of_a_genre(ratings: Ints, likes: Ints) -> dict[str, float]:
+    n = ratings.astype(float)
+    return {
+        "people": len(n), "ratings": ratings.sum(), "liked": likes.sum(),
+        "ratings_squared": (ratings * ratings).sum(), "ratings_liked": (ratings * likes).sum(),
+        "liked_squared": (likes * likes).sum(), "ratings_cubed": (n**3).sum(), "ratings_fourth": (n**4).sum(),
+    }  # fmt: skip
+
+
+def test_groups_that_do_not_differ_are_rarely_discovered_although_few_people_rate_most() -> None:
+    draw = np.random.default_rng(7)
+    discovered = []
+    for _ in range(60):
+        ratings = np.ceil(draw.lognormal(3, 1.3, 400)).astype(np.int64)
+        likes = draw.binomial(ratings, draw.beta(6, 4, 400))
+        group = draw.choice(12, 400, p=np.array([30, *[1] * 11]) / 41)
+        sizes = np.bincount(group, minlength=12)
+        parts = [people_of_a_genre(ratings[group == i], likes[group == i]) for i in np.flatnonzero(sizes > 1)]
+        cells = pd.DataFrame(parts).assign(value="Drama", attribute="occupation")
+        cells["group"] = [str(i) for i in np.flatnonzero(sizes > 1)]
+        everybody = {"value": "Drama", "attribute": "all", "group": "all"} | people_of_a_genre(ratings, likes)
+        everybody = pd.DataFrame([everybody])
+        discovered.append(rates.against_genre(cells, everybody, everybody)["discovered"].any())
+    assert np.mean(discovered) <= 0.1
+
+
+def test_the_square_of_billions_of_ratings_is_no_overflow() -> None:
+    draw = np.random.default_rng(3)
+    ratings = draw.integers(1, 50, 200)
+    likes = draw.binomial(ratings, 0.6)
+    errors = []
+    for times in (1, 1_000_000):
+        part, all_of_them = (people_of_a_genre(times * ratings[:n], times * likes[:n]) for n in (50, 200))
+        cells = pd.DataFrame([{"value": "War", "attribute": "gender", "group": "F"} | part])
+        everybody = pd.DataFrame([{"value": "War", "attribute": "all", "group": "all"} | all_of_them])
+        errors.append(rates.against_genre(cells, everybody, everybody)["standard_error"].item())
+    assert everybody["ratings"].item() > 3.1e9
+    assert errors[1] == pytest.approx(errors[0], rel=1e-9)
 
 
 def listed(*movies: tuple[int, int, list[str]]) -> pd.DataFrame:

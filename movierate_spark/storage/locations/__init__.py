@@ -67,4 +67,9 @@ def _remote(root: str, key: str) -> RemotePath:
 
 def uri_of(location: Location) -> str:
     """The URI by which Spark finds the location, whatever the cluster's default file system is."""
-    return str(location) if isinstance(location, RemotePath) else f"file://{location.absolute()}"
+    if isinstance(location, RemotePath):
+        return str(location)
+    path = location.absolute()
+    if ".." in path.parts:  # Hadoop would drop it together with the name before it, also if that is a link
+        path = path.resolve() if path.name == ".." else path.parent.resolve() / path.name
+    return f"file://{path}"

@@ -26,6 +26,8 @@ from movierate_spark.storage.locations.remote import FileEntry, RangeReader, Rem
 
 CLIENT_OPTIONS = ("allow_http",)
 BLOCK = 1 << 20
+_CHECKED: set[str] = set()
+"""The buckets that keep what commits rest on: of two creations of one object, the second fails."""
 
 
 class ObjectPath(RemotePath):
@@ -123,12 +125,26 @@ class ObjectPath(RemotePath):
             obstore.put(self._store, self.key, content, mode=mode, use_multipart=False)
 
     def check_commits(self) -> None:
-        """Some servers that speak S3 ignore ``If-None-Match``: try it, once a run and bucket."""
-        if not _is_safe(self.root):
+        """Some servers that speak S3 ignore ``If-None-Match``: try it in this folder, once for a bucket."""
+        if self.root in _CHECKED:
+            return
+        if self._may_be_created_twice():
             raise InputError(
                 f"{self}: this storage lets two runs create the same file (it ignores If-None-Match), so that"
                 " they could undo each other's work: use another one"
             )
+        _CHECKED.add(self.root)
+
+    def _may_be_created_twice(self) -> bool:
+        probe = self / f".movierate.{uuid.uuid4().hex}"
+        probe.create(b"")
+        try:
+            probe.create(b"")
+        except FileExistsError:
+            return False
+        finally:
+            probe.unlink()
+        return True
 
     def write_chunks(self, chunks: Iterable[bytes]) -> None:
         """An upload in parts, completed after the last one."""
@@ -163,20 +179,6 @@ class _Object(RangeReader):
     def read_range(self, start: int, length: int) -> bytes:
         with _os_errors(self._path):
             return bytes(obstore.get_range(self._path._store, self._path.key, start=start, length=length))
-
-
-@cache
-def _is_safe(root: str) -> bool:
-    """Whether a bucket keeps what commits rest on: of two creations of one object, the second fails."""
-    probe = ObjectPath(root, f".movierate.{uuid.uuid4().hex}")
-    probe.create(b"")
-    try:
-        probe.create(b"")
-    except FileExistsError:
-        return True
-    finally:
-        probe.unlink()
-    return False
 
 
 @cache
