@@ -68,15 +68,27 @@ def test_what_else_the_pairs_hold_changes_no_score(spark: SparkSession, home: Pa
     lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
     bare = lake.ratings.where("user_id <= 3").select("user_id", "movie_id", F.col("rated_at").alias("at"))
     rated = lake.ratings.withColumnRenamed("rated_at", "at").where("user_id <= 3")
-    names = ("n", "likes", "second", "kind", "task", "residual", "gender", "year", "is_request", "user count")
+    names = (
+        "n",
+        "likes",
+        "second",
+        "kind",
+        "task",
+        "residual",
+        "gender",
+        "year",
+        "is_request",
+        "user count",
+        "col1",
+    )
     more = rated.withColumns({name: F.lit(7) for name in names})
     keys = ["user_id", "movie_id", "at"]
     expected = bundle.predict(lake, bare, reasons=0).select(*keys, "logit", "user_known").sort(*keys)
     predicted = bundle.predict(lake, more, reasons=0).sort(*keys)
     assert predicted.select(*keys, "logit", "user_known").collect() == expected.collect()
-    assert predicted.columns[-11:] == ["rating", *names]
+    assert predicted.columns[-12:] == ["rating", *names]
     assert predicted.select(*keys, "rating").collect() == rated.select(*keys, "rating").sort(*keys).collect()
-    assert {tuple(row) for row in predicted.select(*(f"`{name}`" for name in names)).collect()} == {(7,) * 10}
+    assert {tuple(row) for row in predicted.select(*(f"`{name}`" for name in names)).collect()} == {(7,) * 11}
     with pytest.raises(InputError, match="pairs have logit, p_like, which predict adds: rename them"):
         bundle.predict(lake, bare.withColumns({"p_like": F.lit(0.5), "logit": F.lit(0.0)}))
 

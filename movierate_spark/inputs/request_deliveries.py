@@ -158,6 +158,8 @@ def _read(spark: SparkSession, path: Location, run_dates: Sequence[date]) -> Req
             delivery = requests.read_requests(spark, path)
     except InputError as error:
         return error
+    except PermissionError as error:
+        return InputError(f"{path}: {error.strerror or error}", argument="requests")
     if delivery.is_dated or len(run_dates) == 1:
         return delivery
     return InputError(

@@ -46,6 +46,10 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*evaluate, T, "--out", stuff], "holds something else"),
         ([*score, "--scores", new, "--requests", folder / "none.csv"], "no such file"),
         ([*score, "--scores", new, "--requests", folder / "zero.csv"], "0 bytes"),
+        (
+            [*score, "--scores", new, "--requests", folder / "_hidden.csv"],
+            "Spark reads no files with such a name",
+        ),
         ([*score, "--scores", new, "--requests", folder / "bad.csv"], "missing column(s) user_id, movie_id"),
         ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "holds something else (thesis.txt)"),
         ([*score, "--scores", new, "--requests", new, "--run-date", "31.12.2000"], "YYYY-MM-DD"),
@@ -74,6 +78,7 @@ def test_bad_input_ends_with_one_line_and_status_2_and_leaves_nothing(
 ) -> None:
     write(tmp_path / "stuff" / "thesis.txt", ["years of work"])
     write(tmp_path / "bad.csv", ["user,movie", "1,2"])
+    write(tmp_path / "_hidden.csv", ["user_id,movie_id", "1,2"])
     (tmp_path / "zero.csv").write_bytes(b"")
     write(tmp_path / "genres.toml", ["[recommend]", 'genres = ["Comedy", "Sci-fi"]'])
     ml_1m(tmp_path / "bad", [(1, 1, 9, START)])

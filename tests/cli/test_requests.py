@@ -127,6 +127,13 @@ def test_a_header_without_rows_empties_a_single_date_and_never_several(
     assert read_scores(spark, scores) == []
 
 
+def test_a_text_that_is_no_run_date_is_not_quoted(movierate: Movierate, home: Path, tmp_path: Path) -> None:
+    write(tmp_path / "2000-12-31.csv", ["user_id,movie_id,run_date", "5,6,alice@example.com"])
+    outcome = score(movierate, home, tmp_path / "{date}.csv", tmp_path / "scores")
+    assert "1 rows have no run_date as YYYY-MM-DD" in outcome.err
+    assert "alice" not in outcome.out + outcome.err
+
+
 def test_rows_of_another_date_than_the_file_is_named_for_are_refused(
     movierate: Movierate, home: Path, tmp_path: Path
 ) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from deltalake import write_deltalake
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import Settings
@@ -39,6 +41,18 @@ def test_columns_that_folders_of_parquet_are_named_for_are_read_as_text(
     delivery = find_delivery(tmp_path, format_name="parquet", settings=settings.input)
     users = delivery.read(spark, "users").select("user_id", "occupation", "zip").sort("user_id").collect()
     assert [tuple(row) for row in users] == [("0", None, "01200"), ("1", "clerical/admin", "94000")]
+
+
+def test_a_dot_in_the_name_of_another_column_is_no_field(spark: SparkSession, tmp_path: Path) -> None:
+    more = {"client.country": ["NL"], "a`b": ["x"]}
+    parquet(tmp_path / "a.parquet", user_id=[1], movie_id=[2], **more)
+    write_deltalake(
+        tmp_path / "delta", pa.table({"user_id": [1], "movie_id": [2], **more}), partition_by="a`b"
+    )
+    for source in (tmp_path / "a.parquet", tmp_path / "delta"):
+        (row,) = read_requests(spark, source).lines.select("user_id", "movie_id", "raw").collect()
+        assert row[:2] == ("1", "2")
+        assert json.loads(row["raw"]) == {"user_id": 1, "movie_id": 2, "client.country": "NL", "a`b": "x"}
 
 
 def test_parquet_files_with_different_columns_are_refused(spark: SparkSession, tmp_path: Path) -> None:

@@ -180,6 +180,23 @@ def test_a_commit_whose_checkpoint_fails_is_published_all_the_same(
     assert content(spark, tmp_path / "t") == {(2, FIRST), (3, SECOND)}
 
 
+def test_a_storage_that_fails_is_not_another_run(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(spark, tmp_path / "t", 1, FIRST)
+    seen, tries = open_table(tmp_path / "t"), []
+    publish(spark, tmp_path / "t", 2, FIRST)
+
+    def failing(*_: Any) -> None:
+        tries.append(1)
+        raise OSError("File too large")
+
+    monkeypatch.setattr(commits, "_commit_to", failing)
+    with pytest.raises(OSError, match="File too large"):
+        publish(spark, tmp_path / "t", 3, SECOND, to=seen)
+    assert len(tries) == 2  # the table had changed before the first
+
+
 @pytest.mark.parametrize("next_one", ["a commit", "a date's commit", "a restore"])
 def test_the_version_before_stays_readable_after_a_pause_of_months(
     spark: SparkSession, tmp_path: Path, next_one: str

@@ -66,6 +66,17 @@ def test_a_path_never_goes_to_the_clusters_default_file_system(tmp_path: Path) -
     assert pattern_of(tmp_path / "a[1]*{b}") == rf"file://{tmp_path}/a\[1\]\*\{{b\}}"
 
 
+def test_a_uri_leads_through_links_to_what_the_path_does(tmp_path: Path) -> None:
+    for name in ("data/2000-12-31", "data/x", "srv/x"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "srv" / "today").symlink_to(tmp_path / "data" / "2000-12-31")
+    (tmp_path / "srv" / "link").symlink_to(tmp_path / "data" / "x")
+    today = tmp_path / "srv" / "today"
+    assert uri_of(today / ".." / "x") == f"file://{tmp_path}/data/x"
+    assert uri_of(today / "..") == f"file://{tmp_path}/data"
+    assert uri_of(tmp_path / "srv" / "x" / ".." / "link") == f"file://{tmp_path}/srv/link"
+
+
 @pytest.fixture(params=KINDS)
 def folder(request: pytest.FixtureRequest, tmp_path: Path, spark: SparkSession) -> Location:
     """A folder that does not exist yet, at each kind of location."""
