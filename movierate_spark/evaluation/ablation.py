@@ -133,6 +133,7 @@ def _compared(
         gained = {metric: difference(metrics[NOTHING][metric], metrics[name][metric]) for metric in COMPARED}
         intervals = {
             metric: bootstrap.interval(
+                metric,
                 resampled[NOTHING][metric] - resampled[name][metric] if resampled else np.array([]),
                 point=gained[metric],
                 signed=True,

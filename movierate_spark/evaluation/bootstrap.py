@@ -9,7 +9,6 @@ thousandths only; the other metrics are exact.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -26,6 +25,8 @@ from movierate_spark.evaluation.metrics import ECE_BINS, METRICS, PIECES, SMALLE
 from movierate_spark.intervals import TAIL
 
 SUMS = ("log_loss", "brier", "tp", "fp")
+BIASED = ("ece",)
+"""Metrics that chance raises by more than they vary: an interval around them would miss the true value."""
 
 Floats = NDArray[np.float64]
 _HISTOGRAMS = ("positives", "negatives", "expected")
@@ -67,25 +68,20 @@ def resampled_metrics(rows: DataFrame, *, resamples: int, seed: int) -> dict[str
     }
 
 
-def largest_value(metric: str) -> float:
-    """The largest value that a metric can have."""
-    return math.inf if metric == "log_loss" else 1.0
-
-
 def interval(
-    resampled: Floats, *, point: float | None, signed: bool = False, most: float = math.inf
+    metric: str, resampled: Floats, *, point: float | None, signed: bool = False
 ) -> list[float] | None:
     """The 95% percentile interval, corrected for bias: the mean of the resamples minus the metric ``point``.
 
-    Resampling increases a metric such as the calibration error. Without the correction, its interval could be
-    above the metric. Metrics are not negative, so the lower end is at least 0, unless it is of a ``signed``
-    difference; the upper end is at ``most`` that value. None if the metric is not defined, also in a single
-    resample, or if there are no resamples.
+    The ends stay within what a metric can be, unless they are of a ``signed`` difference. None if the metric
+    is not defined, also in a single resample, if there are no resamples, and for :data:`BIASED`.
     """
-    if point is None or not len(resampled) or np.isnan(resampled).any():
+    if metric in BIASED or point is None or not len(resampled) or np.isnan(resampled).any():
         return None
     low, high = np.quantile(resampled, [TAIL, 1 - TAIL]) - (resampled.mean() - point)
-    return [float(low) if signed else max(float(low), 0.0), min(float(high), most)]
+    if signed:
+        return [float(low), float(high)]
+    return [max(float(low), 0.0), float(high) if metric == "log_loss" else min(float(high), 1.0)]
 
 
 def counts(user_id: NDArray[np.int64], *, resample: int, seed: int) -> NDArray[np.int64]:

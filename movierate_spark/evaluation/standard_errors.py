@@ -3,7 +3,9 @@
 Each metric is linearised: the influence of each rating is summed by user, as ratings of one user are not
 independent. The variance is the sum of the squares of these sums. For ratios of sums the formula is Cochran's
 (1977, Sampling Techniques, section 6.3). For the AUC it is DeLong's for clustered data (Obuchowski 1997);
-there, probabilities in the same thousandth are tied.
+there, probabilities in the same thousandth are tied. Where a few users rate most, the degrees of freedom are
+fewer than users - 1: they are counted in effective users, the square of the sum of the users' weights over
+the sum of their squares (Kish 1965, Survey Sampling, section 8.2).
 """
 
 from __future__ import annotations
@@ -25,6 +27,10 @@ RATIOS = {
     "recall": ("tp", "positive"),
     "f1": ("tp_twice", "called_and_positive"),
 }
+
+
+LEAST_EFFECTIVE = 1 + 1e-9
+"""Of fewer effective users, one has all the weight, but for rounding errors."""
 
 
 def people_and_intervals(rows: DataFrame, *keys: str) -> dict[tuple[Any, ...], dict[str, Any]]:
@@ -137,10 +143,13 @@ def _interval(
     if people < 2 or not b or a is None:
         return None
     ratio = a / b
-    variance = (aa - 2 * ratio * ab + ratio * ratio * bb) * people / (people - 1)
+    effective = b * b / bb
+    if effective <= LEAST_EFFECTIVE:
+        return None
+    variance = (aa - 2 * ratio * ab + ratio * ratio * bb) * effective / (effective - 1)
     # Rounding errors give a small variance if nothing varies.
     if variance <= 1e-12 * aa:
         return None
     error = degree * math.sqrt(variance) / b
-    half = float(t_errors(people)) * error
+    half = float(t_errors(effective)) * error
     return [max(ratio - half, 0.0), min(ratio + half, most)]

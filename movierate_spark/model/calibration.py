@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pyspark.ml.regression import IsotonicRegression
+import numpy as np
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
+from scipy.optimize import isotonic_regression
 
 from movierate_spark.columns import LABEL, sigmoid
 from movierate_spark.model.newton import fit_plain
@@ -34,16 +35,22 @@ def fit_calibration(rows: DataFrame, *, method: str) -> Calibration:
 
 
 def _isotonic(rows: DataFrame) -> Calibration:
-    binned = rows.groupBy(F.round("logit", 1).alias("bin")).agg(
-        F.avg("logit").alias("features"),
-        # Half a like and half another rating more, so that no probability is 0 or 1.
-        ((F.sum(LABEL) + 0.5) / (F.count(LABEL) + 1)).alias(LABEL),
-        F.count(LABEL).cast("double").alias("rows"),
+    by_tenth = rows.groupBy(F.round("logit", 1).alias("tenth")).agg(
+        F.avg("logit").alias("logit"), F.sum(LABEL).alias("likes"), F.count(LABEL).alias("rows")
     )
-    model = IsotonicRegression(weightCol="rows", labelCol=LABEL).fit(binned.coalesce(1).sort("features"))
-    logits, probabilities = model.boundaries.toArray(), model.predictions.toArray()
+    bins = by_tenth.toPandas().sort_values("logit")  # as many as there are tenths between all logits
+    logit, likes, weight = (bins[name].to_numpy(dtype=float) for name in ("logit", "likes", "rows"))
+    first = isotonic_regression(likes / weight, weights=weight).blocks[:-1]
+    pooled_likes, pooled_rows = np.add.reduceat(likes, first), np.add.reduceat(weight, first)
+    # Half a like and half another rating more, so that no probability is 0 or 1.
+    smoothed = (pooled_likes + 0.5) / (pooled_rows + 1)
+    probabilities = isotonic_regression(smoothed, weights=pooled_rows).x
+    last = np.append(first[1:], len(logit)) - 1
+    ends = np.column_stack([logit[first], logit[last]]).ravel()
     return Calibration(
-        method="isotonic", logits=tuple(logits.tolist()), probabilities=tuple(probabilities.tolist())
+        method="isotonic",
+        logits=tuple(ends.tolist()),
+        probabilities=tuple(np.repeat(probabilities, 2).tolist()),
     )
 
 

@@ -205,10 +205,7 @@ def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: S
     mine = resampled.get(MODEL, {name: np.array([]) for name in METRICS})
     intervals: dict[str, Any] = {
         "intervals": {
-            name: bootstrap.interval(
-                mine[name], point=metrics.metric(name), most=bootstrap.largest_value(name)
-            )
-            for name in METRICS
+            name: bootstrap.interval(name, mine[name], point=metrics.metric(name)) for name in METRICS
         }
     }
     for theirs in of_other:
@@ -220,7 +217,7 @@ def _intervals(sides: Mapping[str, DataFrame], metrics: Measurement, settings: S
             **{name: value for name, value in theirs.items() if name != "model"},
             "difference": differences,
             "difference_intervals": {
-                name: bootstrap.interval(in_resamples[name], point=differences[name], signed=True)
+                name: bootstrap.interval(name, in_resamples[name], point=differences[name], signed=True)
                 for name in METRICS
             },
         }

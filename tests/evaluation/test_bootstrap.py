@@ -72,7 +72,8 @@ def test_two_models_are_compared_on_the_same_resamples(spark: SparkSession) -> N
     resampled = bootstrap.resampled_metrics(predictions(spark), resamples=100, seed=1)
     better, worse = resampled["a"]["auc"], resampled["b"]["auc"]
     assert np.corrcoef(better, worse)[0, 1] > 0.5
-    low, _ = bootstrap.interval(better - worse, point=float((better - worse).mean()), signed=True) or [0, 0]
+    gained = better - worse
+    low, _ = bootstrap.interval("auc", gained, point=float(gained.mean()), signed=True) or [0, 0]
     assert low > 0
 
 
@@ -85,10 +86,12 @@ def test_resamples_are_the_same_at_any_partitioning(spark: SparkSession) -> None
 
 
 def test_an_interval_holds_its_metric_and_is_none_where_that_is_undefined() -> None:
-    biased = np.linspace(0.02, 0.04, 101)  # a calibration error of 0.01 that every resample raises
-    assert bootstrap.interval(biased, point=0.01) == pytest.approx([0.0005, 0.0195])
-    assert bootstrap.interval(biased, point=0.001) == pytest.approx([0.0, 0.0105])
-    assert bootstrap.interval(np.array([0.9, 1.0]), point=0.99, most=1.0) == pytest.approx([0.9425, 1.0])
-    assert (bootstrap.largest_value("log_loss"), bootstrap.largest_value("recall")) == (np.inf, 1.0)
-    assert bootstrap.interval(np.array([0.5, np.nan]), point=0.5) is None
-    assert bootstrap.interval(biased, point=None) is None
+    biased = np.linspace(0.02, 0.04, 101)  # a metric of 0.01 that every resample raises
+    assert bootstrap.interval("brier", biased, point=0.01) == pytest.approx([0.0005, 0.0195])
+    assert bootstrap.interval("brier", biased, point=0.001) == pytest.approx([0.0, 0.0105])
+    near_one = np.array([0.9, 1.0])
+    assert bootstrap.interval("recall", near_one, point=0.99) == pytest.approx([0.9425, 1.0])
+    assert bootstrap.interval("log_loss", near_one, point=0.99) == pytest.approx([0.9425, 1.0375])
+    assert bootstrap.interval("auc", np.array([0.5, np.nan]), point=0.5) is None
+    assert bootstrap.interval("brier", biased, point=None) is None
+    assert bootstrap.interval("ece", biased, point=0.01) is None

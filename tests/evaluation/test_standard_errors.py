@@ -32,11 +32,13 @@ def groups(spark: SparkSession, rows: pd.DataFrame) -> dict[tuple[object, ...], 
     return people_and_intervals(frame, "group")
 
 
-def interval(influence: pd.Series, user_id: pd.Series, value: float, *, most: float = 1.0) -> list[float]:
-    by_user = influence.groupby(user_id).sum()
-    people = len(by_user)
-    error = np.sqrt(by_user.pow(2).sum() * people / (people - 1))
-    half = stats.t.isf(0.025, people - 1) * error
+def interval(
+    influence: pd.Series, weight: pd.Series, user_id: pd.Series, value: float, *, most: float = 1.0
+) -> list[float]:
+    by_user, weights = influence.groupby(user_id).sum(), weight.groupby(user_id).sum()
+    effective = weights.sum() ** 2 / weights.pow(2).sum()
+    error = np.sqrt(by_user.pow(2).sum() * effective / (effective - 1))
+    half = stats.t.isf(0.025, effective - 1) * error
     return [max(value - half, 0), min(value + half, most)]
 
 
@@ -52,7 +54,8 @@ def test_the_auc_has_delongs_interval_for_clustered_data(
     influence = pd.Series(0.0, index=part.index)
     influence[liked] = (pairs.mean(axis=1) - auc) / liked.sum()
     influence[~liked] = (pairs.mean(axis=0) - auc) / (~liked).sum()
-    expected = interval(influence, part["user_id"], auc)
+    weight = pd.Series(np.where(liked, 1 / liked.sum(), 1 / (~liked).sum()), index=part.index)
+    expected = interval(influence, weight, part["user_id"], auc)
     assert groups[(group,)]["people"] == part["user_id"].nunique()
     assert groups[(group,)]["intervals"]["auc"] == pytest.approx(expected, rel=1e-9)
 
@@ -77,7 +80,8 @@ def test_ratios_of_sums_have_the_interval_of_their_linearisation(
     for name, (numerator, denominator) in ratios.items():
         value = numerator.sum() / denominator.sum()
         influence = (numerator - value * denominator) / denominator.sum()
-        expected = interval(influence, part["user_id"], value, most=np.inf if name == "log_loss" else 1.0)
+        most = np.inf if name == "log_loss" else 1.0
+        expected = interval(influence, denominator, part["user_id"], value, most=most)
         assert groups[(group,)]["intervals"][name] == pytest.approx(expected, rel=1e-9), name
 
 

@@ -114,8 +114,21 @@ def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: Spark
     )
     logits = spark.createDataFrame([(-9.0,), (-2.0,), (0.0,), (1.0,), (2.0,), (9.0,)], "logit double")
     actual = [row["p"] for row in logits.select(calibrated(F.col("logit"), calibration).alias("p")).collect()]
-    low, high = 10.5 / 101, 60.5 / 101
+    low, high = 20.5 / 201, 60.5 / 101
     assert actual == pytest.approx([low, low, low, (low + high) / 2, high, high])
+
+
+def test_isotonic_calibration_of_thin_tails_is_pulled_to_the_middle_as_little_as_their_rows_ask(
+    spark: SparkSession,
+) -> None:
+    tails = [(side * (3 + tenth / 10), float(side > 0)) for side in (-1, 1) for tenth in range(20)]
+    middle = [(0.0, float(i % 2)) for i in range(100)]
+    calibration = calibrate.fit_calibration(
+        spark.createDataFrame(tails + middle, "logit double, label double"), method="isotonic"
+    )
+    assert calibration.logits == pytest.approx((-4.9, -3.0, 0.0, 0.0, 3.0, 4.9))
+    ends = (0.5 / 21, 20.5 / 21)  # with half a like in each tenth, they would be 1/4 and 3/4
+    assert calibration.probabilities == pytest.approx((ends[0], ends[0], 0.5, 0.5, ends[1], ends[1]))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
