@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.config import Settings
 from movierate_spark.errors import InputError
@@ -20,11 +20,12 @@ from movierate_spark.storage.documents import DeliveryCounts, Ledger, TableCount
 from movierate_spark.storage.folders import lake_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
-from movierate_spark.workflows.keep_state import state_change
+from movierate_spark.workflows.keep_state import StateChange, state_change
 from movierate_spark.workflows.prepare import (
     UNKNOWN,
     Preparation,
     PreparedLake,
+    ReadDelivery,
     check_size,
     check_unchanged,
     made_of,
@@ -64,23 +65,17 @@ def add_delivery(
             name: stack.enter_context(merged(name, read.frames[name], state.tables[name]))
             for name in delivery.paths
         }
-        frames = {name: merge.rows for name, merge in merges.items() if merge.added_rows or merge.files}
-        replacing = {name: merge.files for name, merge in merges.items()}
-        if any(counts.rejected for counts in read.counts.values()):
-            frames["rejected"] = read.frames["rejected"]
-        added = DeliveryCounts(
-            **provenance,
-            tables={
-                name: with_superseded(read.counts[name], kept=merge.added_rows)
-                for name, merge in merges.items()
-            },
-        )
+        kept = {
+            name: with_superseded(read.counts[name], kept=merge.added_rows) for name, merge in merges.items()
+        }
+        added = DeliveryCounts(**provenance, tables=kept)
         tables = _counts_together(before, added, merges)
         has_re_ratings = bool(tables["ratings"].re_rated)
         change = stack.enter_context(
             state_change(before, merges, state.tables, settings, has_re_ratings=has_re_ratings)
         )
-        attempts = stack.enter_context(lake.publishing(target, {**frames, **change.rows}))
+        rows = {**_rows_to_write(read, merges), **change.rows}
+        attempts = stack.enter_context(lake.publishing(target, rows))
         check_unchanged(delivery, settings, provenance)
         ledger = lake.publish(
             target,
@@ -88,11 +83,25 @@ def add_delivery(
             tables,
             {**_last_complete(before.ledger), "deliveries": [*_deliveries(before.ledger), added]},
             to=state,
-            replacing={"rejected": frozenset(), **replacing, **change.files},
+            replacing=_files_to_replace(merges, change),
             before=before.ledger,
             state=change.entry,
         )
         return PreparedLake(ledger, added, is_new=True)
+
+
+def _rows_to_write(read: ReadDelivery, merges: Mapping[str, Merge]) -> dict[str, DataFrame]:
+    """The rows of the tables that change."""
+    rows = {name: merge.rows for name, merge in merges.items() if merge.added_rows or merge.files}
+    if any(counts.rejected for counts in read.counts.values()):
+        rows["rejected"] = read.frames["rejected"]
+    return rows
+
+
+def _files_to_replace(merges: Mapping[str, Merge], change: StateChange) -> dict[str, frozenset[str]]:
+    """The files of each table whose rows are written again; rejected rows only come on top."""
+    files = {name: merge.files for name, merge in merges.items()}
+    return {"rejected": frozenset(), **files, **change.files}
 
 
 def _check_addable(before: Lake, provenance: Mapping[str, Any]) -> None:
