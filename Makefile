@@ -93,7 +93,7 @@ movielens: setup java
 	$(BIN)/python tests/movielens.py --data "$(DATA)" $(if $(OUT),--out "$(OUT)") \
 	  $(if $(UNTIL),--until $(UNTIL)) $(if $(SINCE),--since $(SINCE)) $(if $(END),--end $(END))
 
-# Do requests get the same from a lake's state and from its whole log? make movielens-state DATA=ml-1m. MINUTES.
+# Do requests get the same from a lake's state and from its whole log? make movielens-state DATA=ml-1m. Eight minutes.
 movielens-state: setup java
 	@test -d "$(DATA)" || { echo "make: name the folder of MovieLens: make movielens-state DATA=ml-1m"; exit 2; }
 	$(BIN)/python tests/movielens_state.py --data "$(DATA)"
