@@ -102,11 +102,9 @@ def largest_differences(table: pd.DataFrame) -> Figure:
         " to match (Benjamini and Yekutieli). A group may like everything more: its difference over all"
         " genres is in the numbers."
     )
-    alt = (
-        f"Dots with intervals for {len(first)} pairs of genre and group."
-        if len(table)
-        else "No pair differs."
-    )
+    alt = f"Dots with intervals for {len(first)} pairs of genre and group."
+    if table.empty:
+        text, alt = "No difference is significant, among all cells of the three maps.", NO_DATA
     columns = [
         "pair", "people", "ratings", "like_rate", "genre_like_rate", "difference", "difference_low",
         "difference_high", "group_difference", "q_value",

@@ -13,7 +13,8 @@ from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.end_to_end
 WIDTHS = {"phone": 390, "desktop": 1280}
-FEWEST_CHARTS = {"exploration": 16, "evaluation": 9}
+FEWEST_CHARTS = {"exploration": 15, "evaluation": 9}
+"""With 182 users, no difference in taste is significant: its chart is left out."""
 REPORTS = tuple(FEWEST_CHARTS)
 
 
