@@ -17,7 +17,7 @@ UNKNOWN = "unknown"
 
 
 def quoted(name: str) -> str:
-    """A column's name as it is: Spark would take what follows a dot for a field of the column before it."""
+    """A column's name in backticks, as Spark would take what follows a dot in it for the name of a field."""
     return f"`{name.replace('`', '``')}`"
 
 

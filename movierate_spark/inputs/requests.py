@@ -72,7 +72,10 @@ def read_requests(spark: SparkSession, path: Location, *, separator: str = ",") 
     if stamp is None and not path.is_dir():
         raise InputError(f"{path}: no such file", argument="requests")
     if not path.is_dir() and not visible([path.name]):
-        raise InputError(f"{path}: Spark reads no files with such a name: rename it", argument="requests")
+        raise InputError(
+            f"{path}: Spark ignores files whose names begin with _ or . (or end with ._COPYING_): rename it",
+            argument="requests",
+        )
     if is_parquet(path):
         records = parquet_records(spark, path)
         lines = parquet_lines(path, records, SAME_NAMES, set(OPTIONAL))

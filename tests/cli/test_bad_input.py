@@ -48,7 +48,7 @@ def bad_commands(home: Path, folder: Path) -> list[tuple[list[object], str]]:
         ([*score, "--scores", new, "--requests", folder / "zero.csv"], "0 bytes"),
         (
             [*score, "--scores", new, "--requests", folder / "_hidden.csv"],
-            "Spark reads no files with such a name",
+            "Spark ignores files whose names begin",
         ),
         ([*score, "--scores", new, "--requests", folder / "bad.csv"], "missing column(s) user_id, movie_id"),
         ([*score, "--scores", stuff, "--requests", folder / "bad.csv"], "holds something else (thesis.txt)"),
