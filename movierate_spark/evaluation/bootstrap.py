@@ -22,6 +22,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import ArrayType, DoubleType, LongType, StringType, StructField, StructType
 
 from movierate_spark.evaluation.metrics import ECE_BINS, METRICS, PIECES, SMALLEST_PROBABILITY
+from movierate_spark.hashing import GOLDEN_GAMMA, mixed, uniform
 from movierate_spark.intervals import TAIL
 
 SUMS = ("log_loss", "brier", "tp", "fp")
@@ -85,17 +86,10 @@ def interval(
 
 
 def counts(user_id: NDArray[np.int64], *, resample: int, seed: int) -> NDArray[np.int64]:
-    """The weight of each user in a resample: Poisson(1), from a hash (splitmix64, Steele et al. 2014)."""
-    x = user_id.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    x ^= _mixed(np.array([seed], dtype=np.int64).astype(np.uint64) + np.uint64(resample))
-    uniform = (_mixed(x) >> np.uint64(11)).astype(np.float64) / 2**53
-    return np.searchsorted(_POISSON, uniform, side="right")
-
-
-def _mixed(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+    """The weight of each user in a resample: Poisson(1), from a hash."""
+    x = user_id.astype(np.uint64) * GOLDEN_GAMMA
+    x ^= mixed(np.array([seed], dtype=np.int64).astype(np.uint64) + np.uint64(resample))
+    return np.searchsorted(_POISSON, uniform(x), side="right")
 
 
 # P(X <= k) of Poisson(1), for k = 0 to 19: larger k are below double precision.

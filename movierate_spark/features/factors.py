@@ -19,6 +19,7 @@ import scipy.sparse as sp
 from movierate_spark.features.earlier import Floats, Ints
 from movierate_spark.features.lookback import Lookback, Rows, batches, expanded, runs
 from movierate_spark.features.pairs import DEVIATION_UNITS
+from movierate_spark.hashing import GOLDEN_GAMMA, uniform
 
 RANK = 16
 RIDGE_USER, RIDGE_MOVIE = 12.0, 3.0
@@ -37,14 +38,10 @@ _SQUARE[_UPPER] = _SQUARE.T[_UPPER] = np.arange(SQUARES)
 def first_vectors(movie_id: Ints) -> Floats:
     """Small vectors to begin with, one for each movie (rows): they follow from its id alone.
 
-    Numbers from -0.2 to 0.2, by SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+    Numbers from -0.2 to 0.2, by a hash.
     """
-    mixed = movie_id.astype(np.uint64)[:, None] * np.uint64(RANK) + np.arange(RANK, dtype=np.uint64)
-    mixed = np.multiply(mixed, np.uint64(0x9E3779B97F4A7C15), dtype=np.uint64)
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1)):
-        mixed = np.bitwise_xor(mixed, np.right_shift(mixed, np.uint64(shift)))
-        mixed = np.multiply(mixed, np.uint64(factor), dtype=np.uint64)
-    return np.asarray(np.right_shift(mixed, np.uint64(11)).astype(np.float64) / 2**53 * 0.4 - 0.2)
+    place = movie_id.astype(np.uint64)[:, None] * np.uint64(RANK) + np.arange(RANK, dtype=np.uint64)
+    return uniform(place * GOLDEN_GAMMA) * 0.4 - 0.2
 
 
 def after_sweeps(deviations: Sequence[sp.csr_array], vectors: Floats, *, sweeps: int) -> Floats:
