@@ -61,9 +61,10 @@ def evaluate(
     Simple baselines are measured on the same ratings.
     """
     from movierate_spark.cli.output import show_metrics
+    from movierate_spark.evaluation.window import EvaluationWindow
     from movierate_spark.model.bundle import open_bundle
     from movierate_spark.storage.lake import open_lake, read_ledger
-    from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
+    from movierate_spark.workflows.evaluate import evaluate_model
 
     start, end = parse_time(since, "since", now=datetime.now(UTC)), time_of(until, "until")
     window = EvaluationWindow(start, end, min_user_history, allow_overlap)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pandas as pd
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+
+from movierate_spark.evaluation.segments import MODEL, stacked
+from movierate_spark.model.baselines import with_baselines
+from movierate_spark.model.bundle import Bundle
 
 
 def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
@@ -41,3 +46,13 @@ def score_histogram(rows: DataFrame, *keys: str) -> DataFrame:
             "expected",
         )
     )
+
+
+def histogram_by_model(predicted: DataFrame, bundle: Bundle) -> pd.DataFrame:
+    """The histogram of the probabilities of the model and of each baseline."""
+    manifest = bundle.manifest
+    rows = with_baselines(predicted, manifest.baselines)
+    models = {MODEL: ("p_like", manifest.decision_threshold)} | {
+        name: (name, baseline.decision_threshold) for name, baseline in manifest.baselines.items()
+    }
+    return score_histogram(stacked(rows, models), "model").toPandas().sort_values(["model", "first"])

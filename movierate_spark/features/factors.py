@@ -41,7 +41,7 @@ def first_vectors(movie_id: Ints) -> Floats:
     Numbers from -0.2 to 0.2, by a hash.
     """
     place = movie_id.astype(np.uint64)[:, None] * np.uint64(RANK) + np.arange(RANK, dtype=np.uint64)
-    return uniform(place * GOLDEN_GAMMA) * 0.4 - 0.2
+    return uniform(np.multiply(place, GOLDEN_GAMMA, dtype=np.uint64)) * 0.4 - 0.2
 
 
 def after_sweeps(deviations: Sequence[sp.csr_array], vectors: Floats, *, sweeps: int) -> Floats:

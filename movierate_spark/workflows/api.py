@@ -11,6 +11,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark import schemas
 from movierate_spark.config import Settings, load_settings
+from movierate_spark.evaluation.window import EvaluationWindow
 from movierate_spark.model.bundle import Bundle, open_bundle
 from movierate_spark.progress import Progress, plain_console
 from movierate_spark.session import build_session, local_properties
@@ -24,7 +25,7 @@ from movierate_spark.storage.locations import Location, RemotePath, location_of
 from movierate_spark.storage.tables import read_table
 from movierate_spark.times import parse_time
 from movierate_spark.workflows.add import add_delivery
-from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
+from movierate_spark.workflows.evaluate import evaluate_model
 from movierate_spark.workflows.explore import explore_lake
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
 from movierate_spark.workflows.recommend import recommend_movies

@@ -10,6 +10,7 @@ from typing import Any
 from pyspark.sql import SparkSession
 
 from movierate_spark.config import Settings
+from movierate_spark.evaluation.window import EvaluationWindow
 from movierate_spark.inputs.request_deliveries import RunDateOutcome, ScoringRequest
 from movierate_spark.progress import Progress
 from movierate_spark.simulation.files import simulate
@@ -19,7 +20,7 @@ from movierate_spark.storage.folders import check_folder
 from movierate_spark.storage.lake import open_lake
 from movierate_spark.storage.locations import Location
 from movierate_spark.times import utc
-from movierate_spark.workflows.evaluate import EvaluationWindow, evaluate_model
+from movierate_spark.workflows.evaluate import evaluate_model
 from movierate_spark.workflows.explore import explore_lake
 from movierate_spark.workflows.prepare import Preparation, prepare_lake
 from movierate_spark.workflows.recommend import recommend_movies

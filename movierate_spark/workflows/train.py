@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, cast
@@ -15,30 +14,22 @@ from pyspark.sql import functions as F
 
 from movierate_spark.columns import LABEL
 from movierate_spark.config import Settings
-from movierate_spark.errors import InputError
 from movierate_spark.evaluation.segments import measure
 from movierate_spark.evaluation.threshold import best_threshold
-from movierate_spark.features.history import with_levels
-from movierate_spark.features.learning import learn
 from movierate_spark.features.names import FEATURES, feature_names
 from movierate_spark.features.pipeline import feature_pipeline, uses_month
 from movierate_spark.features.rows import (
     before,
-    complete_rows,
-    labelled,
-    of_sampled_users,
-    rows_by_user,
 )
-from movierate_spark.features.task_history import RESIDUAL_UNITS
-from movierate_spark.features.taste_tables import TasteTables
 from movierate_spark.model.baselines import fit_baselines
 from movierate_spark.model.bundle import Bundle, check_model_folder, save_bundle
 from movierate_spark.model.calibration import fit_calibration, with_probability
 from movierate_spark.model.coefficients import coefficient_table
 from movierate_spark.model.cross_validation import FOLD_PART, cross_validate
-from movierate_spark.model.logistic_regression import laid_out, logistic_regression, start_of
+from movierate_spark.model.logistic_regression import logistic_regression, start_of
 from movierate_spark.model.scoring import with_logit
-from movierate_spark.model.time_split import TimeSplit, check_sample, split_by_time
+from movierate_spark.model.time_split import TimeSplit, check_sample
+from movierate_spark.model.training_rows import check_classes, training_log, training_rows
 from movierate_spark.progress import Progress
 from movierate_spark.session import persisted
 from movierate_spark.storage.documents import Baseline, Calibration, Measurement
@@ -75,10 +66,10 @@ def train_model(
     """
     check_model_folder(target)
     lake = before(lake, until)
-    log = _log(lake, until)
+    log = training_log(lake, until)
     month = uses_month(settings.features.month, log.first, log.end)
     with ExitStack() as stack:
-        source = stack.enter_context(_training_rows(lake, settings, progress, log=log))
+        source = stack.enter_context(training_rows(lake, settings, progress, log=log))
         split, rows = source.split, stack.enter_context(persisted(source.measured()))
         fitted = _fit_and_measure(rows, split, settings, progress, with_month=month)
         published, seen_until, tables = fitted, utc(split.test), source.tables_before_tune()
@@ -110,70 +101,6 @@ def train_model(
     return save_bundle(target, published.pipeline, content, tables=tables)
 
 
-@dataclass(frozen=True)
-class TrainingRows:
-    """The labelled feature rows of all ratings, and where they are split.
-
-    ``by_user`` are the rows of :func:`movierate_spark.features.rows.rows_by_user`, ``movies`` the lake's, and
-    ``tables`` those of the taste columns up to the end of training (None for a model without them). Of
-    ``ratings`` in all, those of a ``user_fraction`` of all users are rows; everybody's are in their history.
-    """
-
-    by_user: DataFrame
-    movies: DataFrame
-    settings: Settings
-    split: TimeSplit
-    tables: TasteTables | None
-    ratings: int
-
-    @property
-    def user_fraction(self) -> float:
-        """1 if there are at most ``train.max_rows`` ratings."""
-        return min(1.0, self.settings.train.max_rows / self.ratings)
-
-    def tables_before_tune(self) -> TasteTables | None:
-        """What the measured model knows: nothing is learnt from the ratings that it is tuned or tested on."""
-        return None if self.tables is None else self.tables.until(self.split.tune)
-
-    def measured(self) -> DataFrame:
-        """The rows as the measured model sees them."""
-        return self._rows(self.tables_before_tune())
-
-    def every(self) -> DataFrame:
-        """The rows as the model that is fitted on all of them sees them."""
-        return self._rows(self.tables)
-
-    def _rows(self, tables: TasteTables | None) -> DataFrame:
-        by_user = of_sampled_users(self.by_user, self.user_fraction)
-        min_rating = self.settings.label.min_rating
-        rows = complete_rows(
-            by_user, self.movies, self.settings.features, min_rating=min_rating, tables=tables
-        )
-        labelled_rows = labelled(rows, min_rating=min_rating)
-        expected = round(self.ratings * self.user_fraction)
-        return laid_out(labelled_rows, partitions=self.settings.train.partitions, expected=expected)
-
-
-@contextmanager
-def _training_rows(
-    lake: Lake, settings: Settings, progress: Progress, *, log: _Log
-) -> Iterator[TrainingRows]:
-    min_rating = settings.label.min_rating
-    with persisted(rows_by_user(lake, settings.features, min_rating=min_rating)) as by_user:
-        ratings = with_levels(by_user, settings.features)
-        with persisted(labelled(ratings, min_rating=min_rating)) as ratings:
-            with progress.step("history of every rating"):
-                split = _split(ratings, settings)
-            tables = None
-            if settings.features.uses_taste:
-                with progress.step("neighbours and factors of every movie"):
-                    borders = [split.tune, int(log.end.timestamp())]
-                    tables = learn(
-                        ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
-                    )
-        yield TrainingRows(by_user, lake.movies, settings, split, tables, log.ratings)
-
-
 def _described(fitted: FittedModel, published: FittedModel, settings: Settings) -> dict[str, Any]:
     """Entries of ``bundle.json``: the published model, and the metrics of the measured one."""
     return {
@@ -191,56 +118,13 @@ def _described(fitted: FittedModel, published: FittedModel, settings: Settings) 
     }
 
 
-def _split(rows: DataFrame, settings: Settings) -> TimeSplit:
-    _check_classes(rows, settings.label.min_rating)
-    options = settings.train
-    return split_by_time(
-        rows,
-        tune_fraction=options.tune_fraction,
-        test_fraction=options.test_fraction,
-        folds=options.folds,
-    )
-
-
-@dataclass(frozen=True)
-class _Log:
-    """The number of ratings to train on, the time of the first one, and their end (exclusive); UTC."""
-
-    ratings: int
-    first: datetime
-    end: datetime
-
-
-def _log(lake: Lake, until: datetime | None) -> _Log:
-    second = F.unix_seconds("rated_at")
-    row = lake.ratings.agg(
-        F.count("*").alias("ratings"), F.min(second).alias("first"), F.max(second).alias("last")
-    ).head()
-    if row is None or not row["ratings"]:
-        before = f" before {until.isoformat()}" if until else ""
-        raise InputError(f"{lake.path}: no ratings{before} to train on")
-    return _Log(row["ratings"], utc(row["first"]), until or utc(row["last"] + 1))
-
-
-def _check_classes(rows: DataFrame, min_rating: float) -> int:
-    """The number of rows, which must be of both classes."""
-    counted = rows.agg(F.sum("label").alias("liked"), F.count("label").alias("all")).head()
-    liked, total = (int(counted["liked"] or 0), int(counted["all"])) if counted else (0, 0)
-    if liked in (0, total):
-        raise InputError(
-            f"{liked} of {total} ratings reach label.min_rating {min_rating:g}: a model needs liked and"
-            " other ratings; check the scale, label.min_rating and train.max_rows"
-        )
-    return total
-
-
 def _fit_and_measure(
     rows: DataFrame, split: TimeSplit, settings: Settings, progress: Progress, *, with_month: bool
 ) -> FittedModel:
     second = F.unix_seconds("at")
     check_sample(rows, split)
     past = rows.where(second < split.tune)
-    past_rows = _check_classes(past, settings.label.min_rating)
+    past_rows = check_classes(past, settings.label.min_rating)
     features = feature_pipeline(settings.features, with_month=with_month).fit(past)
     vectors = features.transform(past).select(FEATURES, LABEL, split.fold_part(second).alias(FOLD_PART))
     options = settings.train

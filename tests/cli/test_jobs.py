@@ -90,8 +90,8 @@ def test_predictions_are_one_row_per_rating_from_since_on(
 def test_an_evaluation_of_which_rows_are_lost_leaves_nothing(
     movierate: Movierate, plain_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = evaluation._predictions_table
-    monkeypatch.setattr(evaluation, "_predictions_table", lambda *arguments: whole(*arguments).limit(3))
+    whole = evaluation.predictions_table
+    monkeypatch.setattr(evaluation, "predictions_table", lambda *arguments: whole(*arguments).limit(3))
     common = (*lake_and_model(plain_home), "--since", T, "--out", tmp_path / "e")
     outcome = movierate("evaluate", *common)
     assert outcome.status == 1
