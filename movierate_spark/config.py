@@ -190,18 +190,21 @@ class Settings(BaseSettings):
         return self
 
 
-def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "cluster"] = "local") -> Settings:
+def load_settings(
+    files: Sequence[str | os.PathLike[str]] = (), *, profile: Literal["local", "cluster"] = "local"
+) -> Settings:
     """Settings from ``conf/base.toml``, the profile's file, ``files`` in order, then the environment.
 
     Raises:
         InputError: a file is missing, is not TOML, or has an unknown key or an invalid value; or an
             environment variable names no section.
     """
-    for file in files:
+    own = [Path(file) for file in files]
+    for file in own:
         if not file.is_file():
             raise InputError(f"{file}: no such file", argument="files")
     _check_environment()
-    layers = [conf_dir() / "base.toml", conf_dir() / f"{profile}.toml", *files]
+    layers = [conf_dir() / "base.toml", conf_dir() / f"{profile}.toml", *own]
 
     class Layered(Settings):
         @classmethod
@@ -223,7 +226,7 @@ def load_settings(files: Sequence[Path] = (), *, profile: Literal["local", "clus
     except SettingsError as error:
         raise InputError(f"settings: {error}: write a list or table in a variable as JSON") from error
     except ValueError as error:  # from tomllib: it names the line but not the file
-        raise InputError(f"settings: {', '.join(map(str, files))}: {error}") from error
+        raise InputError(f"settings: {', '.join(map(str, own))}: {error}") from error
 
 
 def _check_environment() -> None:

@@ -24,7 +24,7 @@ def test_later_files_win_value_by_value(tmp_path: Path) -> None:
     first, second = tmp_path / "a.toml", tmp_path / "b.toml"
     first.write_text('[train]\nthreshold_metric = "f1"\nfolds = 5\n')
     second.write_text("[train]\nfolds = 2\n")
-    loaded = load_settings([first, second])
+    loaded = load_settings([first, str(second)])
     assert (loaded.train.threshold_metric, loaded.train.folds, loaded.train.max_iter) == ("f1", 2, 50)
 
 

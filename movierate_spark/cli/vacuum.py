@@ -16,7 +16,10 @@ from movierate_spark.errors import InputError
 @app.command()
 def vacuum(
     folders: Annotated[
-        list[str], typer.Argument(metavar="DIR...", help="Lakes, models and other outputs of jobs.")
+        list[str],
+        typer.Argument(
+            metavar="DIR...", help="Lakes, models, scores, and tables of recommendations or predictions."
+        ),
     ],
     retention_hours: Annotated[
         float, typer.Option("--retention-hours", metavar="H", min=0, help="Keep files younger than H hours.")

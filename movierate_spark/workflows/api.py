@@ -39,11 +39,11 @@ Time = str | int | datetime
 def local_session(
     *, cores: str = "*", driver_memory: str = "4g", properties: Mapping[str, str] | None = None
 ) -> SparkSession:
-    """A Spark session on this machine with the jobs' settings; an existing session is reused.
+    """A Spark session on this machine with the Spark properties of the jobs; an existing session is reused.
 
     ``cores`` is a number, or ``*`` for all cores. ``properties`` are further Spark properties.
     """
-    defaults = local_properties(cores=cores, driver_memory=driver_memory)
+    defaults = local_properties(cores=cores, driver_memory=driver_memory) | load_settings().spark.properties
     return build_session("movierate notebook", defaults | dict(properties or {}))
 
 
