@@ -29,6 +29,7 @@ START_UP_NOISE = (
     b"netlib-blas: JNI_OnLoad",
 )
 
+UTC_NAMES = ("UTC", "Etc/UTC", "Z", "+00:00", "GMT", "Etc/GMT")
 SPARK_VERSIONS = ("4.1", "4.2", "4.3")
 """What the jobs run on; pyproject.toml allows the same of PySpark."""
 
@@ -102,6 +103,21 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
             builder = builder.config(name, value)
     with _without_start_up_noise():
         return builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
+
+
+def check_time_zone(spark: SparkSession) -> None:
+    """Refuse a session in which hours and days would not be those of UTC.
+
+    Raises:
+        InputError: its time zone is another one.
+    """
+    zone = spark.conf.get("spark.sql.session.timeZone")
+    if zone not in UTC_NAMES:
+        raise InputError(
+            f"the session's time zone is {zone}: set spark.sql.session.timeZone to UTC, or use"
+            " movierate_spark.local_session",
+            argument="spark",
+        )
 
 
 def start_jvm(properties: Mapping[str, str]) -> None:

@@ -60,8 +60,21 @@ def test_predict_gives_the_scores_of_the_command(
     assert latest is not None
     assert latest["at"] > datetime(2000, 4, 25)
     assert latest["reasons"] == []
-    with pytest.raises(Exception, match="a pair without a time: fill the column at, or leave it out"):
-        bundle.predict(lake, spark.createDataFrame([(1, 2, None)], pairs.drop("note").schema)).collect()
+    incomplete = {
+        (1, 2, None): "a pair without a time: fill the column at, or leave it out",
+        (None, 2, AT): "a pair without user_id",
+        (1, None, AT): "a pair without movie_id",
+    }
+    for pair, problem in incomplete.items():
+        with pytest.raises(Exception, match=problem):
+            bundle.predict(lake, spark.createDataFrame([pair], pairs.drop("note").schema)).collect()
+
+
+def test_a_session_with_another_time_zone_is_refused(spark: SparkSession, plain_home: Path) -> None:
+    session = spark.newSession()
+    session.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
+    with pytest.raises(mr.InputError, match="the session's time zone is Europe/Berlin: set "):
+        mr.open_lake(session, plain_home / "lake")
 
 
 def test_what_else_the_pairs_hold_changes_no_score(spark: SparkSession, home: Path) -> None:

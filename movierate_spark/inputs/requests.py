@@ -113,7 +113,10 @@ def _check_case(path: Location, header: Sequence[str]) -> None:
 
 
 def _with_day(lines: DataFrame, *, is_dated: bool) -> DataFrame:
-    day = F.coalesce(F.trim(RUN_DATE), F.lit("")) if is_dated else F.lit(None).cast("string")
+    """Add ``day``: the text of a run date, "" for other text, null if the delivery has no run dates."""
+    text = F.trim(RUN_DATE)
+    is_like_a_day = F.coalesce(text.rlike(r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}\z"), F.lit(False))
+    day = F.when(is_like_a_day, text).otherwise("") if is_dated else F.lit(None).cast("string")
     return lines.withColumn("day", day).drop(RUN_DATE)
 
 

@@ -40,9 +40,9 @@ PREDICTED = (
 def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> DataFrame:
     """The pairs with how likely the user is to like the movie: a row per pair, also for repeated pairs.
 
-    ``pairs`` have user_id, movie_id and optionally ``at`` (UTC, not null). Without ``at``, they are scored as
-    of the second after the lake's last rating. Other columns are kept. The columns :data:`PREDICTED` are
-    added:
+    ``pairs`` have user_id, movie_id and optionally ``at`` (UTC); none of them is null. Without ``at``, they
+    are scored as of the second after the lake's last rating. Other columns are kept. The columns
+    :data:`PREDICTED` are added:
 
     * ``logit``: the log odds before calibration; ``p_like``: the calibrated probability;
     * ``predicted_liked``: the decision at the bundle's threshold;
@@ -60,7 +60,7 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     # In a struct the pairs' own columns can't be taken for features: ratings often come with ``rating``.
     columns = (F.col(quoted(name)).alias(f"{OF_PAIR}{name}") for name in others)
     packed = F.struct(F.lit(True).alias("is_pair"), *columns).alias(OTHERS)
-    requests = _with_time(pairs, lake).select(*KEYS, packed)
+    requests = _with_keys(pairs, lake).select(*KEYS, packed)
     rows = rows_for(bundle, lake, requests, shares=len(NAMED_RATINGS) if reasons else 0)
     explained = with_reasons(with_scores(bundle, rows), lake.movies, bundle.model, count=reasons)
     version = F.lit(bundle.version).alias("model_version")
@@ -141,8 +141,11 @@ def is_predicted_liked(p_like: Column, *, decision_threshold: float) -> Column:
     return p_like >= F.lit(decision_threshold)
 
 
-def _with_time(pairs: DataFrame, lake: Lake) -> DataFrame:
+def _with_keys(pairs: DataFrame, lake: Lake) -> DataFrame:
+    """The pairs with a time; reading one fails if it lacks one of :data:`KEYS`."""
+    missing = {name: F.raise_error(F.lit(f"a pair without {name}")) for name in ("user_id", "movie_id")}
+    pairs = pairs.withColumns({name: F.coalesce(name, error) for name, error in missing.items()})
     if "at" not in pairs.columns:
         return pairs.withColumn("at", F.lit(second_after_last(lake)))
-    missing = F.raise_error(F.lit("a pair without a time: fill the column at, or leave it out"))
-    return pairs.withColumn("at", F.coalesce(F.col("at").cast("timestamp"), missing))
+    untimed = F.raise_error(F.lit("a pair without a time: fill the column at, or leave it out"))
+    return pairs.withColumn("at", F.coalesce(F.col("at").cast("timestamp"), untimed))

@@ -27,10 +27,14 @@ from movierate_spark.times import utc
 
 @dataclass(frozen=True)
 class TrainingLog:
-    """The number of ratings to train on, the time of the first one, and their end (exclusive); UTC."""
+    """The number of ratings to train on, the times (UTC) of the first and the last one, and their end.
+
+    All ratings are before the end, which may be much later than the last one.
+    """
 
     ratings: int
     first: datetime
+    last: datetime
     end: datetime
 
 
@@ -47,7 +51,7 @@ def training_log(lake: Lake, until: datetime | None) -> TrainingLog:
     if row is None or not row["ratings"]:
         before = f" before {until.isoformat()}" if until else ""
         raise InputError(f"{lake.path}: no ratings{before} to train on")
-    return TrainingLog(row["ratings"], utc(row["first"]), until or utc(row["last"] + 1))
+    return TrainingLog(row["ratings"], utc(row["first"]), utc(row["last"]), until or utc(row["last"] + 1))
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,8 @@ def training_rows(
             tables = None
             if settings.features.uses_taste:
                 with progress.step("neighbours and factors of every movie"):
-                    borders = [split.tune, int(log.end.timestamp())]
+                    # Not the end, which may be later: requests before it would miss the last block.
+                    borders = [split.tune, int(log.last.timestamp()) + 1]
                     tables = learn(
                         ratings, lake.movies, settings.features, residual_units=RESIDUAL_UNITS, forced=borders
                     )

@@ -13,10 +13,8 @@ from movierate_spark.errors import InputError
 from movierate_spark.storage.lake import Lake
 
 
-def candidates_of(lake: Lake, settings: RecommendSettings) -> tuple[DataFrame, pd.DataFrame]:
-    """The movies of the set genres and years, and those of them with enough ratings.
-
-    The second are in order of their ids: movie_id, year, genres.
+def candidates_of(lake: Lake, settings: RecommendSettings) -> pd.DataFrame:
+    """The movies of the set genres and years with enough ratings, by id: movie_id, year, genres.
 
     Raises:
         InputError: there are none, or no movie is of one of the genres.
@@ -31,7 +29,7 @@ def candidates_of(lake: Lake, settings: RecommendSettings) -> tuple[DataFrame, p
         raise InputError(
             "no movie may be recommended: [recommend] min_support, genres, year_min and year_max leave none"
         )
-    return candidates, movies
+    return movies
 
 
 def _supported(lake: Lake, candidates: DataFrame, *, min_support: int) -> pd.DataFrame:

@@ -5,6 +5,7 @@ The difference of the model's log odds for two pairs, with and without the attri
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from movierate_spark.columns import DEMOGRAPHICS
+from movierate_spark.errors import InputError
 from movierate_spark.features.history import tastes_as_of
 from movierate_spark.features.rows import complete_rows, rows_by_user
 from movierate_spark.features.taste import TASTE_COLUMNS
@@ -26,6 +28,8 @@ from movierate_spark.session import persisted
 from movierate_spark.storage.lake import Lake
 
 NOBODY = -1
+MOST_PAIRS = 30_000_000
+"""Of movies and values of users: the driver has them all, at 24 bytes as rows and 8 in a matrix."""
 PROBE_USERS = "user_id long, gender string, age_group string, occupation string"
 PROBE_MOVIES = "movie_id long, title string, year int, genres array<string>"
 
@@ -62,7 +66,11 @@ class Probes:
 
 
 def probes_of(lake: Lake, movies: pd.DataFrame) -> Probes:
-    """The probes for the genres and decades of ``movies`` and for the values of the lake's users."""
+    """The probes for the genres and decades of ``movies`` and for the values of the lake's users.
+
+    Raises:
+        InputError: the users have so many values that their pairs with the movies would not fit into memory.
+    """
     genres = sorted({genre for of_movie in movies["genres"] for genre in of_movie})
     decades = sorted({int(year) // 10 * 10 for year in movies["year"].dropna()})
     values = [
@@ -70,6 +78,12 @@ def probes_of(lake: Lake, movies: pd.DataFrame) -> Probes:
         for group in DEMOGRAPHICS
         for row in lake.users.select(group).where(F.col(group).isNotNull()).distinct().sort(group).collect()
     ]
+    if len(values) * len(movies) > MOST_PAIRS:
+        group, number = Counter(group for group, _ in values).most_common(1)[0]
+        raise InputError(
+            f"{lake.path}: {number} values of {group} are too many for {len(movies)} movies: deliver fewer"
+            f" (together at most {MOST_PAIRS // len(movies)}), or recommend fewer movies ([recommend])"
+        )
     return Probes(genres, decades, values)
 
 
@@ -85,15 +99,19 @@ def with_probes(lake: Lake, probes: Probes) -> Lake:
     )
 
 
-def probe_pairs(lake: Lake, probes: Probes, candidates: DataFrame, at: datetime) -> DataFrame:
-    """Every user with every probe movie, and every probe user with every movie: user_id, movie_id, ``at``."""
+def probe_pairs(lake: Lake, probes: Probes, movies: pd.DataFrame, at: datetime) -> DataFrame:
+    """Every user with every probe movie, and every probe user with each of ``movies``.
+
+    Columns: user_id, movie_id and ``at``.
+    """
     spark = lake.ratings.sparkSession
+    candidates = spark.createDataFrame(movies[["movie_id"]])
     users = spark.createDataFrame(probes.users, PROBE_USERS).select("user_id")
-    movies = F.broadcast(spark.createDataFrame(probes.movies, PROBE_MOVIES).select("movie_id"))
+    probe_movies = F.broadcast(spark.createDataFrame(probes.movies, PROBE_MOVIES).select("movie_id"))
     pairs = (
-        lake.everybody.crossJoin(movies),
-        candidates.select("movie_id").crossJoin(F.broadcast(users)),
-        users.crossJoin(movies),
+        lake.everybody.crossJoin(probe_movies),
+        candidates.crossJoin(F.broadcast(users)),
+        users.crossJoin(probe_movies),
     )
     return reduce(DataFrame.unionByName, pairs).withColumn("at", F.lit(at))
 

@@ -20,6 +20,7 @@ from pyspark.sql import functions as F
 
 from movierate_spark import schemas
 from movierate_spark.errors import ConflictError, InputError, MovierateError
+from movierate_spark.session import check_time_zone
 from movierate_spark.storage.attempts import Attempt, attempt_to_write
 from movierate_spark.storage.commits import KEEP_LOG, commit
 from movierate_spark.storage.digests import sha256
@@ -100,8 +101,10 @@ def open_lake(spark: SparkSession, path: Location) -> Lake:
     """The lake at ``path``, at the versions in its ledger.
 
     Raises:
-        InputError: there is no lake, or its ledger or a table can't be read.
+        InputError: there is no lake, or its ledger or a table can't be read; or the session's time zone is
+            not UTC.
     """
+    check_time_zone(spark)
     ledger, content = read_ledger(path)
 
     def frames(*names: str) -> dict[str, DataFrame]:

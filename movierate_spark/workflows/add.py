@@ -20,6 +20,7 @@ from movierate_spark.storage.documents import DeliveryCounts, Ledger, TableCount
 from movierate_spark.storage.folders import lake_to_write
 from movierate_spark.storage.lake import Lake
 from movierate_spark.storage.locations import Location
+from movierate_spark.times import utc
 from movierate_spark.workflows.keep_state import StateChange, state_change
 from movierate_spark.workflows.prepare import (
     UNKNOWN,
@@ -72,7 +73,14 @@ def add_delivery(
         tables = _counts_together(before, added, merges)
         has_re_ratings = bool(tables["ratings"].re_rated)
         change = stack.enter_context(
-            state_change(before, merges, state.tables, settings, has_re_ratings=has_re_ratings)
+            state_change(
+                before,
+                merges,
+                state.tables,
+                settings,
+                now=utc(int(time.time())),
+                has_re_ratings=has_re_ratings,
+            )
         )
         rows = {**_rows_to_write(read, merges), **change.rows}
         attempts = stack.enter_context(lake.publishing(target, rows))

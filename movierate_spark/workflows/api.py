@@ -65,7 +65,8 @@ def open_lake(spark: SparkSession, path: StrPath) -> Lake:
     """Open the lake at ``path`` in the versions that its ledger names; later changes have no effect on it.
 
     Raises:
-        InputError: there is no lake at ``path``, or its ledger or a table can't be read.
+        InputError: there is no lake at ``path``, or its ledger or a table can't be read; or the session's
+            time zone is not UTC.
     """
     return open_lake_at(spark, location_of(path))
 

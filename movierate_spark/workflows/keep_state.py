@@ -41,13 +41,15 @@ def state_change(
     tables: Mapping[str, OpenedTable],
     settings: Settings,
     *,
+    now: datetime,
     has_re_ratings: bool,
 ) -> Iterator[StateChange]:
     """Bring the state of ``before`` forward to the midnight before the last rating of the merged lake.
 
-    It is made anew if there was none, or if it was made with other settings. A late delivery takes it back to
-    the midnight before its first rating. ``tables`` are the lake's as they were opened. Rows that are read
-    several times are cached during the block.
+    If a rating's clock was ahead, it is the midnight before ``now``: else requests of today would be before
+    the state's end. It is made anew if there was none, or if it was made with other settings. A late delivery
+    takes it back to the midnight before its first rating. ``tables`` are the lake's as they were opened. Rows
+    that are read several times are cached during the block.
     """
     ratings, users = (
         merges[name].after(getattr(before, name)) if name in merges else getattr(before, name)
@@ -60,9 +62,9 @@ def state_change(
     if last is None:
         yield StateChange(None)
         return
-    until = _midnight(last)
-    entry = StateEntry(until=until, settings=made_with)
+    until = _midnight(min(last, now))
     if state is None:
+        entry = StateEntry(until=until, settings=made_with)
         first_rows = states.first_state(
             ratings,
             users,
@@ -75,6 +77,8 @@ def state_change(
         yield StateChange(entry, first_rows, every)
         return
     since = state.until if first is None else min(state.until, _midnight(first))
+    until = max(since, until)
+    entry = StateEntry(until=until, settings=made_with)
     earlier, changes = _taken_back(before, state, merges, users, since=since)
     with ExitStack() as stack:
         if since < until:

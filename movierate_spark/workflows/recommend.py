@@ -75,9 +75,9 @@ def recommend_movies(
     is_complete = table.rows() is not None and table.rows() == table.transaction(ROWS)
     if table.transaction(NAME) == number and is_complete and not force:
         return None
-    candidates, movies = candidates_of(known, settings.recommend)
+    movies = candidates_of(known, settings.recommend)
     with (
-        _best(known, bundle, candidates, movies, second, count=count, progress=progress) as best,
+        _best(known, bundle, movies, second, count=count, progress=progress) as best,
         progress.step(f"top {count} of every user"),
         attempt_to_write(best, target, schemas.RECOMMENDATIONS) as attempt,
     ):
@@ -117,7 +117,6 @@ def _check_complete(attempt: Attempt, expected: DataFrame) -> None:
 def _best(
     lake: Lake,
     bundle: Bundle,
-    candidates: DataFrame,
     movies: pd.DataFrame,
     at: datetime,
     *,
@@ -126,7 +125,7 @@ def _best(
 ) -> Iterator[DataFrame]:
     probes = probes_of(lake, movies)
     extended = with_probes(lake, probes)
-    pairs = probe_pairs(lake, probes, candidates, at)
+    pairs = probe_pairs(lake, probes, movies, at)
     tables = tables_for(bundle, lake)
     with ExitStack() as stack:
         with (

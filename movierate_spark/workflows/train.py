@@ -67,7 +67,7 @@ def train_model(
     check_model_folder(target)
     lake = before(lake, until)
     log = training_log(lake, until)
-    month = uses_month(settings.features.month, log.first, log.end)
+    month = uses_month(settings.features.month, log.first, log.last)
     with ExitStack() as stack:
         source = stack.enter_context(training_rows(lake, settings, progress, log=log))
         split, rows = source.split, stack.enter_context(persisted(source.measured()))

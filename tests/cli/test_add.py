@@ -242,6 +242,29 @@ def test_a_delivery_with_a_time_in_the_future_is_read_again_when_that_has_passed
     assert [each.tables["ratings"].accepted for each in add(day, target).deliveries] == [3, 60, 0]
 
 
+def test_a_rating_whose_clock_was_ahead_leaves_the_state_before_the_requests_of_today(
+    spark: SparkSession,
+    add: Add,
+    target: Path,
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    today = START // DAY * DAY + 3 * DAY
+    monkeypatch.setattr(adding, "time", SimpleNamespace(time=lambda: today + 3 * 3600.0))
+    ahead = [(1, 20, 4, today + 100), (2, 20, 5, today + 2 * DAY + 7)]
+    assert add(ratings_only(tmp_path / "ahead", ahead), target).state.until.timestamp() == today
+    check_state(lakes.open_lake(spark, target), settings)
+    late = ratings_only(tmp_path / "late", [(2, 10, 1, today + 50)])
+    assert add(late, target).state.until.timestamp() == today
+    monkeypatch.setattr(adding, "time", SimpleNamespace(time=lambda: today - 10 * DAY))
+    assert (
+        add(ratings_only(tmp_path / "same", [(2, 10, 2, today + 60)]), target).state.until.timestamp()
+        == today
+    )
+    check_state(lakes.open_lake(spark, target), settings)
+
+
 def test_a_higher_rating_of_the_same_second_replaces_the_lower_one(
     spark: SparkSession, add: Add, target: Path, tmp_path: Path
 ) -> None:

@@ -49,6 +49,17 @@ def test_a_corrected_header_is_another_delivery_and_another_order_or_partitionin
     assert "unchanged" not in score(movierate, home, *arguments).out
 
 
+def test_of_a_wrong_run_date_column_no_text_is_collected(
+    spark: SparkSession, settings: Settings, tmp_path: Path
+) -> None:
+    days = ["2000-12-01", " 2000-12-01 ", "2000-12-01T00:00", "17", "2000-1-1", "", "2000-12-02"]
+    write(tmp_path / "table.csv", ["user_id,movie_id,run_date", *(f"1,2,{day}" for day in days)])
+    lines = requests.read_requests(spark, tmp_path / "table.csv").lines
+    bounds = {"earliest": settings.validate_.rated_at_min, "latest": datetime(2030, 1, 1, tzinfo=UTC)}
+    counts = requests.counts_by_day(requests.with_rule(lines, **bounds))
+    assert {day: of_day.rows for day, of_day in counts.items()} == {"": 4, "2000-12-01": 2, "2000-12-02": 1}
+
+
 def test_other_columns_or_another_rejected_line_make_another_delivery(
     spark: SparkSession, settings: Settings
 ) -> None:
