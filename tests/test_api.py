@@ -70,11 +70,16 @@ def test_predict_gives_the_scores_of_the_command(
             bundle.predict(lake, spark.createDataFrame([pair], pairs.drop("note").schema)).collect()
 
 
-def test_a_session_with_another_time_zone_is_refused(spark: SparkSession, plain_home: Path) -> None:
+def test_a_session_with_another_time_zone_is_refused(
+    spark: SparkSession, plain_home: Path, tmp_path: Path
+) -> None:
     session = spark.newSession()
     session.conf.set("spark.sql.session.timeZone", "Europe/Berlin")
     with pytest.raises(mr.InputError, match="the session's time zone is Europe/Berlin: set "):
         mr.open_lake(session, plain_home / "lake")
+    with pytest.raises(mr.InputError, match="time zone"):
+        mr.prepare(session, plain_home / "input", tmp_path / "lake")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_else_the_pairs_hold_changes_no_score(spark: SparkSession, home: Path) -> None:

@@ -62,6 +62,8 @@ def commit(
         check_purpose(latest, attempt.schema)
         if latest.version != now.version and latest.state(transaction, attempt.run_date) != before:
             break  # Delta's own check for conflicts ignores appends
+        if attempt.run_date is not None:
+            now, since = latest, -1 if latest.version is None else latest.version
         check_files(attempt)
         version_before = now.version
         try:

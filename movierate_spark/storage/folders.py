@@ -31,7 +31,8 @@ def lake_to_write(path: Location) -> LakeState:
         tag_of(path / LEDGER), {name: open_table(path / name) for name in schemas.LAKE_AND_STATE}
     )
     names = set(entries(path))
-    tables = {name for name in names.intersection(schemas.LAKE_AND_STATE) if (path / name).is_dir()}
+    # Not is_dir: a folder that a killed run has left empty is none in an object store.
+    tables = {name for name in names.intersection(schemas.LAKE_AND_STATE) if not (path / name).is_file()}
     check_folder(path, "lake", {LEDGER, *tables})
     for name in tables:
         _check_table(state.tables[name], "lake", schemas.LAKE_AND_STATE[name])

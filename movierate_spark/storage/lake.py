@@ -205,16 +205,22 @@ def undo(path: Location, *, state: LakeState) -> Ledger:
             " more, after an undo"
         )
     if not _is_complete(path, before):
-        raise InputError(
-            f"{path}: can't be undone: files of the lake before are missing (vacuum removes them), or can't"
-            " be read"
-        )
+        raise _without_files(path)
     tables = at_versions(state, before.versions).tables
     versions = {name: tables[name].version for name in before.versions}
     _check_newest(path, versions)
     restored = Ledger.model_validate({**before.content(), "versions": versions})
+    if not _is_complete(path, restored):  # a vacuum has removed files meanwhile
+        raise _without_files(path)
     _publish_ledger(path, restored, to=state)
     return restored
+
+
+def _without_files(path: Location) -> InputError:
+    return InputError(
+        f"{path}: can't be undone: files of the lake before are missing (vacuum removes them), or can't be"
+        " read"
+    )
 
 
 @contextmanager

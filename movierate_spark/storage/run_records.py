@@ -16,10 +16,12 @@ from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.session import submitted_properties
 from movierate_spark.storage import redaction
 from movierate_spark.storage.documents import Outcome, RunRecord, problem_with
-from movierate_spark.storage.files import entries, make_folder, replace_json
+from movierate_spark.storage.files import entries, file_entry, make_folder, replace_json
 from movierate_spark.storage.locations import Location
 
 RUNS = "_runs"
+STAMP = "%Y%m%dT%H%M%SZ"
+"""The time (UTC) with which a record's name begins."""
 LIBRARIES = ("movierate-spark", "pyspark", "numpy", "pyarrow", "pandas", "deltalake")
 
 
@@ -94,14 +96,28 @@ def _without_secrets(settings: Settings) -> dict[str, Any]:
 def _write(target: Location, record: RunRecord) -> None:
     folder = target / RUNS
     make_folder(folder)
-    stamp = record.started.replace(":", "").replace("-", "")
-    file = folder / f"{stamp}-{record.job}-{uuid.uuid4().hex[:8]}.json"
+    begun = datetime.fromisoformat(record.started).strftime(STAMP)
+    file = folder / f"{begun}-{record.job}-{uuid.uuid4().hex[:8]}.json"
     replace_json(file, record.content(), private=True)
 
 
 def longest_run(folder: Location) -> float:
-    """The duration in seconds of the longest run with a record in ``folder``; 0 without records."""
-    return max((_read(file).seconds for file in _files(folder)), default=0.0)
+    """The duration in seconds of the longest run with a record in ``folder``; 0 without records.
+
+    A record that can't be read, such as another user's, counts from the time in its name to its last change.
+    """
+    return max(map(_seconds, _files(folder)), default=0.0)
+
+
+def _seconds(file: Location) -> float:
+    try:
+        return _read(file).seconds
+    except InputError:
+        entry = file_entry(file)
+        with suppress(ValueError):  # another file's name
+            begun = datetime.strptime(file.name.partition("-")[0], STAMP).replace(tzinfo=UTC)
+            return max(entry.modified - begun.timestamp(), 0.0) if entry else 0.0
+        return 0.0
 
 
 def read_records(folders: Sequence[Location]) -> list[StoredRecord]:
@@ -128,4 +144,4 @@ def _read(file: Location) -> RunRecord:
     try:
         return RunRecord.parse(file.read_bytes())
     except (OSError, ValueError) as error:
-        raise InputError(f"{file}: no run record ({problem_with(error)}): remove it") from error
+        raise InputError(f"{file}: no run record that can be read ({problem_with(error)})") from error

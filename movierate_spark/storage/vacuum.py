@@ -18,7 +18,7 @@ from movierate_spark.storage.files import (
     remove_tree,
 )
 from movierate_spark.storage.locations import Location
-from movierate_spark.storage.tables import delta_table, log_entries
+from movierate_spark.storage.tables import current_files, delta_table, log_entries
 
 
 def vacuum_table(
@@ -49,6 +49,8 @@ def vacuum_table(
         if name.endswith(".parquet") and max(replaced.get(name, 0.0), modified.get(name, math.inf)) < limit
     ]
     if not dry_run:
+        # Meanwhile, an undo may have gone back to files that were replaced long ago.
+        names = sorted(set(names) - current_files(path))
         kept = {name for name in modified if _is_data(name)}.difference(names)
         attempts = _unused_attempts(path, kept=kept, removed=names, limit=limit)
         for name in names:

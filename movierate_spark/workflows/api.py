@@ -14,7 +14,7 @@ from movierate_spark.config import Settings, load_settings
 from movierate_spark.evaluation.window import EvaluationWindow
 from movierate_spark.model.bundle import Bundle, open_bundle
 from movierate_spark.progress import Progress, plain_console
-from movierate_spark.session import build_session, local_properties
+from movierate_spark.session import build_session, check_time_zone, local_properties
 from movierate_spark.simulation.files import simulate as simulate_files
 from movierate_spark.storage.documents import Metrics
 from movierate_spark.storage.folders import lake_to_write
@@ -58,6 +58,7 @@ def simulate(
     Raises:
         InputError: a number is out of range, or ``out`` holds anything but a simulation.
     """
+    check_time_zone(spark)
     return simulate_files(spark, location_of(out), ratings=ratings, seed=seed, re_ratings=re_ratings)
 
 
@@ -93,6 +94,7 @@ def prepare(
         InputError: the files can't be found or read, have another number of rows, or too many are
             rejected; or ``lake`` holds other files.
     """
+    check_time_zone(spark)
     preparation = Preparation(location_of(source), format_name, dict(expect_rows or {}), force)
     work = add_delivery if add else prepare_lake
     work(spark, settings or load_settings(), _silent(), preparation=preparation, target=location_of(lake))
@@ -106,6 +108,7 @@ def undo(spark: SparkSession, lake: StrPath) -> Lake:
         InputError: there is no lake, nothing was there before, or ``vacuum`` has removed its files.
         ConflictError: another run has published a lake meanwhile.
     """
+    check_time_zone(spark)
     target = location_of(lake)
     undo_delivery(target, state=lake_to_write(target))
     return open_lake(spark, lake)

@@ -77,7 +77,7 @@ def state_change(
         yield StateChange(entry, first_rows, every)
         return
     since = state.until if first is None else min(state.until, _midnight(first))
-    until = max(since, until)
+    until = max(state.until, until)  # the last rating is never before the state's end
     entry = StateEntry(until=until, settings=made_with)
     earlier, changes = _taken_back(before, state, merges, users, since=since)
     with ExitStack() as stack:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,22 @@ def test_runs_of_different_dates_both_commit(spark: SparkSession, tmp_path: Path
         publish(spark, path, 2)
         publish(spark, path, 3, SECOND, to=seen)
         assert {(2, FIRST), (3, SECOND)} <= content(spark, path)
+
+
+def test_of_many_dates_each_commit_reads_only_its_own_entry_of_the_log(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(spark, tmp_path, 1)
+    opened, look, read = open_table(tmp_path), commits.version_of, []
+
+    def version_of(table: Path, attempt: str, *, after: int) -> int | None:
+        read.append(after)
+        return look(table, attempt, after=after)
+
+    monkeypatch.setattr(commits, "version_of", version_of)
+    for number in range(1, 4):
+        publish(spark, tmp_path, number, FIRST + timedelta(days=number), to=opened)
+    assert read == [0, 1, 2]
 
 
 def test_the_same_inputs_at_once_are_two_runs_too(spark: SparkSession, tmp_path: Path) -> None:

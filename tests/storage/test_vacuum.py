@@ -6,6 +6,7 @@ import json
 import os
 import re
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,10 @@ from publishing import DATED, FIRST, PLAIN, SECOND, content, publish
 from pyspark.sql import SparkSession
 
 from movierate_spark.errors import InputError, MovierateError
+from movierate_spark.storage import vacuum
 from movierate_spark.storage.attempts import attempt_to_write
 from movierate_spark.storage.commits import commit
+from movierate_spark.storage.run_records import longest_run
 from movierate_spark.storage.tables import read_table
 from movierate_spark.storage.vacuum import vacuum_table
 from movierate_spark.workflows.vacuum import vacuum_folder
@@ -181,3 +184,29 @@ def test_vacuum_keeps_the_versions_that_are_named(spark: SparkSession, tmp_path:
     assert {tuple(row) for row in read_table(spark, path, PLAIN, version=0).collect()} == {(1,)}
     assert content(spark, path, PLAIN) == {(3,)}
     assert len(list(path.rglob("*.parquet"))) == 2
+
+
+def test_a_record_that_can_not_be_read_counts_from_its_name_to_its_last_change(tmp_path: Path) -> None:
+    runs = tmp_path / "_runs"
+    runs.mkdir()
+    for name in ("20260302T030000Z-train-1.json", "notes.json"):
+        (runs / name).write_text("{")
+        os.utime(runs / name, (0, datetime(2026, 3, 2, 5, tzinfo=UTC).timestamp()))
+    assert longest_run(tmp_path) == 7200
+
+
+def test_files_to_which_a_table_goes_back_meanwhile_stay(
+    spark: SparkSession, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "table"
+    publish(spark, table, 1, None)
+    publish(spark, table, 2, None)
+    look = vacuum._replaced_at
+
+    def gone_back(path: Path) -> dict[str, float]:
+        DeltaTable(table).restore(0)
+        return look(path)
+
+    monkeypatch.setattr(vacuum, "_replaced_at", gone_back)
+    vacuum_folder(table, retention_hours=0, even_recent=True)
+    assert content(spark, table, PLAIN) == {(1,)}

@@ -99,16 +99,25 @@ class ObjectPath(RemotePath):
         return cast("BinaryIO", io.BufferedReader(_Object(self), BLOCK))
 
     def replace_content(self, content: bytes, *, private: bool = False, expected: str | None = None) -> None:
-        """One PUT; with ``expected`` only over the object with this entity tag (``If-Match``).
+        """One PUT; with ``expected`` only over the object with this entity tag.
 
         The client repeats a request whose answer is lost, and may then meet the object of its first try.
         """
-        mode: Any = {None: "overwrite", "": "create"}.get(expected) or {"e_tag": expected}
         try:
-            self._put(content, mode)
+            self._put(content, self._mode(expected))
         except FileExistsError:
             if not self._holds(content):
                 raise
+
+    def _mode(self, expected: str | None) -> Any:
+        if not expected:
+            return "overwrite" if expected is None else "create"
+        with _os_errors(self):
+            now = obstore.head(self._store, self.key)
+        if now["e_tag"] != expected:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
+        # S3 and Azure compare the tag (If-Match), Google the version (x-goog-if-generation-match).
+        return {"e_tag": expected, "version": now["version"]}
 
     def _holds(self, content: bytes) -> bool:
         try:
