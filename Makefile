@@ -5,7 +5,8 @@ VENV := .venv
 AIRFLOW_VENV := .venv-airflow
 S3_VENV := .venv-s3
 BIN := $(VENV)/bin
-JRE := openjdk-17-jre-headless
+# Debian 12 has the first one only, Debian 13 the second one only.
+JRES := openjdk-17-jre-headless openjdk-21-jre-headless
 # Installs Debian or Ubuntu packages if it has the rights to; otherwise fails.
 APT_GET := ./.ci/apt-get
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -65,7 +66,7 @@ $(S3_VENV)/.installed: tests/s3-requirements.txt | setup
 	@rm -rf $@ $@.part && mkdir -p $@.part
 	@hadoop=$$(basename $(VENV)/lib/python3*/site-packages/pyspark/jars/hadoop-client-api-*.jar .jar); \
 	mvn --quiet --batch-mode --file $< dependency:copy-dependencies -DincludeScope=runtime \
-	  -Dhadoop.version=$${hadoop##*-} -DoutputDirectory=$(CURDIR)/$@.part > $@.log 2>&1 \
+	  -Dhadoop.version=$${hadoop##*-} -DoutputDirectory="$(CURDIR)/$@.part" > $@.log 2>&1 \
 	  || { echo "make: Maven can't fetch the jars that $< names: see $@.log"; exit 1; }
 	@mv $@.part $@ && touch $@
 
@@ -122,7 +123,7 @@ $(ENVIRONMENT): $(SOURCES) | setup
 	cd build/environment && ln -s lib/python*/site-packages/movierate_spark/conf conf
 	cd build/environment && $(LEAVE_OUT_$(SPARK))
 	cd build/environment/lib && find . -type d \( $(NEVER_READ) \) -prune -exec rm -rf {} +
-	tar -C build/environment -cf - . | gzip > $@.part && mv $@.part $@
+	tar --owner=0 --group=0 --mode=u=rwX,go=rX -C build/environment -czf $@.part . && mv $@.part $@
 	rm -rf build
 	@ls -lh $@
 
@@ -158,9 +159,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 # Spark 4 runs on Java 17 or 21, as `movierate doctor` checks.
 java: setup
-	@$(BIN)/python -c 'import sys; from movierate_spark.cli.examination import java; sys.exit(not java().fine)' \
-	  || $(APT_GET) $(JRE) \
-	  || { echo "make: Java 17 or 21 is needed (Debian, Ubuntu: apt-get install $(JRE))"; exit 1; }
+	@is_fine() { $(BIN)/python -c \
+	  'import sys; from movierate_spark.cli.examination import java; sys.exit(not java().fine)'; }; \
+	is_fine || { for jre in $(JRES); do $(APT_GET) $$jre 2> /dev/null && break; done; is_fine; } \
+	  || { $(BIN)/movierate doctor; echo "make: Java 17 or 21 is needed, from JAVA_HOME or else the PATH"; exit 1; }
 
 # Reports are tested in Chromium if it is there or can be installed.
 browser:

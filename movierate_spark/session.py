@@ -33,8 +33,14 @@ UTC_NAMES = ("UTC", "Etc/UTC", "Z", "+00:00", "GMT", "Etc/GMT")
 SPARK_VERSIONS = ("4.1", "4.2", "4.3")
 """What the jobs run on; pyproject.toml allows the same of PySpark."""
 
+OVERHEADS = (
+    "spark.executor.memoryOverhead",
+    "spark.executor.memoryOverheadFactor",
+    "spark.kubernetes.memoryOverheadFactor",
+)
 PYTHON_MIB, PYTHON_MIB_PER_MILLION_ROWS = 100, 1_100
 """Memory of a Python worker that computes history: idle, and for the rows of its task."""
+DYNAMIC_CORES = 256
 TASTE_MIB = 1_000
 """Memory of a Python worker that learns which movies are neighbours, however few rows a task may have."""
 
@@ -97,11 +103,13 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
         # These were not set by the user: values from our own defaults, and the job's file as the app's name.
         if defaults.get(name) != value and not (name == "spark.app.name" and value.endswith(".py"))
     }
+    every = {"spark.app.name": app_name, **defaults, **properties}
+    own = {name: value for name, value in every.items() if name not in submitted}
     builder = SparkSession.builder
-    for name, value in {"spark.app.name": app_name, **defaults, **properties}.items():
-        if name not in submitted:
-            builder = builder.config(name, value)
+    for name, value in own.items():
+        builder = builder.config(name, value)
     with _without_start_up_noise():
+        spark_internals.start_jvm(own)
         return builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
 
 
@@ -209,14 +217,14 @@ def memory_overhead(properties: Mapping[str, str], *, task_max_rows: int, uses_t
     runs a Python worker, which holds the rows of a task. Spark's default (a tenth of the heap, at least 384
     MiB) is enough for the JVM only. Other cluster managers ignore the property.
     """
-    names = ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor")
-    if any(name in properties for name in names):
+    if any(name in properties for name in OVERHEADS):
         return {}
     cores = int(properties.get("spark.executor.cores", "1"))
     jvm_mib = max(384, mebibytes(properties.get("spark.executor.memory", "1g")) // 10)
     task_mib = math.ceil(PYTHON_MIB_PER_MILLION_ROWS * task_max_rows / 1_000_000)
     worker_mib = PYTHON_MIB + max(task_mib, TASTE_MIB if uses_taste else 0)
-    return {names[0]: f"{jvm_mib + cores * worker_mib}m"}
+    least_mib = mebibytes(properties.get("spark.executor.minMemoryOverhead", "0"))
+    return {OVERHEADS[0]: f"{max(jvm_mib + cores * worker_mib, least_mib)}m"}
 
 
 def mebibytes(size: str) -> int:
@@ -227,7 +235,7 @@ def mebibytes(size: str) -> int:
     """
     match = re.fullmatch(r"\s*(\d+)\s*([kmgt]?)b?\s*", size.lower())
     if not match:
-        raise InputError(f"spark.executor.memory {size}: give a size as 4g or 4096m")
+        raise InputError(f"{size} as a memory of executors: give a size as 4g or 4096m")
     number, unit = int(match[1]), match[2]
     return number // 1024 if unit == "k" else number * {"": 1, "m": 1, "g": 1024, "t": 1024**2}[unit]
 
@@ -239,15 +247,23 @@ def expected_cores(spark: SparkSession) -> int:
     registered so far may be fewer.
     """
     context = spark.sparkContext
-    by_settings = cores_in(dict(context.getConf().getAll()))
-    return max(by_settings, context.defaultParallelism)
+    now = context.defaultParallelism
+    if re.match(r"local(\[|$)", context.master or ""):  # settings for executors have no effect there
+        return now
+    return max(cores_in(dict(context.getConf().getAll())), now)
 
 
 def cores_in(properties: Mapping[str, str]) -> int:
-    """The maximum number of cores of all executors together; 0 if the settings do not limit it."""
+    """The number of cores of all executors together that the settings promise; 0 if they promise none.
+
+    Dynamic allocation has a limit that may be far above what the cluster has, such as Dataproc's 10,000
+    executors: at most :data:`DYNAMIC_CORES` count.
+    """
     is_dynamic = properties.get("spark.dynamicAllocation.enabled", "false") == "true"
     name = "spark.dynamicAllocation.maxExecutors" if is_dynamic else "spark.executor.instances"
     cores = int(properties.get(name, "0")) * int(properties.get("spark.executor.cores", "1"))
+    if is_dynamic:
+        cores = min(cores, DYNAMIC_CORES)
     limit = int(properties.get("spark.cores.max", "0"))
     return min(cores, limit) if cores and limit else max(cores, limit)
 

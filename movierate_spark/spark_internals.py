@@ -17,6 +17,7 @@ from pyspark import Broadcast, SparkConf, SparkContext
 from pyspark.sql import SparkSession
 
 from movierate_spark.errors import InputError
+from movierate_spark.redaction import is_secret
 
 if TYPE_CHECKING:
     from pyspark.ml.classification import LogisticRegression
@@ -47,12 +48,15 @@ def start_jvm(properties: Mapping[str, str]) -> None:
     """Start the driver's JVM with Spark properties, but no Spark context.
 
     Hadoop's configuration, which tells how to reach a file system, is read by Java. Where ``spark-submit``
-    has started the JVM, only what it was not given is added for Hadoop.
+    has started the JVM, only what it was not given is added for Hadoop. PySpark starts a JVM with all
+    properties on its command line, which every user of the machine can read: secrets are given to it later.
     """
-    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(list(properties.items())))
+    secrets = {name for name in properties if is_secret(name)}
+    public = [(name, value) for name, value in properties.items() if name not in secrets]
+    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(public))
     system = running_jvm().java.lang.System
     for name, value in properties.items():
-        if name.startswith("spark.hadoop.") and system.getProperty(name) is None:
+        if (name in secrets or name.startswith("spark.hadoop.")) and system.getProperty(name) is None:
             system.setProperty(name, value)
 
 

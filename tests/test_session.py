@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pyspark
 import pytest
+from pyspark import SparkConf, SparkContext
 from pyspark.serializers import ChunkedStream
 from pyspark.sql import SparkSession
 
@@ -30,6 +32,7 @@ from movierate_spark.session import (
     spark_problem,
     spark_version,
 )
+from movierate_spark.storage.locations.credentials import hdfs_options
 
 
 @pytest.mark.parametrize(
@@ -56,8 +59,13 @@ def test_smaller_tasks_ask_for_less_but_not_than_the_taste_tables_need(uses_tast
 
 
 def test_an_overhead_that_is_given_stays() -> None:
-    for name in ("spark.executor.memoryOverhead", "spark.executor.memoryOverheadFactor"):
-        assert memory_overhead({name: "1"}, task_max_rows=1, uses_taste=True) == {}
+    names = ("executor.memoryOverhead", "executor.memoryOverheadFactor", "kubernetes.memoryOverheadFactor")
+    for name in names:
+        assert memory_overhead({f"spark.{name}": "1"}, task_max_rows=1, uses_taste=True) == {}
+    least = {"spark.executor.minMemoryOverhead": "8g"}
+    assert memory_overhead(least, task_max_rows=1, uses_taste=True) == {
+        "spark.executor.memoryOverhead": "8192m"
+    }
 
 
 @pytest.mark.parametrize(
@@ -68,7 +76,7 @@ def test_sizes_are_read_as_spark_writes_them(size: str, expected: int) -> None:
 
 
 def test_an_invalid_size_is_refused() -> None:
-    with pytest.raises(InputError, match=r"spark\.executor\.memory lots: give a size as 4g or 4096m"):
+    with pytest.raises(InputError, match="lots as a memory of executors: give a size as 4g or 4096m"):
         mebibytes("lots")
 
 
@@ -81,6 +89,8 @@ def test_an_invalid_size_is_refused() -> None:
         ({"spark.cores.max": "6"}, 6),
         ({"spark.dynamicAllocation.enabled": "true", "spark.executor.instances": "1"}, 0),
         ({**properties_in("yarn.conf"), "spark.executor.cores": "2"}, 16),
+        # The limit of Dataproc is no promise.
+        ({"spark.dynamicAllocation.enabled": "true", "spark.dynamicAllocation.maxExecutors": "10000"}, 256),
     ],
 )
 def test_there_are_as_many_tasks_as_expected_cores(properties: dict[str, str], expected: int) -> None:
@@ -174,3 +184,33 @@ def test_a_job_without_spark_starts_it_where_its_driver_runs_on_the_cluster(
     with pytest.raises(SystemExit) as ended:
         main(["runs", str(tmp_path)], profile="cluster")
     assert (ended.value.code, started) == (2, ["runs"] * starts)  # nothing has run there
+    with pytest.raises(SystemExit) as ended:
+        main(["doctor"], profile="cluster")
+    assert (ended.value.code, started[starts:]) == (0, ["doctor"] * starts)
+
+
+@pytest.mark.usefixtures("spark")
+def test_secrets_are_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[dict[str, str]] = []
+
+    def start(*, conf: SparkConf) -> None:
+        started.append(dict(conf.getAll()))
+
+    monkeypatch.setattr(SparkContext, "_ensure_initialized", start)
+    names = ("spark.hadoop.fs.s3a.secret.key", "spark.hadoop.fs.s3a.endpoint", "spark.executor.cores")
+    spark_internals.start_jvm(dict.fromkeys(names, "test"))
+    assert started == [dict.fromkeys(names[1:], "test")]
+    system = spark_internals.running_jvm().java.lang.System
+    given = [system.getProperty(name) for name in names]
+    for name in names[:2]:
+        system.clearProperty(name)
+    assert given == ["test", "test", None]
+
+
+@pytest.mark.usefixtures("spark")
+def test_the_user_of_hdfs_is_sparks(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = spark_internals.running_jvm().org.apache.hadoop.security.UserGroupInformation.getCurrentUser()
+    monkeypatch.delenv("HADOOP_USER_NAME", raising=False)
+    monkeypatch.setattr(os, "environ", {**os.environ})
+    hdfs_options()
+    assert os.environ["HADOOP_USER_NAME"] == user.getShortUserName()

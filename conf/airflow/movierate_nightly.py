@@ -103,7 +103,9 @@ def job(
         conf={
             "spark.driver.defaultJavaOptions": (
                 f"-Dlog4j2.configurationFile={setting('home')}/conf/log4j2.properties"
-            )
+            ),
+            # Not the worker's own Python, which is Airflow's.
+            "spark.pyspark.driver.python": f"{setting('home')}/bin/python",
         },
         properties_file="{{ var.json.movierate.get('properties_file', '') }}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from movierate_spark.cli.app import app
+from movierate_spark.cli.run import Run
 
 
 @app.command()
@@ -24,3 +25,5 @@ def doctor() -> None:
         console.print(f"{state}  {finding.subject}: {finding.value}{remedy}")
     if not all(finding.fine for finding in findings):
         raise typer.Exit(2)
+    with Run("doctor", None).without_spark():
+        pass

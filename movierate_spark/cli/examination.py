@@ -19,6 +19,10 @@ LEAST_MEMORY_GB = 3.5
 """What a machine of 4 GB has for programs, at least."""
 
 
+CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+"""Of control groups, version 2 and 1."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """The result of a check; ``remedy`` says what to do if it is not ``fine``."""
@@ -45,7 +49,7 @@ def python() -> Finding:
 
 def java() -> Finding:
     """Java 17 or 21, from JAVA_HOME or else the PATH, as Spark looks for it."""
-    remedy = "install Java 17 or 21 (Debian, Ubuntu: apt-get install openjdk-17-jre-headless)"
+    remedy = "install Java 17 or 21 (Debian, Ubuntu: apt-get install openjdk-21-jre-headless, or 17)"
     home = os.environ.get("JAVA_HOME")
     command = str(Path(home) / "bin" / "java") if home else shutil.which("java")
     if not command or not shutil.which(command):
@@ -78,10 +82,17 @@ def spark() -> Finding:
 
 def memory() -> Finding:
     """Enough memory for a local run."""
-    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    size = pages / 2**30
-    value = f"{size:.1f} GB, {os.cpu_count()} cores"
+    machine = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    size = min([machine, *_limits_of_container()]) / 2**30
+    value = f"{size:.1f} GB, {len(os.sched_getaffinity(0))} cores"
     return Finding("memory", size >= LEAST_MEMORY_GB, value, "use a machine with 4 GB")
+
+
+def _limits_of_container() -> list[int]:
+    """The memory in bytes that a container may use, if this is one with a limit."""
+    files = [file for file in map(Path, CONTAINER_LIMITS) if file.is_file()]
+    texts = [file.read_text(encoding="utf-8").strip() for file in files]
+    return [int(text) for text in texts if text.isdigit()]
 
 
 def time_zone() -> Finding:

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 from movierate_spark.cli.app import app
 from movierate_spark.errors import InputError, MovierateError
 
+INTERRUPTED = 130
 OPTIONS = {"source": "input", "files": "config"}
 """Options that are not called like the parameter of the Python API."""
 
@@ -19,12 +20,15 @@ OPTIONS = {"source": "input", "files": "config"}
 def execute(words: Sequence[str]) -> int:
     """Run a command, such as ``["score", "--lake", "lake"]``; without words, print the help.
 
-    Returns the exit status: 0 done, 1 failed, 2 bad usage or input, 3 lost to another run. A failure is one
-    line on the error output.
+    Returns the exit status: 0 done, 1 failed, 2 bad usage or input, 3 lost to another run, 130 interrupted. A
+    failure is one line on the error output.
     """
     name = " ".join(["movierate", *command_names().intersection(words[:1])])
     try:
-        return app(list(words) or ["--help"], standalone_mode=False, prog_name="movierate") or 0
+        status = app(list(words) or ["--help"], standalone_mode=False, prog_name="movierate") or 0
+        if status == INTERRUPTED:  # Typer makes a status of KeyboardInterrupt
+            print_error(f"{name}: interrupted: what was published stays; run it again for the rest")
+        return status
     except typer.Exit as exit_:
         return exit_.exit_code
     except TyperException as error:
@@ -33,8 +37,6 @@ def execute(words: Sequence[str]) -> int:
         return _failed(name, _with_option(error), error.exit_status)
     except MovierateError as error:
         return _failed(name, str(error), error.exit_status)
-    except KeyboardInterrupt:
-        return _failed(name, "interrupted: what was published stays; run it again for the rest", 1)
     except Exception as error:
         from movierate_spark.cli.failures import describe
 

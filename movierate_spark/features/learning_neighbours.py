@@ -21,6 +21,7 @@ from movierate_spark.session import expected_cores
 
 CELLS_PER_TASK = 32_000_000
 """Pairs of movies in a task's sums, of 12 bytes each: 32 million take 384 MB."""
+MOST_CORES = 64
 ROWS_AT_ONCE = 250_000
 CELLS = "time_block int, movie int, neighbour int, weight float"
 
@@ -30,11 +31,12 @@ def learn_neighbours(log: RatingLog, deviate: Deviate, *, last: int, kept: int) 
 
     Each task has the sums of some movies with all others (:data:`CELLS_PER_TASK`), and sees the ratings of
     one block after the other. Every core gets as many tasks, so that none waits for the others: with
-    60,000 movies 114 on two cores.
+    60,000 movies 114 on two cores. But a task more is another copy of all ratings, so that no more than
+    :data:`MOST_CORES` count.
     """
     spark = log.ratings.sparkSession
     movies = len(log.movie_id)
-    cores = expected_cores(spark)
+    cores = min(expected_cores(spark), MOST_CORES)
     count = min(math.ceil(movies * movies / CELLS_PER_TASK / cores) * cores, movies)
     edges = [movies * i // count for i in range(count + 1)]
     rows = _in_active_blocks(log)

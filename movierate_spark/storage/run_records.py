@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any
 
+from movierate_spark import redaction
 from movierate_spark.config import Settings
 from movierate_spark.errors import ConflictError, InputError
 from movierate_spark.session import submitted_properties
-from movierate_spark.storage import redaction
 from movierate_spark.storage.documents import Outcome, RunRecord, problem_with
 from movierate_spark.storage.files import entries, file_entry, make_folder, replace_json
 from movierate_spark.storage.locations import Location

@@ -17,7 +17,10 @@ HOME = Path(tempfile.mkdtemp(prefix="movierate-airflow-"))
 FOLDERS = {
     name: str(HOME / name) for name in ("input", "lake", "model", "requests", "scores", "recommendations")
 }
-SETTINGS = {"home": str(ROOT), **FOLDERS}
+ENVIRONMENT = HOME / "environment"
+"""What ``make dist`` packs: the package's own Python, the jobs and the settings."""
+SPARK = next(BIN.parent.glob("lib/python*/site-packages/pyspark"))
+SETTINGS = {"home": str(ENVIRONMENT), **FOLDERS}
 
 
 def pytest_configure() -> None:
@@ -28,6 +31,9 @@ def pytest_configure() -> None:
         AIRFLOW__CORE__LOAD_EXAMPLES="False",
         PYTHONDONTWRITEBYTECODE="1",
     )
+    ENVIRONMENT.mkdir()
+    for part in (*BIN.parent.glob("[bl]i[nb]"), BIN.parent / "pyvenv.cfg", ROOT / "jobs", ROOT / "conf"):
+        (ENVIRONMENT / part.name).symlink_to(part)
     # Tests that are terminated stop their servers, as interrupted ones do.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BIN, DAGS, FOLDERS, HOME, ROOT, SETTINGS
+from conftest import BIN, DAGS, FOLDERS, HOME, ROOT, SETTINGS, SPARK
 from servers import Airflow
 
 # The DAG's own time of day may come while the tests run; this one comes hours before and hours after.
@@ -97,7 +97,9 @@ def airflow() -> Iterator[Airflow]:
     started = Airflow(
         HOME / "scheduler",
         {
-            "PATH": f"{BIN}:{os.environ['PATH']}",
+            # Spark's commands, and not the Python of the package.
+            "PATH": f"{SPARK / 'bin'}:{os.environ['PATH']}",
+            "SPARK_HOME": str(SPARK),
             "AIRFLOW_VAR_MOVIERATE": json.dumps(settings),
             "AIRFLOW_CONN_MOVIERATE_SPARK": json.dumps({"conn_type": "spark", "host": "local[2]"}),
             "SPARK_LOCAL_IP": "127.0.0.1",

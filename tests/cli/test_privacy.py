@@ -19,7 +19,7 @@ from pyspark.sql import SparkSession
 
 from movierate_spark.config import load_settings
 from movierate_spark.errors import InputError
-from movierate_spark.storage.redaction import BY_DEFAULT, redacted
+from movierate_spark.redaction import BY_DEFAULT, redacted
 from movierate_spark.storage.run_records import recorded
 
 # Tables of rows about people; what else lies beside them is searched.

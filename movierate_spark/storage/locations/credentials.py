@@ -6,11 +6,12 @@ the instance's metadata service, the workload's identity.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
-from movierate_spark.spark_internals import hadoop_configuration
+from movierate_spark.spark_internals import hadoop_configuration, running_jvm
 
 Setting = Callable[[str], str | None]
 HDFS = ("dfs.nameservices", "dfs.ha.namenodes.", "dfs.namenode.rpc-address.", "dfs.client.failover.proxy.")
@@ -80,7 +81,14 @@ def _google(_: str, setting: Setting) -> dict[str, str | None]:
 
 
 def hdfs_options() -> Mapping[str, str]:
-    """The name nodes of each name service."""
+    """The name nodes of each name service.
+
+    Without Kerberos, ``deltalake`` takes its user from a variable of the environment, and else the one of the
+    operating system. On YARN that is another than Spark's, which has the name of whoever submitted the job.
+    """
+    user = running_jvm().org.apache.hadoop.security.UserGroupInformation
+    if not user.isSecurityEnabled():
+        os.environ.setdefault("HADOOP_USER_NAME", user.getCurrentUser().getShortUserName())
     configuration, options = hadoop_configuration(), {}
     for prefix in HDFS:
         for suffix, value in dict(configuration.getPropsWithPrefix(prefix)).items():

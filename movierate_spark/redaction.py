@@ -1,4 +1,4 @@
-"""Redaction of secrets in settings before they are written to a file, by Spark's rule."""
+"""Secrets in settings, by Spark's rule: they are hidden in files and kept off command lines."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ OURS = re.compile(r"(?i)(account|encryption|private)[.]?key")
 """Secrets of object stores that Spark's pattern does not know."""
 HIDDEN = "*********(redacted)"
 ANYTHING = re.compile("")
+
+
+def is_secret(name: str) -> bool:
+    """Whether a setting of this name is a secret."""
+    return any(each.search(name) for each in (re.compile(BY_DEFAULT), OURS))
 
 
 def redacted(document: Mapping[str, Any], pattern: str = BY_DEFAULT) -> dict[str, Any]:
