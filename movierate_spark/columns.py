@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 from pyspark.sql import Column
@@ -74,6 +74,14 @@ def genres_or_unknown() -> Column:
     """A movie's ``genres``; :data:`UNKNOWN` for a movie without any, or one that is not in its table."""
     genres = F.coalesce(F.col("genres"), F.array().cast("array<string>"))
     return F.when(F.size(genres) > 0, genres).otherwise(F.array(F.lit(UNKNOWN)))
+
+
+def added_up(terms: Sequence[Column]) -> Column:
+    """The sum of the terms, 0 if there are none; in pairs, as thousands in a row overflow the JVM's stack."""
+    if len(terms) < 2:
+        return terms[0] if terms else F.lit(0.0)
+    half = len(terms) // 2
+    return added_up(terms[:half]) + added_up(terms[half:])
 
 
 def sigmoid(log_odds: Column) -> Column:

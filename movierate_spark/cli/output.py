@@ -180,20 +180,24 @@ def _show_leakage_cost(out: Console, panel: Mapping[str, Mapping[str, Figures]])
 
 
 def _show_ablation(out: Console, ablation: Sequence[Ablation]) -> None:
-    """Print what each family of columns is worth: the whole model's metrics less those without it."""
-    table = Table(title="What each family of columns is worth", title_justify="left")
+    """Print how the metrics change where a family of columns is left out."""
+    table = Table(title="What the model loses without each family of columns", title_justify="left")
     names = ("auc", "log_loss", "accuracy")
     table.add_column("without", no_wrap=True)
-    for title in ("features", "seconds", *(title for name in names for title in (name, "worth"))):
+    for title in ("features", "seconds", *(title for name in names for title in (name, "change"))):
         table.add_column(title, justify="right")
     for each in ablation:
         cells = [
             cell
             for name in names
-            for cell in (_figure(getattr(each, name)), _figure(each.difference[name], "+.4f"))
+            for cell in (_figure(getattr(each, name)), _figure(_negative(each.difference[name]), "+.4f"))
         ]
         table.add_row(each.without, str(each.features), f"{each.seconds:.1f}", *cells)
     plain_console(width=max(out.width, 120)).print(table)
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
 
 
 def _figure(value: float | None, form: str = ".4f") -> str:

@@ -38,9 +38,10 @@ TOGETHER = {
         "user's genres and decades",
         "neighbours",
         "factors",
+        *(source for source in FAMILIES["people"] if source.startswith("movie: ratings by")),
     ),
 }
-"""Families that are left out together, as each can stand in for another."""
+"""Families, or single source attributes, that are left out together: each can stand in for another."""
 NOTHING = "nothing"
 
 
@@ -91,8 +92,8 @@ def _variants(sources: Sequence[str]) -> dict[str, list[int]]:
     """The slots that each model keeps, by what it is without; only families that the model has."""
     every = list(range(len(sources)))
     left_out = {name: FAMILIES[name] for name in FAMILIES} | {
-        name: tuple(source for family in families for source in FAMILIES[family])
-        for name, families in TOGETHER.items()
+        name: tuple(source for part in parts for source in FAMILIES.get(part, (part,)))
+        for name, parts in TOGETHER.items()
     }
     slots = {name: _without(sources, names) for name, names in left_out.items()}
     return {NOTHING: every} | {name: left for name, left in slots.items() if left != every}

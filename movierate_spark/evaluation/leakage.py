@@ -69,15 +69,17 @@ def _looking_ahead(lake: Lake, bundle: Bundle) -> DataFrame:
 def _splits(rows: DataFrame, since: datetime) -> dict[str, Column]:
     late = F.col("at") >= F.lit(since)
     row = rows.agg(F.avg(late.cast("double")).alias("share")).head()
-    share = row["share"] if row else None
-    if share is None or not 0 < share < 1:
-        raise InputError(
-            f"{since.isoformat()}: the cost of leakage needs ratings before and after it, of the users that"
-            " the model was fitted on",
-            argument="since",
-        )
     bucket = F.pmod(F.xxhash64("user_id", "movie_id"), F.lit(BUCKETS))
-    return {"time_split": late, "random_split": bucket < F.lit(int(share * BUCKETS))}
+    chosen = bucket < F.lit(int((row["share"] or 0) * BUCKETS) if row else 0)
+    splits = {"time_split": late, "random_split": chosen}
+    for unseen in splits.values():
+        if rows.where(unseen).isEmpty() or rows.where(~unseen).isEmpty():
+            raise InputError(
+                f"{since.isoformat()}: the cost of leakage needs more ratings before or after it, of the"
+                " users that the model was fitted on",
+                argument="since",
+            )
+    return splits
 
 
 def _fit_and_measure(rows: DataFrame, unseen: Column, bundle: Bundle, settings: Settings) -> dict[str, Any]:

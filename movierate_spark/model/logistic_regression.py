@@ -43,9 +43,12 @@ class LogisticPath(LogisticRegression):
     def fit_from(
         self, start: Start | None, dataset: DataFrame, params: Any = None
     ) -> LogisticRegressionModel:
-        """Fit from the coefficients ``start``, one per feature; from zero if it is None."""
+        """Fit from the coefficients ``start``, one per feature; from zero if it is None.
+
+        Also from zero if its intercept is infinite, as after a fit on rows of a single class.
+        """
         estimator = self.copy(params)
-        if start is not None:
+        if start is not None and math.isfinite(start.intercept):
             set_initial_model(estimator, start.coefficients.tolist(), start.intercept)
         return cast("LogisticRegressionModel", estimator.fit(dataset))
 

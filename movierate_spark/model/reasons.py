@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
-from functools import reduce
 
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.ml.functions import vector_to_array
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
+from movierate_spark.columns import added_up
 from movierate_spark.features.names import FEATURES, NUMBERS, feature_sources
 from movierate_spark.features.taste import SIMILAR_RATINGS
 from movierate_spark.schemas import SCORES
@@ -49,6 +48,7 @@ def with_reasons(
         of_ratings = [F.col(name) for name in NAMED_RATINGS]
         contributions[SIMILAR_MOVIES] -= _total(of_ratings)
     of_sources = [_reason(F.lit(name), value) for name, value in contributions.items()]
+    count = min(count, len(of_sources) + len(of_ratings))
     # No function with a lambda: Spark does not compile these, and a million rows take twice as long.
     every = F.sort_array(F.array(*map(_sized, [*of_sources, *of_ratings])))
     there = len(of_sources) + sum((rating.isNotNull().cast("int") for rating in of_ratings), F.lit(0))
@@ -73,7 +73,7 @@ def _coefficients(
 
 
 def _sum(slots: Sequence[tuple[int, float]]) -> Column:
-    return reduce(operator.add, (F.get("slots", F.lit(slot)) * F.lit(value) for slot, value in slots))
+    return added_up([F.get("slots", F.lit(slot)) * F.lit(value) for slot, value in slots])
 
 
 def _reason(feature: Column, contribution: Column) -> Column:
@@ -88,8 +88,7 @@ def _sized(reason: Column) -> Column:
 
 def _total(reasons: Sequence[Column]) -> Column:
     """The sum of their contributions; null is 0."""
-    contributions = (F.coalesce(reason["contribution"], F.lit(0.0)) for reason in reasons)
-    return reduce(operator.add, contributions, F.lit(0.0))
+    return added_up([F.coalesce(reason["contribution"], F.lit(0.0)) for reason in reasons])
 
 
 def _with_named_ratings(rows: DataFrame, movies: DataFrame, coefficient: Column) -> DataFrame:

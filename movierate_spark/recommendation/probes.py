@@ -69,7 +69,8 @@ def probes_of(lake: Lake, movies: pd.DataFrame) -> Probes:
     """The probes for the genres and decades of ``movies`` and for the values of the lake's users.
 
     Raises:
-        InputError: the users have so many values that their pairs with the movies would not fit into memory.
+        InputError: there are so many genres, or values of users, that their pairs with the movies would not
+            fit into memory.
     """
     genres = sorted({genre for of_movie in movies["genres"] for genre in of_movie})
     decades = sorted({int(year) // 10 * 10 for year in movies["year"].dropna()})
@@ -78,12 +79,14 @@ def probes_of(lake: Lake, movies: pd.DataFrame) -> Probes:
         for group in DEMOGRAPHICS
         for row in lake.users.select(group).where(F.col(group).isNotNull()).distinct().sort(group).collect()
     ]
-    if len(values) * len(movies) > MOST_PAIRS:
-        group, number = Counter(group for group, _ in values).most_common(1)[0]
-        raise InputError(
-            f"{lake.path}: {number} values of {group} are too many for {len(movies)} movies: deliver fewer"
-            f" (together at most {MOST_PAIRS // len(movies)}), or recommend fewer movies ([recommend])"
-        )
+    group, number = Counter(group for group, _ in values).most_common(1)[0] if values else ("", 0)
+    attributes = {group: (number, len(values)), "genres": (len(genres), len(genres) + len(decades))}
+    for name, (number, together) in attributes.items():
+        if together * len(movies) > MOST_PAIRS:
+            raise InputError(
+                f"{lake.path}: {number} values of {name} are too many for {len(movies)} movies: deliver fewer"
+                f" than {MOST_PAIRS // len(movies)}, or recommend fewer movies ([recommend])"
+            )
     return Probes(genres, decades, values)
 
 

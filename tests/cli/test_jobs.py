@@ -149,7 +149,7 @@ def test_a_model_is_compared_with_another_on_the_same_ratings(
         assert each["difference"]["auc"] == pytest.approx(whole["auc"] - each["auc"])
         low, high = each["difference_intervals"]["log_loss"]
         assert low <= each["difference"]["log_loss"] <= high
-    assert "What each family of columns is worth" in outcome.out
+    assert "What the model loses without each family of columns" in outcome.out
     assert 'id="ablation"' in (tmp_path / "e" / "report.html").read_text()
 
 

@@ -8,6 +8,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from movierate_spark.config import Settings
+from movierate_spark.model import coefficients
 from movierate_spark.model.coefficients import added_up, coefficient_table
 from movierate_spark.model.logistic_regression import logistic_regression
 
@@ -52,6 +53,21 @@ def test_standard_errors_are_of_the_observed_information_with_the_penalty(
     assert [entry["deviation"] for entry in entries] == pytest.approx(
         [*x[:, :2].std(axis=0, ddof=1), 0], abs=1e-9
     )
+
+
+def test_a_wide_model_has_the_same_deviations_without_standard_errors(
+    settings: Settings, vectors: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = {"regParam": 0.05, "elasticNetParam": 0.0}
+    model = logistic_regression(settings.train, **params).fit(vectors)
+    narrow = coefficient_table(vectors, model, NAMES, params)
+    monkeypatch.setattr(coefficients, "MOST_FEATURES", 2)
+    wide = coefficient_table(vectors, model, NAMES, params)
+    assert [each["standard_error"] for each in wide] == [None] * 3
+    for name in ("feature", "coefficient", "indicator"):
+        assert [each[name] for each in wide] == [each[name] for each in narrow]
+    deviations = [each["deviation"] for each in narrow]
+    assert [each["deviation"] for each in wide] == pytest.approx(deviations, rel=1e-9, abs=1e-6)
 
 
 def test_the_penalty_term_is_the_one_that_spark_minimises(

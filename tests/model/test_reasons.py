@@ -11,7 +11,9 @@ import pytest
 from pyspark.ml.feature import VectorAssembler
 from pyspark.ml.linalg import Vectors
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
+from movierate_spark.columns import added_up
 from movierate_spark.model.reasons import with_reasons
 
 NUMBERS = ["user_neighbours", "user_factors", "film_age"]
@@ -99,3 +101,10 @@ def test_a_model_without_coefficients_has_no_reason_but_the_rest(
     row = with_reasons(predicted(spark, (1, 5.0, 0.4)), movies, empty, count=5).first()
     assert row is not None
     assert [tuple(each) for each in row["reasons"]] == [("other", 1.3)]
+
+
+def test_an_attribute_may_have_thousands_of_values(spark: SparkSession) -> None:
+    terms = [F.get(F.array(F.col("id")), F.lit(0)) * F.lit(float(i)) for i in range(1_000)]
+    row = spark.range(2, 3).select(added_up(terms).alias("sum"), added_up([]).alias("nothing")).first()
+    assert row is not None
+    assert tuple(row) == (999 * 1_000, 0.0)
