@@ -20,15 +20,20 @@ NONE = Calibration(method="none")
 def fit_calibration(rows: DataFrame, *, method: str) -> Calibration:
     """Fit a calibration on rows with ``logit`` and ``label``.
 
-    ``platt``: the calibrated log odds are ``slope * logit + intercept`` (Platt 1999). ``isotonic``: the
-    probability is interpolated between the points ``logits`` and ``probabilities``, which never decrease
-    (Zadrozny and Elkan 2002); it is fitted on the like rates of logits rounded to a tenth. With rows of a
-    single class, or a slope that is not positive, the result is ``none``: the logit is not changed.
+    ``platt``: the calibrated log odds are ``slope * logit + intercept``, fitted to Platt's targets, which are
+    a little less than 1 and more than 0 (Platt 1999, Probabilistic outputs for support vector machines). So
+    a few rows that a logit separates have no infinite slope. ``isotonic``: the probability is interpolated
+    between the points ``logits`` and ``probabilities``, which never decrease (Zadrozny and Elkan 2002); it is
+    fitted on the like rates of logits rounded to a tenth. With rows of a single class, or a slope that is not
+    positive, the result is ``none``: the logit is not changed.
     """
-    if method != "none" and rows.select(LABEL).distinct().count() == 2:
+    counts = {row[LABEL]: row["count"] for row in rows.groupBy(LABEL).count().collect()}
+    if method != "none" and len(counts) == 2:
         if method == "isotonic":
             return _isotonic(rows)
-        intercept, (slope,) = fit_plain(rows, {"platt": ("logit",)})["platt"]
+        liked, other = (counts[1] + 1) / (counts[1] + 2), 1 / (counts[0] + 2)
+        targets = rows.withColumn(LABEL, F.when(F.col(LABEL) == 1, liked).otherwise(other))
+        intercept, (slope,) = fit_plain(targets, {"platt": ("logit",)})["platt"]
         if slope > 0:
             return Calibration(method="platt", slope=slope, intercept=intercept)
     return NONE

@@ -24,6 +24,15 @@ def test_calibration_corrects_an_overconfident_logit(spark: SparkSession) -> Non
     assert fit_calibration(rows, method="none") == Calibration(method="none")
 
 
+def test_two_rows_that_the_logit_separates_leave_probabilities_that_are_not_certain(
+    spark: SparkSession,
+) -> None:
+    rows = spark.createDataFrame([(0.2, 0.0), (0.5, 1.0)], "logit double, label double")
+    calibration = fit_calibration(rows, method="platt")
+    assert calibration.slope == pytest.approx(2 * np.log(2) / 0.3)  # of Platt's targets, 1/3 and 2/3
+    assert calibration.slope * 0.5 + calibration.intercept == pytest.approx(np.log(2))
+
+
 def test_isotonic_calibration_follows_like_rates_that_no_line_could(spark: SparkSession) -> None:
     # Logits of -2, 0 and 2, of which 10%, 10% and 60% are liked: a step, not a line.
     likes = {-2.0: 10, 0.0: 10, 2.0: 60}
