@@ -103,7 +103,8 @@ def study(spark: SparkSession, log: list[Row], *, task_max_rows: int = 1_000) ->
 
 def a_block_late(tables: TasteTables) -> TasteTables:
     """What must not be: each block's tables are learnt from its own ratings, too."""
-    return replace(tables, begins=tables.begins[:-1], blocks=tables.blocks[1:])
+    later = {number - 1: block for number, block in tables.blocks.items() if number > 1}
+    return replace(tables, begins=tables.begins[:-1], blocks=later)
 
 
 def cells(tables: TasteTables, block: int) -> dict[tuple[int, int], float]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from deliveries import write
 from helpers import Movierate, T, score
@@ -19,6 +20,7 @@ from pyspark.sql import functions as F
 import movierate_spark as mr
 from movierate_spark import schemas
 from movierate_spark.errors import InputError, MovierateWarning
+from movierate_spark.features.rows import second_after_last
 from movierate_spark.model.scoring import rows_for, tables_for
 from movierate_spark.storage.tables import read_table
 
@@ -119,11 +121,12 @@ def renamed(lake: mr.Lake, count: int) -> mr.Lake:
 
 def test_taste_is_not_used_where_ids_mean_other_movies(spark: SparkSession, home: Path) -> None:
     lake, bundle = mr.open_lake(spark, str(home / "lake")), mr.load_bundle(home / "model")
-    assert bundle.tables is not None
-    known = bundle.tables.movie_id.tolist()
+    tables = bundle.tables()
+    assert tables is not None
+    known = tables.movie_id.tolist()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert tables_for(bundle, renamed(lake, known[len(known) // 2 - 1])) is bundle.tables
+        assert tables_for(bundle, renamed(lake, known[len(known) // 2 - 1]), since=None) is tables
     other = renamed(lake, known[len(known) // 2 + 1])
     with pytest.warns(MovierateWarning, match="knows by their ids, .* have the same title there"):
         rows = rows_for(bundle, other).agg(F.max("user_neighbours"), F.min("user_factors"), F.count("*"))
@@ -135,7 +138,22 @@ def test_taste_is_used_in_a_lake_that_lacks_most_movies(spark: SparkSession, hom
     few = replace(lake, movies=lake.movies.where("movie_id <= 3"))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert tables_for(bundle, few) is bundle.tables
+        assert tables_for(bundle, few, since=None) is bundle.tables()
+
+
+def test_a_bundle_reads_the_tables_of_the_blocks_that_are_asked_for_once(
+    spark: SparkSession, home: Path
+) -> None:
+    bundle = mr.load_bundle(home / "model")
+    now = second_after_last(mr.open_lake(spark, home / "lake"))
+    every, last = bundle.tables(), bundle.tables(now)
+    assert every is not None
+    assert last is not None
+    number = len(every.begins)
+    assert (list(every.blocks), list(last.blocks)) == (list(range(1, number + 1)), [number])
+    assert bundle.tables(now) is last
+    one, other = (np.asarray(tables.of_block(number).vectors) for tables in (every, last))
+    assert (one == other).all()
 
 
 def test_bad_usage_is_refused_before_anything_is_read(

@@ -69,7 +69,9 @@ def learn(
         persisted(learn_neighbours(log, deviate, last=settings.history_max, kept=kept)) as cells,
         closing(learn_factors(log, deviate, task_max_rows=settings.task_max_rows)) as vectors,
     ):
-        return broadcast_tables(spark, movie_id, list(titles.values()), begins, blocks(cells, vectors))
+        return broadcast_tables(
+            spark, movie_id, list(titles.values()), begins, enumerate(blocks(cells, vectors), start=1)
+        )
 
 
 def _borders(ratings: DataFrame, settings: FeatureSettings, forced: Collection[int]) -> Ints:

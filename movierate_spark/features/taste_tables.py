@@ -5,7 +5,7 @@ A movie's *index* is its place among the ids of the tables, in ascending order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -43,17 +43,18 @@ class BlockTables:
 
 @dataclass(frozen=True)
 class TasteTables:
-    """The tables of all time blocks but block 0, in which nothing is known.
+    """The tables of time blocks; in block 0 nothing is known.
 
     ``movie_id`` are the movies' ids, ascending, ``titles`` their titles (None: unknown). ``begins`` are the
-    first seconds of block 1, 2, ..., and ``blocks`` their tables. A table takes 8 bytes for each neighbour
-    and 128 bytes for each vector: 60,000 movies with 200 neighbours take 100 MB.
+    first seconds of block 1, 2, ..., and ``blocks`` the tables by number, of the blocks that rows may be in.
+    A table takes 8 bytes for each neighbour and 128 bytes for each vector: 60,000 movies with 200 neighbours
+    take 100 MB.
     """
 
     movie_id: Ints
     titles: tuple[str | None, ...]
     begins: Ints
-    blocks: tuple[Broadcast[BlockTables], ...]
+    blocks: Mapping[int, Broadcast[BlockTables]]
 
     def time_block(self, second: Ints) -> Ints:
         """The block of each epoch second; seconds after the last border belong to the last block."""
@@ -73,18 +74,19 @@ class TasteTables:
     def until(self, second: int) -> TasteTables:
         """The tables of the blocks that begin up to an epoch second."""
         count = int(np.searchsorted(self.begins, second, side="right"))
-        return replace(self, begins=self.begins[:count], blocks=self.blocks[:count])
+        blocks = {number: block for number, block in self.blocks.items() if number <= count}
+        return replace(self, begins=self.begins[:count], blocks=blocks)
 
     def without_blocks(self) -> TasteTables:
         """Tables in which nothing is known at any time."""
-        return replace(self, begins=self.begins[:0], blocks=())
+        return replace(self, begins=self.begins[:0], blocks={})
 
     def of_block(self, block: int) -> BlockTables:
         """The tables of block 1, 2, ...; what this process holds of the other blocks is freed."""
-        for number, other in enumerate(self.blocks, start=1):
+        for number, other in self.blocks.items():
             if number != block:
                 release(other)
-        return self.blocks[block - 1].value
+        return self.blocks[block].value
 
 
 def broadcast_tables(
@@ -92,10 +94,11 @@ def broadcast_tables(
     movie_id: Ints,
     titles: Sequence[str | None],
     begins: Ints,
-    blocks: Iterator[BlockTables],
+    blocks: Iterable[tuple[int, BlockTables]],
 ) -> TasteTables:
-    """The tables, block by block, where every task can read them."""
-    return TasteTables(movie_id, tuple(titles), begins, tuple(broadcast(spark, block) for block in blocks))
+    """The tables, block by block (number, tables), where every task can read them."""
+    readable = {number: broadcast(spark, block) for number, block in blocks}
+    return TasteTables(movie_id, tuple(titles), begins, readable)
 
 
 def write_tables(tables: TasteTables, folder: Location) -> None:
@@ -119,14 +122,23 @@ def write_tables(tables: TasteTables, folder: Location) -> None:
         _write(pa.table(of_movie, schema=FACTORS), _file(folder, "factors", number))
 
 
-def read_tables(spark: SparkSession, folder: Location, *, kept: int) -> TasteTables:
-    """The tables that :func:`write_tables` wrote, with ``kept`` neighbours for each movie."""
-    begins = _read(folder / BLOCKS)["begins"].to_numpy()
+def read_begins(folder: Location) -> Ints:
+    """The first second of each block that :func:`write_tables` wrote."""
+    return np.asarray(_read(folder / BLOCKS)["begins"].to_numpy())
+
+
+def read_tables(
+    spark: SparkSession, folder: Location, *, begins: Ints, first_block: int, kept: int
+) -> TasteTables:
+    """The tables that :func:`write_tables` wrote, with ``kept`` neighbours for each movie.
+
+    Those of the blocks before ``first_block`` are left out.
+    """
     movies = _read(folder / MOVIES)
     movie_id = movies["movie_id"].to_numpy()
 
-    def blocks() -> Iterator[BlockTables]:
-        for number in range(1, len(begins) + 1):
+    def blocks() -> Iterator[tuple[int, BlockTables]]:
+        for number in range(first_block, len(begins) + 1):
             cells = _read(_file(folder, "neighbours", number))
             movie, other = (
                 np.searchsorted(movie_id, cells[name].to_numpy()) for name in ("movie_id", "neighbour_id")
@@ -134,7 +146,7 @@ def read_tables(spark: SparkSession, folder: Location, *, kept: int) -> TasteTab
             weight = cells["weight"].to_numpy()
             table = neighbours(movie, other, weight, movies=len(movie_id), kept=kept)
             vectors = _read(_file(folder, "factors", number))["vector"].combine_chunks()
-            yield BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
+            yield number, BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
 
     return broadcast_tables(spark, movie_id, movies["title"].to_pylist(), begins, blocks())
 

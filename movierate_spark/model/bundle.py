@@ -13,13 +13,16 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, cast
 
+import numpy as np
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
-from movierate_spark.features.taste_tables import TasteTables, read_tables, write_tables
+from movierate_spark.features.earlier import Ints
+from movierate_spark.features.taste_tables import TasteTables, read_begins, read_tables, write_tables
+from movierate_spark.features.time_blocks import time_block
 from movierate_spark.model import scoring
 from movierate_spark.model.bundle_files import (
     PIPELINE,
@@ -101,19 +104,39 @@ class Bundle:
         self._unchanged_folder()
         return pipeline
 
-    @cached_property
-    def tables(self) -> TasteTables | None:
-        """What the taste columns are computed with; loaded once. None for a model without these columns.
+    def tables(self, since: datetime | None = None) -> TasteTables | None:
+        """What the taste columns of rows from ``since`` on (None: of all) are computed with; loaded once.
+
+        None for a model without these columns.
 
         Raises:
             InputError: its files have changed since the bundle was opened.
         """
         if not self.features.uses_taste:
             return None
-        folder = self._unchanged_folder() / TASTE
-        tables = read_tables(SparkSession.active(), folder, kept=self.features.neighbours_max)
-        self._unchanged_folder()
-        return tables
+        second = 0 if since is None else int(since.timestamp())
+        first = max(int(time_block(np.array([second]), self._begins)[0]), 1)
+        if first not in self._tables:
+            folder = self._unchanged_folder() / TASTE
+            self._tables[first] = read_tables(
+                SparkSession.active(),
+                folder,
+                begins=self._begins,
+                first_block=first,
+                kept=self.features.neighbours_max,
+            )
+            self._unchanged_folder()
+        return self._tables[first]
+
+    @cached_property
+    def _begins(self) -> Ints:
+        """The first seconds of the time blocks."""
+        return read_begins(self._unchanged_folder() / TASTE)
+
+    @cached_property
+    def _tables(self) -> dict[int, TasteTables]:
+        """The taste tables by the first block that they hold."""
+        return {}
 
     def _unchanged_folder(self) -> Location:
         """The folder of the model's files, if they are those that were checked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import warnings
+from datetime import datetime
 from functools import reduce
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from movierate_spark.features.rows import feature_rows, labelled, second_after_l
 from movierate_spark.features.transformers import TasteFeatures
 from movierate_spark.model.calibration import with_probability
 from movierate_spark.model.reasons import NAMED_RATINGS, with_reasons
+from movierate_spark.times import utc
 
 if TYPE_CHECKING:
     from movierate_spark.features.taste_tables import TasteTables
@@ -74,21 +76,30 @@ def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None, *, shar
     With ``shares``, also the ratings that add most to the taste columns.
     """
     min_rating = bundle.manifest.label.min_rating
-    tables = tables_for(bundle, lake)
+    since = _first_time(pairs) if pairs is not None and bundle.features.uses_taste else None
+    tables = tables_for(bundle, lake, since=since)
     rows = feature_rows(
         lake, bundle.features, min_rating=min_rating, requests=pairs, tables=tables, shares=shares
     )
     return rows if pairs is not None else labelled(rows, min_rating=min_rating)
 
 
-def tables_for(bundle: Bundle, lake: Lake) -> TasteTables | None:
-    """The bundle's taste tables, for use in this lake; None for a model without taste columns.
+def _first_time(pairs: DataFrame) -> datetime | None:
+    """The time (UTC) of the earliest pair; None without any."""
+    row = pairs.agg(F.min(F.unix_seconds("at")).alias("first")).head()
+    return None if row is None or row["first"] is None else utc(row["first"])
+
+
+def tables_for(bundle: Bundle, lake: Lake, *, since: datetime | None) -> TasteTables | None:
+    """The bundle's taste tables, for use in this lake with rows from ``since`` on (None: with all rows).
+
+    None for a model without taste columns.
 
     They know movies by id. If fewer than half of their titled movies that the lake has, too, have the same
     title there, its ids mean other movies: tables without blocks are returned, so that the taste columns are
     0, with a warning.
     """
-    tables = bundle.tables
+    tables = bundle.tables(since)
     if tables is None:
         return None
     named = [(int(i), title) for i, title in zip(tables.movie_id, tables.titles, strict=True) if title]

@@ -115,7 +115,7 @@ def taste_side(
     block = tables.block_at(at)
     return TasteSide(
         TasteCoefficients(**taste_coefficients(bundle)),
-        tables.blocks[block - 1] if block else None,
+        tables.blocks[block] if block else None,
         tables.index(side.movie_id),
         by_movie["movie_difference"].to_numpy(),
         by_movie["movie_spread"].to_numpy(),

@@ -126,7 +126,7 @@ def _best(
     probes = probes_of(lake, movies)
     extended = with_probes(lake, probes)
     pairs = probe_pairs(lake, probes, movies, at)
-    tables = tables_for(bundle, lake)
+    tables = tables_for(bundle, lake, since=at)
     with ExitStack() as stack:
         with (
             progress.step("what each user and each movie adds"),

@@ -360,9 +360,8 @@ def tastes(spark: SparkSession, at: int, **changes: float) -> dict[int, tuple[ob
     movies = np.arange(0, 30, 3)
     vectors = with_unknown(first_vectors(movies) * 5)
     table = neighbours(*(np.zeros(0, int),) * 3, movies=len(movies), kept=1)
-    tables = broadcast_tables(
-        spark, movies, [None] * 10, np.array([DAY]), iter([BlockTables(table, vectors)])
-    )
+    blocks = [(1, BlockTables(table, vectors))]
+    tables = broadcast_tables(spark, movies, [None] * 10, np.array([DAY]), blocks)
     requests: list[Row] = [(user, movie, at, None) for user in range(8) for movie in (-1, -2)]
     frame = with_priors(timeline(spark, [*many_ratings(), *requests]), min_rating=4.0).localCheckpoint()
     rows = rows_by_user(frame, chosen)

@@ -12,6 +12,7 @@ from movierate_spark.features.neighbours import Neighbours
 from movierate_spark.features.taste_tables import (
     BlockTables,
     TasteTables,
+    read_begins,
     read_tables,
     with_unknown,
     write_tables,
@@ -29,14 +30,18 @@ def tables_of(movie_id: list[int], begins: list[int]) -> TasteTables:
     free = len(movie_id)
     nothing = Neighbours(np.full((free + 1, 2), free, np.int32), np.zeros((free + 1, 2), np.float32))
     block = Held(BlockTables(nothing, with_unknown(np.zeros((free, 16)))))
-    blocks: Any = tuple(block for _ in begins)
+    blocks: Any = dict.fromkeys(range(1, len(begins) + 1), block)
     titles = tuple(f"Movie {i}" for i in movie_id)
     return TasteTables(np.array(movie_id, dtype=np.int64), titles, np.array(begins, dtype=np.int64), blocks)
 
 
+def tables_in(spark: SparkSession, folder: Path, *, kept: int, first_block: int = 1) -> TasteTables:
+    return read_tables(spark, folder, begins=read_begins(folder), first_block=first_block, kept=kept)
+
+
 def test_tables_are_read_as_they_were_written(spark: SparkSession, learnt: Study, tmp_path: Path) -> None:
     write_tables(learnt.tables, tmp_path / "taste")
-    tables = read_tables(spark, tmp_path / "taste", kept=KEPT)
+    tables = tables_in(spark, tmp_path / "taste", kept=KEPT)
     assert tables.movie_id.tolist() == learnt.tables.movie_id.tolist()
     assert tables.titles == learnt.tables.titles
     assert tables.titles[:2] == ("Movie 1", None)
@@ -55,10 +60,17 @@ def test_tables_without_neighbours_or_blocks_are_read_as_they_were_written(
     for begins in ([], [10, 20]):
         folder = tmp_path / str(len(begins))
         write_tables(tables_of([3, 7], begins), folder)
-        tables = read_tables(spark, folder, kept=2)
+        tables = tables_in(spark, folder, kept=2)
         assert (tables.movie_id.tolist(), tables.begins.tolist()) == ([3, 7], begins)
-        neighbours = [block.value.neighbours.neighbour.tolist() for block in tables.blocks]
+        neighbours = [block.value.neighbours.neighbour.tolist() for block in tables.blocks.values()]
         assert neighbours == [[[2, 2]] * 3] * len(begins)
+
+
+def test_only_the_blocks_that_rows_are_in_are_read(spark: SparkSession, tmp_path: Path) -> None:
+    write_tables(tables_of([3, 7], [10, 20, 30]), tmp_path)
+    tables = tables_in(spark, tmp_path, kept=2, first_block=2)
+    assert (list(tables.blocks), tables.begins.tolist()) == ([2, 3], [10, 20, 30])
+    assert list(tables.until(25).blocks) == [2]
 
 
 def test_a_movies_index_is_its_place_and_that_of_others_their_number() -> None:
