@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk import DAG, CronTriggerTimetable
-from conftest import AIRFLOW, BIN, DAGS, HOME, ROOT, SETTINGS
+from conftest import AIRFLOW, BIN, DAGS, ENVIRONMENT, HOME, SETTINGS
 
 DAY = "2026-03-02"
 COMMANDS = {
@@ -159,18 +159,21 @@ def test_the_jobs_are_called_with_options_that_they_know(
     )
     jobs = {Path(words[0]).stem: words for _, words in submitted}
     assert list(jobs) == list(COMMANDS)
-    assert [Path(words[0]) for words in jobs.values()] == [ROOT / "jobs" / f"{name}.py" for name in jobs]
+    assert [Path(words[0]) for words in jobs.values()] == [
+        ENVIRONMENT / "jobs" / f"{name}.py" for name in jobs
+    ]
     arguments = json.dumps({name: words[1:] for name, words in jobs.items()})
     read = subprocess.run(
         [BIN / "python", "-c", READ], input=arguments, capture_output=True, text=True, check=False
     )
     assert read.returncode == 0, read.stderr
     assert json.loads(read.stdout) == COMMANDS
-    quiet = f"-Dlog4j2.configurationFile={ROOT}/conf/log4j2.properties"
+    quiet = f"-Dlog4j2.configurationFile={ENVIRONMENT}/conf/log4j2.properties"
     for name, (options, _) in zip(jobs, submitted, strict=True):
         assert options == [
             *("--master", "local[2]"),
             *("--conf", f"spark.driver.defaultJavaOptions={quiet}"),
+            *("--conf", f"spark.pyspark.driver.python={ENVIRONMENT}/bin/python"),
             *("--name", f"movierate {name} {DAY}"),
         ]
 
