@@ -109,7 +109,7 @@ def build_session(app_name: str, properties: Mapping[str, str]) -> SparkSession:
     for name, value in own.items():
         builder = builder.config(name, value)
     with _without_start_up_noise():
-        spark_internals.start_jvm(own)
+        spark_internals.launch_jvm(own)
         return builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
 
 
@@ -123,8 +123,7 @@ def check_time_zone(spark: SparkSession) -> None:
     if zone not in UTC_NAMES:
         raise InputError(
             f"the session's time zone is {zone}: set spark.sql.session.timeZone to UTC, or use"
-            " movierate_spark.local_session",
-            argument="spark",
+            " movierate_spark.local_session"
         )
 
 

@@ -44,19 +44,29 @@ def running_spark() -> str | None:
     return str(jvm.org.apache.spark.package.SPARK_VERSION())
 
 
+def launch_jvm(properties: Mapping[str, str]) -> bool:
+    """Start the driver's JVM with Spark properties, but no Spark context; whether none was running before.
+
+    PySpark starts a JVM with its properties on the command line, which every user of the machine can read:
+    secrets are left out. A context gets them later.
+    """
+    is_new = SparkContext._gateway is None and "PYSPARK_GATEWAY_PORT" not in os.environ
+    public = [(name, value) for name, value in properties.items() if not is_secret(name)]
+    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(public))
+    return is_new
+
+
 def start_jvm(properties: Mapping[str, str]) -> None:
-    """Start the driver's JVM with Spark properties, but no Spark context.
+    """Start the driver's JVM so that it can reach file systems before there is a Spark context.
 
     Hadoop's configuration, which tells how to reach a file system, is read by Java. Where ``spark-submit``
-    has started the JVM, only what it was not given is added for Hadoop. PySpark starts a JVM with all
-    properties on its command line, which every user of the machine can read: secrets are given to it later.
+    has started the JVM, only what it was not given is added for Hadoop.
     """
-    secrets = {name for name in properties if is_secret(name)}
-    public = [(name, value) for name, value in properties.items() if name not in secrets]
-    SparkContext._ensure_initialized(conf=SparkConf(loadDefaults=False).setAll(public))
+    is_new = launch_jvm(properties)
     system = running_jvm().java.lang.System
     for name, value in properties.items():
-        if (name in secrets or name.startswith("spark.hadoop.")) and system.getProperty(name) is None:
+        is_missing = system.getProperty(name) is None or (is_new and is_secret(name))
+        if name.startswith("spark.hadoop.") and is_missing:
             system.setProperty(name, value)
 
 

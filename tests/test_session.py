@@ -189,22 +189,50 @@ def test_a_job_without_spark_starts_it_where_its_driver_runs_on_the_cluster(
     assert (ended.value.code, started[starts:]) == (0, ["doctor"] * starts)
 
 
-@pytest.mark.usefixtures("spark")
-def test_secrets_are_on_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[dict[str, str]] = []
+SECRET, ENDPOINT = "spark.hadoop.fs.s3a.secret.key", "spark.hadoop.fs.s3a.endpoint"
 
-    def start(*, conf: SparkConf) -> None:
-        started.append(dict(conf.getAll()))
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
+    """The properties with which a JVM would have been started."""
+    properties: list[dict[str, str]] = []
+
+    def start(*, conf: SparkConf | None = None) -> None:
+        if conf is not None:
+            properties.append(dict(conf.getAll()))
 
     monkeypatch.setattr(SparkContext, "_ensure_initialized", start)
-    names = ("spark.hadoop.fs.s3a.secret.key", "spark.hadoop.fs.s3a.endpoint", "spark.executor.cores")
-    spark_internals.start_jvm(dict.fromkeys(names, "test"))
-    assert started == [dict.fromkeys(names[1:], "test")]
+    return properties
+
+
+@pytest.mark.usefixtures("spark")
+def test_before_a_session_the_jvm_has_secrets_but_not_on_its_command_line(
+    launched: list[dict[str, str]],
+) -> None:
+    spark_internals.start_jvm({SECRET: "test", ENDPOINT: "test", "spark.executor.cores": "1"})
+    assert launched == [{ENDPOINT: "test", "spark.executor.cores": "1"}]
     system = spark_internals.running_jvm().java.lang.System
-    given = [system.getProperty(name) for name in names]
-    for name in names[:2]:
-        system.clearProperty(name)
-    assert given == ["test", "test", None]
+    assert [system.clearProperty(name) for name in (SECRET, ENDPOINT)] == ["test", "test"]
+
+
+@pytest.mark.usefixtures("spark")
+def test_a_session_has_secrets_but_not_on_the_command_line_of_its_jvm(
+    launched: list[dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, str] = {}
+
+    class Builder:
+        def config(self, name: str, value: str) -> Builder:
+            given[name] = value
+            return self
+
+        def getOrCreate(self) -> int:
+            return len(launched)
+
+    monkeypatch.setattr(session.SparkSession, "builder", Builder())
+    assert build_session("test", {SECRET: "test", ENDPOINT: "test"}) == 1  # the JVM was started before
+    assert (given[SECRET], given[ENDPOINT], launched[0][ENDPOINT]) == ("test", "test", "test")
+    assert SECRET not in launched[0]
 
 
 @pytest.mark.usefixtures("spark")

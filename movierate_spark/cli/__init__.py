@@ -32,7 +32,7 @@ _PYTHONS_OWN = warnings.showwarning
 
 
 def main(arguments: Sequence[str] | None = None, *, profile: Literal["local", "cluster"] = "local") -> None:
-    """Run one command and exit: 0 done, 1 failed, 2 bad usage or input, 3 lost to another run."""
+    """Run one command and exit with the status of :func:`movierate_spark.cli.execution.execute`."""
     Run.profile = profile
     # py4j logs a lost JVM itself; our own line is enough.
     logging.getLogger().addHandler(logging.NullHandler())

@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from movierate_spark.cli.app import app
+from movierate_spark.cli.run import Run
 from movierate_spark.errors import InputError, MovierateError
 
 INTERRUPTED = 130
@@ -26,7 +27,7 @@ def execute(words: Sequence[str]) -> int:
     name = " ".join(["movierate", *command_names().intersection(words[:1])])
     try:
         status = app(list(words) or ["--help"], standalone_mode=False, prog_name="movierate") or 0
-        if status == INTERRUPTED:  # Typer makes a status of KeyboardInterrupt
+        if status == INTERRUPTED and Run.session is None:  # Typer's status; a batch says it for its commands
             print_error(f"{name}: interrupted: what was published stays; run it again for the rest")
         return status
     except typer.Exit as exit_:

@@ -197,7 +197,7 @@ def _show_ablation(out: Console, ablation: Sequence[Ablation]) -> None:
 
 
 def _negative(value: float | None) -> float | None:
-    return None if value is None else -value
+    return None if value is None else 0.0 - value  # -0.0 would have a sign
 
 
 def _figure(value: float | None, form: str = ".4f") -> str:

@@ -15,7 +15,7 @@ from movierate_spark.errors import InputError
 from movierate_spark.evaluation.metrics import metrics_by
 from movierate_spark.features.names import FEATURES
 from movierate_spark.features.pipeline import feature_pipeline
-from movierate_spark.features.rows import labelled, of_sampled_users
+from movierate_spark.features.rows import labelled, of_sampled_users, second_after_last
 from movierate_spark.model.bundle import Bundle
 from movierate_spark.model.calibration import NONE, with_probability
 from movierate_spark.model.logistic_regression import laid_out, logistic_regression
@@ -57,10 +57,9 @@ def leakage_cost(
 
 def _looking_ahead(lake: Lake, bundle: Bundle) -> DataFrame:
     """Every rating, with its history as of the second after the last rating."""
-    end = F.timestamp_seconds(F.lit(1) + F.unix_seconds("last"))
-    last = lake.ratings.agg(F.max("rated_at").alias("last")).select(end.alias("at"))
-    pairs = lake.ratings.select("user_id", "movie_id").distinct().crossJoin(F.broadcast(last))
-    history = rows_for(bundle, lake, pairs)
+    end = second_after_last(lake)
+    pairs = lake.ratings.select("user_id", "movie_id").distinct().withColumn("at", F.lit(end))
+    history = rows_for(bundle, lake, pairs, since=end)
     rated = lake.ratings.withColumnRenamed("rated_at", "at")
     rows = history.drop("at", "rating").join(rated, ["user_id", "movie_id"])
     return labelled(rows, min_rating=bundle.manifest.label.min_rating)

@@ -5,7 +5,7 @@ A movie's *index* is its place among the ids of the tables, in ascending order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -122,33 +122,21 @@ def write_tables(tables: TasteTables, folder: Location) -> None:
         _write(pa.table(of_movie, schema=FACTORS), _file(folder, "factors", number))
 
 
-def read_begins(folder: Location) -> Ints:
-    """The first second of each block that :func:`write_tables` wrote."""
-    return np.asarray(_read(folder / BLOCKS)["begins"].to_numpy())
+def read_blocks(folder: Location) -> TasteTables:
+    """Which movies and time blocks :func:`write_tables` wrote, still without their tables."""
+    begins, movies = _read(folder / BLOCKS)["begins"].to_numpy(), _read(folder / MOVIES)
+    return TasteTables(movies["movie_id"].to_numpy(), tuple(movies["title"].to_pylist()), begins, {})
 
 
-def read_tables(
-    spark: SparkSession, folder: Location, *, begins: Ints, first_block: int, kept: int
-) -> TasteTables:
-    """The tables that :func:`write_tables` wrote, with ``kept`` neighbours for each movie.
-
-    Those of the blocks before ``first_block`` are left out.
-    """
-    movies = _read(folder / MOVIES)
-    movie_id = movies["movie_id"].to_numpy()
-
-    def blocks() -> Iterator[tuple[int, BlockTables]]:
-        for number in range(first_block, len(begins) + 1):
-            cells = _read(_file(folder, "neighbours", number))
-            movie, other = (
-                np.searchsorted(movie_id, cells[name].to_numpy()) for name in ("movie_id", "neighbour_id")
-            )
-            weight = cells["weight"].to_numpy()
-            table = neighbours(movie, other, weight, movies=len(movie_id), kept=kept)
-            vectors = _read(_file(folder, "factors", number))["vector"].combine_chunks()
-            yield number, BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
-
-    return broadcast_tables(spark, movie_id, movies["title"].to_pylist(), begins, blocks())
+def read_block(folder: Location, number: int, movie_id: Ints, *, kept: int) -> BlockTables:
+    """The tables of a block, with ``kept`` neighbours for each movie; ``movie_id`` are all movies' ids."""
+    cells = _read(_file(folder, "neighbours", number))
+    movie, other = (
+        np.searchsorted(movie_id, cells[name].to_numpy()) for name in ("movie_id", "neighbour_id")
+    )
+    table = neighbours(movie, other, cells["weight"].to_numpy(), movies=len(movie_id), kept=kept)
+    vectors = _read(_file(folder, "factors", number))["vector"].combine_chunks()
+    return BlockTables(table, with_unknown(vectors.flatten().to_numpy().reshape(-1, RANK)))
 
 
 def with_unknown(vectors: Floats) -> Floats:

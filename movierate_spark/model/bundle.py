@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
+from pyspark import Broadcast
 from pyspark.ml import PipelineModel
 from pyspark.ml.classification import LogisticRegressionModel
 from pyspark.sql import DataFrame, SparkSession
 
 from movierate_spark.config import FeatureSettings
 from movierate_spark.errors import InputError
-from movierate_spark.features.earlier import Ints
-from movierate_spark.features.taste_tables import TasteTables, read_begins, read_tables, write_tables
-from movierate_spark.features.time_blocks import time_block
+from movierate_spark.features.taste_tables import (
+    BlockTables,
+    TasteTables,
+    read_block,
+    read_blocks,
+    write_tables,
+)
 from movierate_spark.model import scoring
 from movierate_spark.model.bundle_files import (
     PIPELINE,
@@ -33,6 +38,7 @@ from movierate_spark.model.bundle_files import (
     is_version,
     tags_of,
 )
+from movierate_spark.session import broadcast
 from movierate_spark.storage.digests import sha256
 from movierate_spark.storage.documents import Manifest, read_document
 from movierate_spark.storage.files import (
@@ -105,7 +111,7 @@ class Bundle:
         return pipeline
 
     def tables(self, since: datetime | None = None) -> TasteTables | None:
-        """What the taste columns of rows from ``since`` on (None: of all) are computed with; loaded once.
+        """What the taste columns of rows from ``since`` on (None: of all) are computed with.
 
         None for a model without these columns.
 
@@ -114,28 +120,25 @@ class Bundle:
         """
         if not self.features.uses_taste:
             return None
+        tables = self._tables_without_blocks
         second = 0 if since is None else int(since.timestamp())
-        first = max(int(time_block(np.array([second]), self._begins)[0]), 1)
-        if first not in self._tables:
-            folder = self._unchanged_folder() / TASTE
-            self._tables[first] = read_tables(
-                SparkSession.active(),
-                folder,
-                begins=self._begins,
-                first_block=first,
-                kept=self.features.neighbours_max,
-            )
+        first = max(int(tables.time_block(np.array([second]))[0]), 1)
+        numbers = range(first, len(tables.begins) + 1)
+        if missing := [number for number in numbers if number not in self._blocks]:
+            folder, kept = self._unchanged_folder() / TASTE, self.features.neighbours_max
+            for number in missing:
+                block = read_block(folder, number, tables.movie_id, kept=kept)
+                self._blocks[number] = broadcast(SparkSession.active(), block)
             self._unchanged_folder()
-        return self._tables[first]
+        return replace(tables, blocks={number: self._blocks[number] for number in numbers})
 
     @cached_property
-    def _begins(self) -> Ints:
-        """The first seconds of the time blocks."""
-        return read_begins(self._unchanged_folder() / TASTE)
+    def _tables_without_blocks(self) -> TasteTables:
+        return read_blocks(self._unchanged_folder() / TASTE)
 
     @cached_property
-    def _tables(self) -> dict[int, TasteTables]:
-        """The taste tables by the first block that they hold."""
+    def _blocks(self) -> dict[int, Broadcast[BlockTables]]:
+        """The time blocks' taste tables that were needed until now, by number."""
         return {}
 
     def _unchanged_folder(self) -> Location:

@@ -62,21 +62,31 @@ def predict(bundle: Bundle, lake: Lake, pairs: DataFrame, *, reasons: int) -> Da
     # In a struct the pairs' own columns can't be taken for features: ratings often come with ``rating``.
     columns = (F.col(quoted(name)).alias(f"{OF_PAIR}{name}") for name in others)
     packed = F.struct(F.lit(True).alias("is_pair"), *columns).alias(OTHERS)
-    requests = _with_keys(pairs, lake).select(*KEYS, packed)
-    rows = rows_for(bundle, lake, requests, shares=len(NAMED_RATINGS) if reasons else 0)
+    now = None if "at" in pairs.columns else second_after_last(lake)
+    requests = _with_keys(pairs, now).select(*KEYS, packed)
+    rows = rows_for(bundle, lake, requests, shares=len(NAMED_RATINGS) if reasons else 0, since=now)
     explained = with_reasons(with_scores(bundle, rows), lake.movies, bundle.model, count=reasons)
     version = F.lit(bundle.version).alias("model_version")
     unpacked = [F.col(OTHERS)[f"{OF_PAIR}{name}"].alias(name) for name in others]
     return explained.select(*KEYS, *PREDICTED[:-1], version, *unpacked)
 
 
-def rows_for(bundle: Bundle, lake: Lake, pairs: DataFrame | None = None, *, shares: int = 0) -> DataFrame:
+def rows_for(
+    bundle: Bundle,
+    lake: Lake,
+    pairs: DataFrame | None = None,
+    *,
+    shares: int = 0,
+    since: datetime | None = None,
+) -> DataFrame:
     """The input of the bundle's pipeline: a row per pair, or without ``pairs`` per rating, with ``label``.
 
-    With ``shares``, also the ratings that add most to the taste columns.
+    With ``shares``, also the ratings that add most to the taste columns. ``since`` is the earliest time of
+    the pairs; if it is None, they are read once more to find it.
     """
     min_rating = bundle.manifest.label.min_rating
-    since = _first_time(pairs) if pairs is not None and bundle.features.uses_taste else None
+    if pairs is not None and since is None and bundle.features.uses_taste:
+        since = _first_time(pairs)
     tables = tables_for(bundle, lake, since=since)
     rows = feature_rows(
         lake, bundle.features, min_rating=min_rating, requests=pairs, tables=tables, shares=shares
@@ -152,11 +162,11 @@ def is_predicted_liked(p_like: Column, *, decision_threshold: float) -> Column:
     return p_like >= F.lit(decision_threshold)
 
 
-def _with_keys(pairs: DataFrame, lake: Lake) -> DataFrame:
-    """The pairs with a time; reading one fails if it lacks one of :data:`KEYS`."""
+def _with_keys(pairs: DataFrame, now: datetime | None) -> DataFrame:
+    """The pairs with a time, which is ``now`` if it is given; reading one fails if it lacks a key."""
     missing = {name: F.raise_error(F.lit(f"a pair without {name}")) for name in ("user_id", "movie_id")}
     pairs = pairs.withColumns({name: F.coalesce(name, error) for name, error in missing.items()})
-    if "at" not in pairs.columns:
-        return pairs.withColumn("at", F.lit(second_after_last(lake)))
+    if now is not None:
+        return pairs.withColumn("at", F.lit(now))
     untimed = F.raise_error(F.lit("a pair without a time: fill the column at, or leave it out"))
     return pairs.withColumn("at", F.coalesce(F.col("at").cast("timestamp"), untimed))

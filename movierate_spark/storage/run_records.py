@@ -19,6 +19,7 @@ from movierate_spark.storage.documents import Outcome, RunRecord, problem_with
 from movierate_spark.storage.files import entries, file_entry, make_folder, replace_json
 from movierate_spark.storage.locations import Location
 
+A_WEEK = 7 * 86_400.0
 RUNS = "_runs"
 STAMP = "%Y%m%dT%H%M%SZ"
 """The time (UTC) with which a record's name begins."""
@@ -104,7 +105,8 @@ def _write(target: Location, record: RunRecord) -> None:
 def longest_run(folder: Location) -> float:
     """The duration in seconds of the longest run with a record in ``folder``; 0 without records.
 
-    A record that can't be read, such as another user's, counts from the time in its name to its last change.
+    A record that can't be read, such as another user's, counts from the time in its name to its last change,
+    but as a week at most: a copy of it has another time of change.
     """
     return max(map(_seconds, _files(folder)), default=0.0)
 
@@ -116,7 +118,8 @@ def _seconds(file: Location) -> float:
         entry = file_entry(file)
         with suppress(ValueError):  # another file's name
             begun = datetime.strptime(file.name.partition("-")[0], STAMP).replace(tzinfo=UTC)
-            return max(entry.modified - begun.timestamp(), 0.0) if entry else 0.0
+            seconds = entry.modified - begun.timestamp() if entry else 0.0
+            return min(max(seconds, 0.0), A_WEEK)
         return 0.0
 
 

@@ -257,13 +257,13 @@ def test_a_rating_whose_clock_was_ahead_leaves_the_state_before_the_requests_of_
         ledger = add(ratings_only(tmp_path / name, [*rows]), target)
         assert ledger.state is not None
         assert ledger.state.until.timestamp() == today
-        check_state(lakes.open_lake(spark, target), settings)
 
     check_end_of_state("ahead", (1, 20, 4, today + 100), (2, 20, 5, today + 2 * DAY + 7))
     # Another machine's clock is days behind: the state's end stays.
     monkeypatch.setattr(adding, "time", SimpleNamespace(time=lambda: today - 10 * DAY))
     check_end_of_state("later", (2, 10, 2, today + 60))
     check_end_of_state("late", (2, 10, 1, today - 2 * DAY))
+    check_state(lakes.open_lake(spark, target), settings)
 
 
 def test_a_higher_rating_of_the_same_second_replaces_the_lower_one(

@@ -37,7 +37,7 @@ def test_recommendations_are_the_best_unseen_of_all_scored_pairs(
     spark: SparkSession, movierate: Movierate, home: Path, tmp_path: Path, at: str
 ) -> None:
     lake = open_lake(spark, home / "lake")
-    tables = open_bundle(home / "model").tables
+    tables = open_bundle(home / "model").tables()
     assert tables
     assert (tables.block_at(datetime.fromisoformat(at)) > 0) == ("-10-" in at)
     (tmp_path / "all.toml").write_text("[recommend]\nmin_support = 0\n")

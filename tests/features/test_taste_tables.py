@@ -1,19 +1,18 @@
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pyspark.sql import SparkSession
 from taste_timeline import KEPT, Study
 
 from movierate_spark.features.neighbours import Neighbours
 from movierate_spark.features.taste_tables import (
     BlockTables,
     TasteTables,
-    read_begins,
-    read_tables,
+    read_block,
+    read_blocks,
     with_unknown,
     write_tables,
 )
@@ -35,13 +34,17 @@ def tables_of(movie_id: list[int], begins: list[int]) -> TasteTables:
     return TasteTables(np.array(movie_id, dtype=np.int64), titles, np.array(begins, dtype=np.int64), blocks)
 
 
-def tables_in(spark: SparkSession, folder: Path, *, kept: int, first_block: int = 1) -> TasteTables:
-    return read_tables(spark, folder, begins=read_begins(folder), first_block=first_block, kept=kept)
+def read_again(tables: TasteTables, folder: Path, *, kept: int) -> TasteTables:
+    """The tables as they are read after they were written."""
+    write_tables(tables, folder)
+    found = read_blocks(folder)
+    numbers = range(1, len(found.begins) + 1)
+    blocks: Any = {number: Held(read_block(folder, number, found.movie_id, kept=kept)) for number in numbers}
+    return replace(found, blocks=blocks)
 
 
-def test_tables_are_read_as_they_were_written(spark: SparkSession, learnt: Study, tmp_path: Path) -> None:
-    write_tables(learnt.tables, tmp_path / "taste")
-    tables = tables_in(spark, tmp_path / "taste", kept=KEPT)
+def test_tables_are_read_as_they_were_written(learnt: Study, tmp_path: Path) -> None:
+    tables = read_again(learnt.tables, tmp_path / "taste", kept=KEPT)
     assert tables.movie_id.tolist() == learnt.tables.movie_id.tolist()
     assert tables.titles == learnt.tables.titles
     assert tables.titles[:2] == ("Movie 1", None)
@@ -54,23 +57,13 @@ def test_tables_are_read_as_they_were_written(spark: SparkSession, learnt: Study
         assert (one.vectors.dtype, one.vectors.tolist()) == (other.vectors.dtype, other.vectors.tolist())
 
 
-def test_tables_without_neighbours_or_blocks_are_read_as_they_were_written(
-    spark: SparkSession, tmp_path: Path
-) -> None:
+def test_tables_without_neighbours_or_blocks_are_read_as_they_were_written(tmp_path: Path) -> None:
     for begins in ([], [10, 20]):
         folder = tmp_path / str(len(begins))
-        write_tables(tables_of([3, 7], begins), folder)
-        tables = tables_in(spark, folder, kept=2)
+        tables = read_again(tables_of([3, 7], begins), folder, kept=2)
         assert (tables.movie_id.tolist(), tables.begins.tolist()) == ([3, 7], begins)
         neighbours = [block.value.neighbours.neighbour.tolist() for block in tables.blocks.values()]
         assert neighbours == [[[2, 2]] * 3] * len(begins)
-
-
-def test_only_the_blocks_that_rows_are_in_are_read(spark: SparkSession, tmp_path: Path) -> None:
-    write_tables(tables_of([3, 7], [10, 20, 30]), tmp_path)
-    tables = tables_in(spark, tmp_path, kept=2, first_block=2)
-    assert (list(tables.blocks), tables.begins.tolist()) == ([2, 3], [10, 20, 30])
-    assert list(tables.until(25).blocks) == [2]
 
 
 def test_a_movies_index_is_its_place_and_that_of_others_their_number() -> None:

@@ -117,7 +117,8 @@ class ObjectPath(RemotePath):
         if now["e_tag"] != expected:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(self))
         # S3 and Azure compare the tag (If-Match), Google the version (x-goog-if-generation-match).
-        return {"e_tag": expected, "version": now["version"]}
+        version = {"version": now["version"]} if now["version"] else {}
+        return {"e_tag": expected, **version}
 
     def _holds(self, content: bytes) -> bool:
         try:
